@@ -1,0 +1,1 @@
+"""Limpet: a durable task engine for Python."""

@@ -1,0 +1,71 @@
+"""What can go wrong, grouped by who can act.
+
+    LimpetError
+    ├── RequestError                the caller can mend it
+    │   ├── InvalidArgument
+    │   ├── NotFound
+    │   ├── WorkerNotListening
+    │   ├── NotSupported            declared or asked for, not carried out by this engine yet
+    │   └── LimitReached
+    └── TemporaryError              trying again may help
+        ├── StoreUnavailable
+        ├── EngineStopping
+        └── InternalError           a bug of ours; the input was refused and recorded
+
+A report that does not fit the live attempt is no error: it is answered OK and counted (R24, R32).
+Edges map the leaves to gRPC and HTTP codes in their `status.py`; a test checks that each leaf has a row.
+"""
+
+from __future__ import annotations
+
+
+class LimpetError(Exception):
+    """Base of all errors of the engine. The text is a sentence for the person who reads it."""
+
+
+class RequestError(LimpetError):
+    """The caller can mend this."""
+
+
+class InvalidArgument(RequestError):
+    """A field of the request is not usable; the text names it and what would be."""
+
+
+class NotFound(RequestError):
+    """The named thing does not exist in this tenant."""
+
+    def __init__(self, kind: str, name: str, hint: str = "") -> None:
+        self.kind, self.name = kind, name
+        super().__init__(f"{kind} {name} not found{': ' + hint if hint else ''}")
+
+
+class WorkerNotListening(RequestError):
+    """A heartbeat of a worker whose assignment stream is not open (WK-16)."""
+
+    def __init__(self, worker_id: str) -> None:
+        self.worker_id = worker_id
+        super().__init__(f"worker {worker_id} has no open assignment stream: the worker stream is not active, open it again")
+
+
+class NotSupported(RequestError):
+    """A run whose outcome would differ without a feature that this engine lacks."""
+
+
+class LimitReached(RequestError):
+    """A named limit was reached; the text names it and its value."""
+
+
+class TemporaryError(LimpetError):
+    """Try again."""
+
+
+class StoreUnavailable(TemporaryError):
+    """The store did not take the commit; nothing is known to have happened."""
+
+
+class EngineStopping(TemporaryError):
+    """The engine is shutting down or does not own this tenant any more."""
+
+
+class InternalError(TemporaryError):
+    """A bug of ours or a record the store refuses; the input was recorded in quarantine."""

@@ -1,0 +1,57 @@
+"""What a step must know that memory may lack: asked for by the core, read by the loop in one batch (R52)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+
+
+@dataclass(slots=True)
+class Needs:
+    """Look-ups for one batch of inputs of one tenant. Empty for almost every batch."""
+
+    child_refs: set[str] = field(default_factory=set)
+    request_ids: set[str] = field(default_factory=set)
+    run_or_task_ids: set[str] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.child_refs or self.request_ids or self.run_or_task_ids)
+
+
+@dataclass(slots=True)
+class Found:
+    """What the store knew. What it did not know is simply absent.
+
+    runs_by_ref:     child_ref to run id
+    runs_by_request: request id to run id
+    runs:            whole runs with all their tasks, for every id in `run_or_task_ids` that exists
+    versions:        the versions those runs were made with
+    """
+
+    runs_by_ref: dict[str, str] = field(default_factory=dict)
+    runs_by_request: dict[str, str] = field(default_factory=dict)
+    runs: Sequence[tuple[RunRow, Sequence[TaskRow]]] = ()
+    versions: Sequence[VersionRow] = ()
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """All that a tenant's core is rebuilt from (recovery). Counters that can be derived are not in it (R4).
+
+    next_key:  one above the largest key of any row of the tenant
+    workflows: all that are not deleted
+    versions:  the newest of each workflow, and those of unfinished runs
+    workers:   all that are not forgotten
+    runs:      the unfinished ones; tasks: all tasks of those runs, finished ones too. Payload columns may be None
+    receipts:  all that are not folded away
+    """
+
+    next_key: int
+    workflows: Sequence[WorkflowRow] = ()
+    versions: Sequence[VersionRow] = ()
+    workers: Sequence[WorkerRow] = ()
+    runs: Sequence[RunRow] = ()
+    tasks: Sequence[TaskRow] = ()
+    receipts: Sequence[ReceiptRow] = ()

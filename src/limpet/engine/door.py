@@ -1,0 +1,63 @@
+"""The engine's door: all that an edge may ask of the engine. Edges get a `Door`, never the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from limpet.core.decision import Delivery
+from limpet.core.explain import Explanation
+from limpet.core.ids import TenantId, TenantNo
+from limpet.core.inputs import Input
+from limpet.core.views import WorkerView
+from limpet.store.api import LogLine, Reader
+
+
+class Door(Protocol):
+    """What edges call. Every coroutine may raise a `TemporaryError`; `submit` also a `RequestError`."""
+
+    reader: Reader
+
+    async def submit(self, tenant: TenantId, item: Input) -> object:
+        """Hand in an input; returns its reply once it is committed. The reply's type: see the input's docstring."""
+
+    def notify(self, tenant: TenantId, item: Input) -> None:
+        """Hand in an input nobody waits for (signs of life). Never blocks; dropped when the inbox is full."""
+
+    def tenant_no(self, tenant: TenantId) -> TenantNo | None:
+        """None: no such tenant."""
+
+    def worker(self, tenant: TenantId, worker_id: str) -> WorkerView | None:
+        """A worker that is not forgotten, from memory."""
+
+    def workers(self, tenant: TenantId) -> Sequence[WorkerView]:
+        """All workers that are not forgotten, from memory, by registration."""
+
+    def started_at(self, tenant: TenantId, task_run_ids: Sequence[str]) -> dict[str, int]:
+        """Receipts of live attempts: task run id to instant; rows tell it only once the attempt has ended."""
+
+    async def explain(self, tenant: TenantId, task_run_id: str) -> Explanation:
+        """Why a task waits, or where it is. Raises NotFound."""
+
+    def log(self, line: LogLine) -> bool:
+        """Queue a log line for the logs' own writer; False when the bounded queue is full and it was dropped."""
+
+    @property
+    def is_ready(self) -> bool:
+        """The store is reachable, the loop turns, commits succeed."""
+
+
+class Streams(Protocol):
+    """Who is listening. Handed to the engine by whoever composes it; kept by the edges."""
+
+    def deliver(self, tenant: TenantId, deliveries: Sequence[Delivery]) -> list[tuple[str, int]]:
+        """Put committed deliveries into bounded per-stream buffers, never wait.
+
+        Returns (task run id, retry_count) of each start that no open stream of its worker could take.
+        """
+
+    def wants_result(self, tenant: TenantId, workflow_run_id: str) -> bool:
+        """Whether somebody waits for this run, so that its outputs are worth reading."""
+
+    def end_all(self, reason: str) -> None:
+        """End every stream with UNAVAILABLE, spread over up to 2 s (R33)."""

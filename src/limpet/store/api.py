@@ -1,0 +1,238 @@
+"""The Store: memory that lasts. It knows rows, not rules; whatever passes `tests/store` is a store.
+
+Two halves. The *owner's* half (`claim`, `load`, `commit`, `look_up`, `payloads`) belongs to the engine loop, one
+call at a time. The *reader's* half answers people: it sees only committed rows, on connections of its own, and
+never makes the loop wait (design D21).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from limpet.core.decision import Changes
+from limpet.core.ids import TenantId, TenantNo
+from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.rows import EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+
+
+class StoreError(Exception):
+    """Base of what a store raises. `docs/operating/reliability.md` tells what the engine does about each."""
+
+
+class TransientStoreError(StoreError):
+    """The commit did not happen, and trying the same batch again may help: busy, disk full, read-only, cut off."""
+
+
+class FenceMismatch(StoreError):
+    """Somebody else committed, or the store went back in time. The engine drops its memory (R7, R8)."""
+
+
+class DataError(StoreError):
+    """The batch itself cannot be stored: a constraint, a type. Trying it again changes nothing."""
+
+
+class FatalStoreError(StoreError):
+    """The store can no longer be trusted in this process, for one a failed fsync. The process ends (R8)."""
+
+
+class SchemaError(StoreError):
+    """The store's schema is not the one this version knows; the text names the command that mends it."""
+
+
+class StoreLocked(StoreError):
+    """Another process holds the store."""
+
+
+class Fence(NamedTuple):
+    """Proof of ownership: the epoch grows with each claim, the sequence number with each commit (R12)."""
+
+    epoch: int
+    seq: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """One commit: `fence.seq` is the number it will have, one above the last."""
+
+    fence: Fence
+    changes: Sequence[tuple[TenantNo, Changes]]
+
+
+class Tenant(NamedTuple):
+    """A tenant; `no` is the high part of its row keys."""
+
+    no: TenantNo
+    id: TenantId
+    name: str
+    created_at: int
+
+
+class Token(NamedTuple):
+    """What is known of an API token; never the token itself (X2)."""
+
+    id: str
+    tenant_no: TenantNo
+    name: str
+    created_at: int
+    expires_at: int
+    revoked_at: int | None
+    last_used_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuery:
+    """Which runs or tasks a reader asks for; everything given must hold, except metadata pairs (see there).
+
+    statuses:        numbers of RunStatus for runs, of TaskStatus for tasks
+    metadata:        (key, value) pairs, values compared as text; a run matches with any of them (W9.4)
+    metadata_all:    a run must match with all of them
+    since, until:    by created_at, in microseconds; since inclusive, until exclusive
+    """
+
+    since: int | None = None
+    until: int | None = None
+    statuses: Collection[int] | None = None
+    workflow_ids: Collection[str] | None = None
+    worker_id: str | None = None
+    parent_task_id: str | None = None
+    metadata: Sequence[tuple[str, str]] = ()
+    metadata_all: bool = False
+    limit: int = 50
+    offset: int = 0
+
+
+class RunRecord(NamedTuple):
+    """A run with everything a page about it shows. Tasks in order of their steps; only those that exist."""
+
+    run: RunRow
+    workflow: WorkflowRow
+    version: VersionRow
+    tasks: Sequence[TaskRow]
+
+
+class TaskRecord(NamedTuple):
+    """A task with its run."""
+
+    task: TaskRow
+    run: RunRow
+    workflow: WorkflowRow
+    version: VersionRow
+
+
+class LogLine(NamedTuple):
+    """One line that a task wrote. `metadata` is a JSON object text."""
+
+    tenant_no: int
+    task_run_id: str
+    retry_count: int
+    at: int
+    level: str
+    message: str
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """Which lines of a task; `search` is a plain substring, case-insensitive."""
+
+    task_run_id: str
+    since: int | None = None
+    until: int | None = None
+    levels: Collection[str] | None = None
+    search: str | None = None
+    retry_count: int | None = None
+    newest_first: bool = False
+    limit: int = 1000
+
+
+class Reader(Protocol):
+    """Committed rows for people. Every method returns None or an empty list when nothing is found."""
+
+    async def run(self, tenant_no: TenantNo, run_id: str) -> RunRecord | None:
+        """A run by its id. A one-task run's id is also its task's id (W1.4)."""
+
+    async def task(self, tenant_no: TenantNo, task_run_id: str) -> TaskRecord | None: ...
+
+    async def runs(self, tenant_no: TenantNo, query: RunQuery) -> tuple[Sequence[RunRecord], int]:
+        """Newest first; the second value is the number of all matches, counted up to 10,000."""
+
+    async def tasks(self, tenant_no: TenantNo, query: RunQuery) -> tuple[Sequence[TaskRecord], int]:
+        """Newest first; the second value is the number of all matches, counted up to 10,000."""
+
+    async def status_counts(self, tenant_no: TenantNo, query: RunQuery) -> Mapping[int, int]:
+        """Tasks by TaskStatus number."""
+
+    async def events(self, tenant_no: TenantNo, task_keys: Collection[int]) -> Sequence[EventRow]:
+        """Oldest first."""
+
+    async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]: ...
+
+    async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
+        """Newest first."""
+
+    async def workers_by_key(self, tenant_no: TenantNo, keys: Collection[int]) -> Mapping[int, WorkerRow]: ...
+
+    async def payloads(self, run_keys: Collection[int], task_keys: Collection[int]) -> tuple[Mapping[int, bytes], Mapping[int, TaskRow]]:
+        """Inputs by run key; whole rows, with outputs and errors, by task key."""
+
+    async def log_lines(self, tenant_no: TenantNo, query: LogQuery) -> Sequence[LogLine]: ...
+
+
+class Store(Protocol):
+    """The owner's half. All coroutines; blocking work happens on the store's own thread or connections."""
+
+    reader: Reader
+
+    async def open(self) -> None:
+        """Lock, check the schema, connect. Raises StoreLocked, SchemaError, TransientStoreError."""
+
+    async def close(self) -> None:
+        """Finish what is being written, let go of the lock. Harmless when called twice."""
+
+    async def claim(self) -> Fence:
+        """Become the owner: raise the epoch, keep the sequence number. Ends every older owner."""
+
+    async def fence(self) -> Fence:
+        """The stored epoch and sequence number; after a commit of unknown outcome this decides (R8)."""
+
+    async def load(self, tenant_no: TenantNo) -> Snapshot: ...
+
+    async def commit(self, batch: Batch) -> None:
+        """Fence, then all changes, in one transaction. Returns only when they are durable; raises StoreError."""
+
+    async def look_up(self, tenant_no: TenantNo, needs: Needs) -> Found: ...
+
+    async def tenants(self) -> Sequence[Tenant]: ...
+
+    async def create_tenant(self, tenant_id: TenantId, name: str, now: int) -> Tenant:
+        """Returns the existing one when the id is taken."""
+
+    async def tokens(self) -> Sequence[Token]:
+        """All, revoked and expired ones included."""
+
+    async def put_token(self, token: Token) -> None:
+        """Insert or replace."""
+
+    async def quarantine(self, tenant_no: TenantNo, at: int, reason: str, content: str) -> None:
+        """Keep an input that could not be processed, for the operator (R8, T-POISON)."""
+
+    async def append_logs(self, lines: Sequence[LogLine]) -> None:
+        """Through a writer of their own, never the commit's (R10)."""
+
+    async def prune(self, before: int, limit: int) -> int:
+        """Delete up to `limit` finished runs that ended before the instant, with their tasks, events and logs.
+
+        Off the commit path; returns how many went. A run past its retention is gone, whoever asks (R50).
+        """
+
+
+@dataclass(slots=True)
+class StoreStats:
+    """Counters a store keeps for the metrics page."""
+
+    commits: int = 0
+    rows_written: int = 0
+    commit_seconds_total: float = 0.0
+    extra: dict[str, float] = field(default_factory=dict)
