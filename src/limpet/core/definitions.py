@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import cached_property
 
-from limpet.core.ids import ActionId, SECOND_US
+from limpet.core.ids import SECOND_US, ActionId
 
 DEFAULT_SCHEDULE_TIMEOUT_US = 300 * SECOND_US
 DEFAULT_EXECUTION_TIMEOUT_US = 60 * SECOND_US

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limpet.core.definitions import LabelValue
+from limpet.core.records import Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +35,23 @@ class WorkerView:
     lost_at: int | None
     gone_at: int | None
     task_run_ids: tuple[str, ...]
+
+
+def of_worker(worker: Worker) -> WorkerView:
+    """The worker as it stands now."""
+    return WorkerView(
+        worker.key,
+        worker.id,
+        worker.name,
+        tuple(sorted(worker.actions)),
+        tuple(worker.labels.items()),
+        tuple(SlotView(kind, total, worker.free(kind)) for kind, total in worker.slots.items()),
+        worker.runtime,
+        worker.registered_at,
+        worker.seen_at,
+        bool(worker.sessions),
+        worker.paused,
+        worker.lost_at,
+        worker.gone_at,
+        tuple(task.id for task in worker.tasks.values()),
+    )

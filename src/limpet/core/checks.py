@@ -1,0 +1,75 @@
+"""The invariants that can be read off a tenant's memory (reliability section 4). A violation is a bug, said in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from limpet.core.definitions import StickyStrategy
+from limpet.core.records import Run, TaskRun, Worker
+from limpet.core.rows import PinState, RunStatus, TaskStatus
+from limpet.core.state import State
+
+
+def violations(state: State) -> list[str]:
+    """All that is wrong; empty when all is well."""
+    found: list[str] = []
+    for run in state.runs.values():
+        found += _of_run(run)
+        for task in run.tasks.values():
+            found += _of_task(state, task)
+    for worker in state.workers.values():
+        found += _of_worker(worker)
+    return found
+
+
+def _of_run(run: Run) -> Iterator[str]:
+    """G2: a run is terminal if and only if all its tasks exist and are."""
+    ended = len(run.tasks) == len(run.definition.steps) and all(t.status.is_terminal for t in run.tasks.values())
+    if ended is not run.status.is_terminal:
+        yield f"G2: run {run.id} is {run.status.name}, its tasks say otherwise"
+    if run.status is RunStatus.COMPLETED and any(t.status is TaskStatus.FAILED for t in run.tasks.values()):
+        yield f"G2: run {run.id} is COMPLETED with a failed task"
+    on_failure = run.definition.on_failure_step
+    if on_failure is not None and on_failure in run.tasks and run.tasks[on_failure].status is not TaskStatus.SKIPPED:
+        others = [t for step, t in run.tasks.items() if step != on_failure]
+        waits = run.tasks[on_failure].status is TaskStatus.PENDING
+        if not waits and not any(t.status is TaskStatus.FAILED for t in others):
+            yield f"G3: the on-failure task of run {run.id} is {run.tasks[on_failure].status.name} though nothing failed"
+
+
+def _of_task(state: State, task: TaskRun) -> Iterator[str]:
+    """T1, T4, T7: each task in exactly one place, with what belongs to that place."""
+    in_queue, owned = task.cls is not None, task.worker is not None and task.key in task.worker.tasks
+    if in_queue and task.status is not TaskStatus.QUEUED:
+        yield f"T1: task {task.id} is {task.status.name} and still in a queue"
+    if task.status is TaskStatus.QUEUED and not in_queue and task.key not in state.overdue:
+        yield f"T1: task {task.id} is QUEUED and in no queue"
+    if owned is not task.status.is_live:
+        yield f"T4: task {task.id} is {task.status.name}, its worker says otherwise"
+    if task.app_retries > task.definition.retries:
+        yield f"T7: task {task.id} has used {task.app_retries} of {task.definition.retries} retries"
+    if task.internal_retries > state.settings.internal_retries_max:
+        yield f"T7: task {task.id} was reassigned {task.internal_retries} times"
+    if task.status.is_live and task.worker is not None:
+        yield from _of_pin(task, task.worker)
+
+
+def _of_pin(task: TaskRun, worker: Worker) -> Iterator[str]:
+    """P-HARD: a HARD run's live tasks are on the worker it is bound to."""
+    run = task.run
+    if run.sticky is StickyStrategy.HARD and run.pin_state is PinState.BOUND and run.pin_worker_id != worker.id:
+        yield f"P-HARD: task {task.id} runs on {worker.id}, its run is bound to {run.pin_worker_id}"
+
+
+def _of_worker(worker: Worker) -> Iterator[str]:
+    """W1: used units are those of its live attempts that have not been released, and never above capacity."""
+    used: dict[str, int] = {}
+    for task in worker.tasks.values():
+        if not task.slots_released:
+            for kind, units in task.definition.slot_requests:
+                used[kind] = used.get(kind, 0) + units
+    for kind in {*used, *worker.used}:
+        if used.get(kind, 0) != worker.used.get(kind, 0):
+            yield f"W1: worker {worker.id} counts {worker.used.get(kind, 0)} used {kind} units, its attempts use {used.get(kind, 0)}"
+        if used.get(kind, 0) > worker.slots.get(kind, 0):
+            yield f"W1: worker {worker.id} has {worker.slots.get(kind, 0)} {kind} units, {used.get(kind, 0)} are used"

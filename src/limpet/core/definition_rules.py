@@ -1,0 +1,95 @@
+"""What a definition must fulfil before it becomes a version (W2.13). Pure checks; each refusal is a sentence."""
+
+from __future__ import annotations
+
+import re
+
+from limpet.core.affinity import check_labels
+from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN, TaskDefinition, WorkflowDefinition
+from limpet.core.errors import InvalidArgument, LimitReached
+from limpet.core.ids import SECOND_US
+from limpet.core.settings import Settings
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]+")
+BACKOFF_FACTOR_MILLI_MIN, BACKOFF_FACTOR_MILLI_MAX = 1_000, 1_000_000  # RT-3
+BACKOFF_MAX_US_MIN, BACKOFF_MAX_US_MAX = SECOND_US, 86_400 * SECOND_US
+
+
+def check_definition(definition: WorkflowDefinition, settings: Settings | None = None) -> None:
+    """Raise InvalidArgument or LimitReached, naming the workflow, the task and the field."""
+    limits = settings or Settings()
+    _check_name("workflow name", definition.name, limits)
+    if not definition.tasks:
+        raise InvalidArgument(f"workflow {definition.name} has no task; declare at least one")
+    if len(definition.steps) > limits.dag_tasks_max:
+        raise LimitReached(
+            f"workflow {definition.name} has {len(definition.steps)} tasks; at most {limits.dag_tasks_max} (dag_tasks_max)"
+        )
+    priority = definition.default_priority
+    if priority is not None and not PRIORITY_MIN <= priority <= PRIORITY_MAX:
+        raise InvalidArgument(
+            f"workflow {definition.name}: default priority must be between {PRIORITY_MIN} and {PRIORITY_MAX}, got {priority}"
+        )
+    for task in definition.steps:
+        _check_task(definition, task, limits)
+    _check_graph(definition)
+
+
+def _check_name(what: str, name: str, limits: Settings) -> None:
+    if not NAME_PATTERN.fullmatch(name) or len(name) > limits.name_bytes_max:
+        raise InvalidArgument(
+            f"{what} {name[:80]!r} is not usable; use 1 to {limits.name_bytes_max} letters, digits, dots, hyphens or underscores"
+        )
+
+
+def _check_task(definition: WorkflowDefinition, task: TaskDefinition, limits: Settings) -> None:
+    where = f"workflow {definition.name}, task {task.name}"
+    _check_name(f"workflow {definition.name}: task name", task.name, limits)
+    if not task.action_id or len(task.action_id) > 2 * limits.name_bytes_max + 1:
+        raise InvalidArgument(f"{where}: the action id must have 1 to {2 * limits.name_bytes_max + 1} characters")
+    if task.retries < 0:
+        raise InvalidArgument(f"{where}: retries must be 0 or more, got {task.retries}")
+    if task.execution_timeout_us < 0 or task.schedule_timeout_us < 0:
+        raise InvalidArgument(f"{where}: timeouts must not be negative")
+    factor = task.backoff_factor_milli
+    if factor is not None and not BACKOFF_FACTOR_MILLI_MIN <= factor <= BACKOFF_FACTOR_MILLI_MAX:
+        raise InvalidArgument(f"{where}: backoff factor must be between 1 and 1000, got {factor / 1000:g}")
+    if factor is not None and not BACKOFF_MAX_US_MIN <= task.backoff_max_us <= BACKOFF_MAX_US_MAX:
+        raise InvalidArgument(f"{where}: backoff max must be between 1 and 86400 seconds, got {task.backoff_max_us / SECOND_US:g}")
+    for kind, units in task.slot_requests:
+        if units <= 0 or not kind:
+            raise InvalidArgument(f"{where}: a slot request needs a type and 1 or more units, got {kind!r}: {units}")
+    if len(task.desired_labels) > limits.labels_max:
+        raise LimitReached(f"{where}: at most {limits.labels_max} desired labels (labels_max)")
+    check_labels(task.desired_labels, where)
+
+
+def _check_graph(definition: WorkflowDefinition) -> None:
+    """Names are unique, parents exist, and no task waits for itself."""
+    names = [task.name for task in definition.steps]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidArgument(f"workflow {definition.name}: task names must be unique, these occur twice: {', '.join(twice)}")
+    known = {task.name for task in definition.tasks}
+    for task in definition.steps:
+        for parent in task.parents:
+            if parent not in known:
+                raise InvalidArgument(f"workflow {definition.name}, task {task.name}: parent {parent} does not exist in it")
+    cycle = _unreachable(definition)
+    if cycle:
+        raise InvalidArgument(f"workflow {definition.name}: these tasks wait for each other in a cycle: {', '.join(cycle)}")
+
+
+def _unreachable(definition: WorkflowDefinition) -> list[str]:
+    """Tasks that can never start because they stand in, or behind, a cycle."""
+    left = {task.name: set(task.parents) for task in definition.tasks}
+    ready = [name for name, parents in left.items() if not parents]
+    while ready:
+        done = ready.pop()
+        left.pop(done, None)
+        for name, parents in left.items():
+            if done in parents:
+                parents.discard(done)
+                if not parents:
+                    ready.append(name)
+    return list(left)

@@ -1,0 +1,66 @@
+"""REQUEUED_NO_WORKER: the timeline says why a task waits (OB-9, OB-13).
+
+A task that no registered worker could ever take says so at once. One that only waits its turn says so after
+`waiting_notice_after_us`, so that a busy queue does not write a row for every task that passes through it.
+"""
+
+from __future__ import annotations
+
+from limpet.core.queue import SchedulingClass
+from limpet.core.reasons import Why, why_waiting
+from limpet.core.records import TaskRun
+from limpet.core.rows import EventType, TaskStatus
+from limpet.core.state import State
+from limpet.core.timers import Due
+
+NOTICES_MAX = 1_000  # tasks of one class that get a notice in one step; the first in its order
+
+
+def for_newcomers(state: State) -> None:
+    """After placing: tasks that came in this step and still wait."""
+    hopeless: dict[int, Why] = {}
+    for task in state.queued_now:
+        cls = task.cls
+        if cls is None or task.status is not TaskStatus.QUEUED:
+            continue
+        if not cls.pool.capable_count:
+            if cls.id not in hopeless:
+                hopeless[cls.id] = why_waiting(state, task, state.now)
+            _say(state, task, hopeless[cls.id])
+        _watch(state, cls, state.settings.waiting_notice_after_us)
+
+
+def _watch(state: State, cls: SchedulingClass, after_us: int) -> None:
+    if not cls.noted:
+        cls.noted = True
+        state.timers.arm(state.now + after_us, Due.NOTICE, cls)
+
+
+def review(state: State, cls: SchedulingClass) -> None:
+    """The class still has waiting tasks some time later: those that owe a reason say it, and it is watched on."""
+    cls.noted = False
+    if not cls.size:
+        return
+    waiting = [task for task in cls.tasks(NOTICES_MAX) if _is_owed(state, task)]
+    if waiting:
+        why = why_waiting(state, waiting[0], state.now)
+        for task in waiting:
+            if task.noted_reason != why.reason or _is_stale(state, task):
+                _say(state, task, why)
+    _watch(state, cls, state.settings.waiting_notice_after_us)
+
+
+def _is_owed(state: State, task: TaskRun) -> bool:
+    """Waited long enough for a first word, or since the last word for another."""
+    if task.noted_at is None:
+        return state.now - task.queued_at >= state.settings.waiting_notice_after_us
+    return state.now - task.noted_at >= state.settings.waiting_notice_changed_us
+
+
+def _is_stale(state: State, task: TaskRun) -> bool:
+    return task.noted_at is None or state.now - task.noted_at >= state.settings.waiting_notice_repeat_us
+
+
+def _say(state: State, task: TaskRun, why: Why) -> None:
+    task.noted_at, task.noted_reason = state.now, why.reason
+    state.event(task, EventType.REQUEUED_NO_WORKER, why.text[:1].upper() + why.text[1:] + ".")

@@ -1,0 +1,128 @@
+"""The order of waiting tasks: scheduling classes, and inside each a heap.
+
+A scheduling class is everything that decides where a task may go: action, labels, slots, pin. Tasks of one class
+are interchangeable but for their order, so a class whose first task has no place is blocked as a whole: 500
+blocked tasks cost one look (PR-16, R39).
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING
+
+from limpet.core.definitions import DesiredLabel
+from limpet.core.ids import ActionId, ClassId, Instant
+from limpet.core.records import Run, TaskRun
+from limpet.core.settings import Settings
+from limpet.core.slots import Request
+
+if TYPE_CHECKING:
+    from limpet.core.placement import Pool
+
+LEVEL_INTERNAL = 4  # ahead of all first attempts: what lost its place without its own doing (PR-21)
+LEVEL_MAX_AGED = 3
+NEVER_STARTED = (1 << 62) - 1
+
+Order = tuple[int, int, int, int]
+ClassKey = tuple[ActionId, tuple[DesiredLabel, ...], Request, frozenset[ActionId] | None, str | None, bool]
+
+
+def order_of(task: TaskRun, now: Instant, settings: Settings) -> Order:
+    """The place of a task among all that wait, smallest first.
+
+    Level descending; inside level 4 declared priority descending; with `depth_first` the run that started first;
+    then original enqueue order (PR-10, PR-11, PR-21).
+    """
+    level = aged_level(task, now, settings)
+    declared = task.run.priority if level >= LEVEL_INTERNAL else 0
+    started = 0
+    if settings.depth_first:
+        started = task.run.started_at if task.run.started_at is not None else NEVER_STARTED
+    return (-level, -declared, started, task.enqueue_key)
+
+
+def aged_level(task: TaskRun, now: Instant, settings: Settings) -> int:
+    """The task's level plus one for each ageing interval it has waited, at most 3 (PR-15)."""
+    if settings.priority_age_us <= 0 or task.level >= LEVEL_MAX_AGED:
+        return task.level
+    return min(LEVEL_MAX_AGED, task.level + (now - task.queued_at) // settings.priority_age_us)
+
+
+def class_id_of(key: ClassKey) -> ClassId:
+    """A stable 63-bit number for a class key: a stored column, the same in every process (R39)."""
+    action, labels, request, whole, pin, hard = key
+    text = repr((action, labels, request, sorted(whole) if whole else None, pin, hard))
+    return ClassId(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1)
+
+
+class SchedulingClass:
+    """Tasks that may go to the same places, in order. Mutated by `Queues` only.
+
+    pin:   the worker they belong to; `hard`: nowhere else
+    noted: whether a timer stands for its notices
+    """
+
+    __slots__ = ("_heap", "hard", "id", "key", "noted", "pin", "pool", "size")
+
+    def __init__(self, key: ClassKey, pool: Pool) -> None:
+        self.key = key
+        self.id = class_id_of(key)
+        self.pin, self.hard = key[4], key[5]
+        self.pool = pool
+        self.size = 0
+        self.noted = False
+        self._heap: list[tuple[Order, int, TaskRun]] = []
+
+    @property
+    def request(self) -> Request:
+        return self.key[2]
+
+    def head(self) -> tuple[Order, TaskRun] | None:
+        """The first task and its order."""
+        while self._heap:
+            order, ticket, task = self._heap[0]
+            if task.cls is self and task.ticket == ticket:
+                return order, task
+            heappop(self._heap)
+        return None
+
+    def tasks(self, limit: int) -> list[TaskRun]:
+        """Some waiting tasks, roughly the first in order."""
+        found = []
+        for _, ticket, task in self._heap:
+            if task.cls is self and task.ticket == ticket:
+                found.append(task)
+                if len(found) >= limit:
+                    break
+        return found
+
+    def before(self, order: Order, limit: int) -> int:
+        """How many of its tasks stand before that order, counted up to `limit`."""
+        count = 0
+        for other, ticket, task in self._heap:
+            if other < order and task.cls is self and task.ticket == ticket:
+                count += 1
+                if count >= limit:
+                    break
+        return count
+
+    def push(self, order: Order, task: TaskRun) -> None:
+        task.ticket += 1
+        task.cls, task.class_id = self, self.id
+        self.size += 1
+        heappush(self._heap, (order, task.ticket, task))
+
+    def drop(self, task: TaskRun) -> None:
+        """Take the task out; its heap entry goes when it is met, or in a sweep once most are stale."""
+        assert task.cls is self
+        task.cls = None
+        self.size -= 1
+        if len(self._heap) > 2 * self.size + 64:
+            self._heap = [e for e in self._heap if e[2].cls is self and e[2].ticket == e[1]]
+            heapify(self._heap)
+
+
+def base_labels(run: Run, step: int) -> tuple[DesiredLabel, ...]:
+    """The label set in force: the trigger's if it gave any, else the definition's (LB-14, LB-15)."""
+    return run.desired_labels or run.definition.steps[step].desired_labels

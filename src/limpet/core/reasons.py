@@ -1,0 +1,276 @@
+"""Why a waiting task has no place: said by the very functions that place it (OB-13, OB-14; decision 0007)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import NamedTuple
+
+from limpet.core import affinity
+from limpet.core.assignment import plan, rewind, takes
+from limpet.core.explain import Explanation, Outlook, Reason, Verdict
+from limpet.core.ids import Instant
+from limpet.core.placement import is_assignable
+from limpet.core.queue import SchedulingClass, order_of
+from limpet.core.records import TaskRun, Worker
+from limpet.core.rows import TaskStatus
+from limpet.core.slots import capable, fits, held_against
+from limpet.core.state import State
+
+VERDICTS_MAX = 20  # beyond this many workers, verdicts are grouped by cause
+POSITION_MAX = 1_000
+PIN_REASONS = {
+    "action": Reason.PIN_LACKS_ACTION,
+    "label": Reason.PIN_LABEL_MISMATCH,
+    "capacity": Reason.CAPACITY_TOO_SMALL,
+    "paused": Reason.PIN_PAUSED,
+    "disconnected": Reason.PIN_DISCONNECTED,
+    "lost": Reason.PIN_DISCONNECTED,
+    "silent": Reason.PIN_DISCONNECTED,
+    "busy": Reason.PIN_BUSY,
+    "held": Reason.PIN_BUSY,
+}
+AWAY = frozenset({"disconnected", "lost", "silent"})
+FOR_EVER = frozenset({"action", "label", "capacity", "pin"})
+
+
+Say = Callable[[str, str], Verdict]
+
+
+class Why(NamedTuple):
+    """A dominant reason, its sentence, and whether no order of slot releases would help."""
+
+    reason: Reason
+    text: str
+    never: bool
+
+
+def verdict(state: State, cls: SchedulingClass, task: TaskRun, worker: Worker, now: Instant) -> Verdict:
+    """What one worker says to the task: the first of the filters that stops it, in the order of assignment section 0."""
+    action, labels, request = cls.key[0], cls.key[1], cls.request
+    kind = _deciding_type(worker, request)
+    asked, total = dict(request).get(kind, 0), worker.slots.get(kind, 0)
+
+    def say(cause: str, text: str) -> Verdict:
+        return Verdict(worker.id, worker.name, cause, text, asked=asked, free=worker.free(kind), total=total)
+
+    if action not in worker.actions:
+        return say("action", f"does not register the action {action}")
+    unmet = affinity.first_unmet(labels, worker.labels)
+    if unmet is not None:
+        has = affinity.described_value(worker.labels, unmet.key)
+        return say("label", f"required label {affinity.described(unmet)}: the worker has {has}")
+    if cls.hard and cls.pin != worker.id:
+        return say("pin", f"the run is pinned to worker {_named(state, cls.pin)}")
+    if not capable(worker, request):
+        return say("capacity", f"asks for {asked} {kind} slots on one worker; this one has {total} in all")
+    return _unavailable(state, worker, now, say) or _no_room(state, cls, task, worker, now, say)
+
+
+def _unavailable(state: State, worker: Worker, now: Instant, say: Say) -> Verdict | None:
+    if worker.lost_at is not None:
+        return say("lost", f"lost since {_ago(now, worker.lost_at)}; it may come back")
+    if worker.paused:
+        return say("paused", "paused")
+    if not worker.sessions:
+        return say("disconnected", f"no open stream; last heard of {_ago(now, worker.seen_at)}")
+    if not is_assignable(worker, now, state.settings):
+        return say("silent", f"silent; last heard of {_ago(now, worker.seen_at)}")
+    return None
+
+
+def _no_room(state: State, cls: SchedulingClass, task: TaskRun, worker: Worker, now: Instant, say: Say) -> Verdict:
+    if not fits(worker, cls.request):
+        kind = _deciding_type(worker, cls.request)
+        asked, total = dict(cls.request).get(kind, 0), worker.slots.get(kind, 0)
+        return say("busy", f"asks for {asked} {kind} slots; {worker.free(kind)} of {total} are free")
+    if held_against(worker, order_of(task, now, state.settings), task, now):
+        return say("held", "its free slots are kept for a heavier task ahead")
+    return say("free", "could take it")
+
+
+def _deciding_type(worker: Worker, request: tuple[tuple[str, int], ...]) -> str:
+    """The slot type that stops the request, or its first."""
+    return next((kind for kind, units in request if worker.free(kind) < units), request[0][0] if request else "default")
+
+
+def why_waiting(state: State, task: TaskRun, now: Instant) -> Why:
+    """The one dominant reason of a queued task, over all workers that are not gone."""
+    cls = task.cls
+    if cls is None:
+        return Why(Reason.NONE, "It is not in a queue.", False)
+    workers = [w for w in state.workers.values() if w.gone_at is None]
+    verdicts = [verdict(state, cls, task, worker, now) for worker in workers]
+    if cls.hard:
+        return _why_pinned(state, cls, task, verdicts)
+    return _why_unpinned(cls, verdicts)
+
+
+def _why_pinned(state: State, cls: SchedulingClass, task: TaskRun, verdicts: list[Verdict]) -> Why:
+    mine = next((v for v in verdicts if v.worker_id == cls.pin), None)
+    who = _named(state, cls.pin)
+    if mine is None:
+        return Why(Reason.PIN_GONE, f"HARD sticky: worker {who} is gone", True)
+    reason = PIN_REASONS.get(mine.cause, Reason.NONE)
+    return Why(reason, f"HARD sticky: waiting for worker {who}: {mine.text}", mine.cause in FOR_EVER)
+
+
+def _why_unpinned(cls: SchedulingClass, verdicts: list[Verdict]) -> Why:
+    action = cls.key[0]
+    offered = [v for v in verdicts if v.cause != "action"]
+    if not offered:
+        return Why(Reason.NO_WORKER_FOR_ACTION, f"no worker registers {action}", True)
+    labelled = [v for v in offered if v.cause != "label"]
+    if not labelled:
+        label = next(one for one in cls.key[1] if one.required)
+        unmet = _common_unmet(offered) or affinity.described(label)
+        return Why(Reason.NO_LABEL_MATCH, f"required label {unmet} matched by none of {len(offered)} workers", True)
+    able = [v for v in labelled if v.cause != "capacity"]
+    if not able:
+        best = max(labelled, key=lambda v: v.total or 0)
+        text = f"no free slots (need {best.asked} on one worker; best free {best.free}, capacity max {best.total})"
+        return Why(Reason.CAPACITY_TOO_SMALL, text, True)
+    return _why_not_now(action, able)
+
+
+def _why_not_now(action: str, able: list[Verdict]) -> Why:
+    causes = {v.cause for v in able}
+    if causes == {"paused"}:
+        return Why(Reason.WORKERS_PAUSED, f"all {len(able)} workers of {action} are paused", False)
+    if causes <= AWAY:
+        return Why(Reason.WORKERS_DISCONNECTED, f"all {len(able)} workers of {action} are disconnected", False)
+    if causes <= AWAY | {"paused"}:
+        return Why(Reason.WORKERS_UNAVAILABLE, f"all {len(able)} workers of {action} are paused or disconnected", False)
+    if "free" in causes:
+        return Why(Reason.NONE, "a worker is free; it is placed with the next step", False)
+    if "busy" not in causes:
+        return Why(Reason.SLOTS_HELD, "free slots are kept for a heavier task ahead", False)
+    best = max((v for v in able if v.cause in ("busy", "held")), key=lambda v: v.free or 0)
+    capacity = max(v.total or 0 for v in able)
+    text = f"no free slots (need {best.asked} on one worker; best free {best.free}, capacity max {capacity})"
+    return Why(Reason.NO_FREE_SLOT, text, False)
+
+
+def _common_unmet(verdicts: list[Verdict]) -> str | None:
+    """The label text of the first verdict, without the worker's own value."""
+    text = verdicts[0].text if verdicts else ""
+    return text.removeprefix("required label ").split(": the worker has")[0] or None
+
+
+def explain_task(state: State, task: TaskRun, now: Instant) -> Explanation:
+    """Where the task is, or why it waits, and what would help."""
+    if task.status.is_terminal:
+        return Explanation(task.id, Outlook.ENDED, Reason.NONE, f"It has ended: {task.status.name}.")
+    if task.status.is_live and task.worker is not None:
+        text = f"It runs on worker {task.worker.name} ({task.worker.id}), attempt {task.retry_count + 1}."
+        return Explanation(task.id, Outlook.RUNNING, Reason.NONE, text, task.worker.id, task.worker.name)
+    if task.status is TaskStatus.PENDING:
+        return Explanation(task.id, Outlook.NOT_NOW, Reason.WAITING_FOR_PARENTS, "It waits for its parents to end.")
+    if task.status is TaskStatus.BACKING_OFF and task.not_before is not None:
+        text = f"It waits {_duration(task.not_before - now)} before its next attempt."
+        return Explanation(task.id, Outlook.SOON, Reason.BACKING_OFF, text)
+    return _explain_queued(state, task, now)
+
+
+def _explain_queued(state: State, task: TaskRun, now: Instant) -> Explanation:
+    chosen = _planned_worker(state, task, now)
+    if chosen is not None:
+        text = f"It is placed on worker {chosen.name} ({chosen.id}) with the next step."
+        return Explanation(task.id, Outlook.NOW, Reason.NONE, text, chosen.id, chosen.name)
+    if task.cls is None:
+        return Explanation(task.id, Outlook.NOT_NOW, Reason.NONE, "Its schedule timeout has passed; it ends with the next step.")
+    why = why_waiting(state, task, now)
+    workers = [w for w in state.workers.values() if w.gone_at is None]
+    verdicts = [verdict(state, task.cls, task, worker, now) for worker in workers]
+    outlook = Outlook.NEVER if why.never else Outlook.NOT_NOW
+    position = _position(state, task, now)
+    text = f"{why.text}; position {position}{'+' if position >= POSITION_MAX else ''} in its order."
+    return Explanation(
+        task.id,
+        outlook,
+        why.reason,
+        text,
+        position=position,
+        position_capped_at=POSITION_MAX,
+        verdicts=tuple(_grouped(verdicts)),
+        unblock=tuple(_unblock(task, verdicts)),
+    )
+
+
+def _planned_worker(state: State, task: TaskRun, now: Instant) -> Worker | None:
+    """The worker that the next step gives the task, found by planning and undoing it."""
+    made = plan(state, now)
+    chosen = next((p.worker for p in made.placements if p.task is task), None)
+    rewind(state, made, now)
+    return chosen
+
+
+def _position(state: State, task: TaskRun, now: Instant) -> int:
+    """1 for the first among all waiting tasks that compete for the same workers, capped."""
+    assert task.cls is not None
+    order = order_of(task, now, state.settings)
+    rivals = {cls.id: cls for cls in task.cls.pool.classes.values()}
+    for member in task.cls.pool.members.values():
+        for cls in state.classes_of(member.worker):
+            rivals[cls.id] = cls
+    ahead = 0
+    for cls in rivals.values():
+        ahead += cls.before(order, POSITION_MAX - ahead)
+        if ahead >= POSITION_MAX - 1:
+            return POSITION_MAX
+    return ahead + 1
+
+
+def _grouped(verdicts: list[Verdict]) -> list[Verdict]:
+    """All verdicts, or one for each cause when there are many workers."""
+    if len(verdicts) <= VERDICTS_MAX:
+        return verdicts
+    by_cause: dict[str, list[Verdict]] = defaultdict(list)
+    for one in verdicts:
+        by_cause[one.cause].append(one)
+    return [_with_count(group[0], len(group)) for group in by_cause.values()]
+
+
+def _with_count(one: Verdict, count: int) -> Verdict:
+    return Verdict(one.worker_id, one.worker_name, one.cause, one.text, count, one.asked, one.free, one.total)
+
+
+def _unblock(task: TaskRun, verdicts: list[Verdict]) -> list[str]:
+    """What would help, most specific first; a sentence each."""
+    causes = {v.cause: v for v in verdicts}
+    action = task.definition.action_id
+    hints = {
+        "paused": "Unpause worker {name} ({id}).",
+        "busy": "Wait for a slot, give the workers more slots, or start another worker.",
+        "held": "Wait for the heavier task ahead, or start another worker.",
+        "disconnected": "Bring worker {name} ({id}) back.",
+        "silent": "Look at worker {name} ({id}): it is connected and says nothing.",
+        "lost": "Bring worker {name} ({id}) back.",
+        "capacity": "Start a worker with at least {asked} slots, or lower the task's slot cost.",
+        "label": "Start a worker that matches, or change a worker's labels; now {text}.",
+    }
+    found = [
+        text.format(name=causes[c].worker_name, id=causes[c].worker_id, asked=causes[c].asked, text=causes[c].text)
+        for c, text in hints.items()
+        if c in causes
+    ]
+    return found or [f"Start a worker that registers {action}."]
+
+
+def could_take(state: State, task: TaskRun, worker: Worker, now: Instant) -> bool:
+    """Whether this worker could take the task at once; for checks of work conservation (L1)."""
+    cls = task.cls
+    return cls is not None and takes(state, cls, worker, task, order_of(task, now, state.settings), now)
+
+
+def _named(state: State, worker_id: str | None) -> str:
+    worker = state.workers_by_id.get(worker_id or "")
+    return f"{worker.name} ({worker.id})" if worker is not None else str(worker_id)
+
+
+def _ago(now: Instant, then: Instant) -> str:
+    return f"{_duration(now - then)} ago"
+
+
+def _duration(us: int) -> str:
+    return f"{max(0, us) / 1_000_000:.3g} s"

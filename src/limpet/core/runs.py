@@ -1,0 +1,188 @@
+"""The life of a run: made from a trigger, carried on when a task ends, finished, cancelled, replayed."""
+
+from __future__ import annotations
+
+from limpet.core import attempts, graph, pins
+from limpet.core.affinity import can_never_match, described
+from limpet.core.decision import PayloadRef, RunFinished, TaskResult
+from limpet.core.graph import Fate
+from limpet.core.ids import TaskKey, TaskRunId
+from limpet.core.lifecycle import Cause, after, final_run_status, open_run_status
+from limpet.core.queue import base_labels
+from limpet.core.records import Run, TaskRun
+from limpet.core.rows import EventType, RunStatus, TaskStatus
+from limpet.core.state import State
+
+ENVELOPE_BYTES = 16 * 1024  # ids, names and braces around the payloads of a start message
+_CAUSE_OF_FATE = {
+    Fate.QUEUE: Cause.PARENTS_ENDED,
+    Fate.SKIP: Cause.ALL_PARENTS_SKIPPED,
+    Fate.CANCEL: Cause.PARENT_UNSUCCESSFUL,
+}
+
+
+def open_run(state: State, run: Run) -> None:
+    """A new run: its root tasks are created and queued (W4.1)."""
+    state.remember(run)
+    state.run_changed(run)
+    pins.set_initial_pin(state, run)
+    ended: list[TaskRun] = []
+    for step in graph.roots(run.definition):
+        ended += _create(state, run, step, Fate.QUEUE)
+    _notes_of_birth(state, run)
+    follow(state, run, ended)
+
+
+def _notes_of_birth(state: State, run: Run) -> None:
+    """What the author asked for and will not get, said on the timeline (ST-14, LB-7)."""
+    for task in run.tasks.values():
+        if run.sticky is None and run.desired_worker_id is not None:
+            text = f"Desired worker {run.desired_worker_id} ignored: workflow {run.definition.name} has no sticky strategy."
+            state.event(task, EventType.QUEUED, text)
+        for label in base_labels(run, task.step):
+            if can_never_match(label):
+                state.event(task, EventType.QUEUED, f"Label {described(label)} never matches: texts have no order.")
+
+
+def _create(state: State, run: Run, step: int, fate: Fate) -> list[TaskRun]:
+    """Create the task of a step with the fate it deserves; returns it if it has ended by that."""
+    key = TaskKey(state.key())
+    task_id = TaskRunId(run.id if run.is_single else state.id_for(key))
+    task = TaskRun(key, task_id, run, step, state.now, TaskStatus.PENDING, run.priority, key, state.now)
+    run.tasks[step] = task
+    state.tasks[task.id] = task
+    return settle_fate(state, task, fate)
+
+
+def settle_fate(state: State, task: TaskRun, fate: Fate) -> list[TaskRun]:
+    """Give a task that has not begun what it deserves; returns it if it has ended by that."""
+    if fate is Fate.QUEUE:
+        return [] if queue_task(state, task) else [task]
+    cause = (
+        Cause.NOTHING_FAILED if fate is Fate.SKIP and task.step == task.run.definition.on_failure_step else _CAUSE_OF_FATE[fate]
+    )
+    output = attempts.SKIPPED_OUTPUT if fate is Fate.SKIP else b""
+    attempts.end(state, task, cause, output=output)
+    return [task]
+
+
+def queue_task(state: State, task: TaskRun) -> bool:
+    """Into the queue; False when it ended instead: its payloads are too large, or its HARD worker is out of reach."""
+    too_large = oversize(state, task)
+    if too_large is not None:
+        attempts.end(state, task, Cause.INPUT_TOO_LARGE, error=too_large)
+        return False
+    task.status = after(task.status, Cause.PARENTS_ENDED) if task.status is TaskStatus.PENDING else task.status
+    attempts.enqueue(state, task)
+    return not fail_if_unplaceable(state, task)
+
+
+def fail_if_unplaceable(state: State, task: TaskRun) -> bool:
+    """End a HARD task whose worker is out of reach for good (ST-23)."""
+    error = pins.scheduling_error(state, task)
+    if error is None:
+        worker = state.workers_by_id.get(task.run.pin_worker_id or "")
+        if worker is not None and worker.lost_at is not None:
+            pins.watch_grace(state, task.run)
+        return False
+    attempts.end(state, task, Cause.UNPLACEABLE, error=error)
+    return True
+
+
+def oversize(state: State, task: TaskRun) -> str | None:
+    """A sentence when input and parents' outputs together exceed a client's message limit (X26)."""
+    run, limit = task.run, state.settings.message_bytes_max
+    parents = [run.tasks[step] for step in run.definition.parent_steps[task.step]]
+    total = run.input_bytes + len(run.metadata) + sum(parent.output_bytes for parent in parents) + ENVELOPE_BYTES
+    if total <= limit:
+        return None
+    sizes = ", ".join(f"{parent.definition.name} {parent.output_bytes} bytes" for parent in parents)
+    return (
+        f"Input ({run.input_bytes} bytes) and parents' outputs ({sizes or 'none'}) together exceed the message limit "
+        f"of {limit} bytes; return less, or a reference to where the data lies."
+    )
+
+
+def follow(state: State, run: Run, ended: list[TaskRun]) -> None:
+    """Tasks of the run have ended: carry on with those that waited for them, and with the run itself."""
+    definition = run.definition
+    queue = list(ended)
+    while queue:
+        task = queue.pop(0)
+        statuses = {step: other.status for step, other in run.tasks.items()}
+        for step in graph.candidates(definition, task.step):
+            known = run.tasks.get(step)
+            if known is not None and known.status is not TaskStatus.PENDING:
+                continue
+            verdict = graph.fate(definition, step, statuses)
+            if verdict is Fate.WAIT:
+                continue
+            queue += _create(state, run, step, verdict) if known is None else settle_fate(state, known, verdict)
+            statuses[step] = run.tasks[step].status
+    update_status(state, run)
+
+
+def update_status(state: State, run: Run) -> None:
+    """The run's status follows from its tasks (G2); a finished run is told to whoever waits, and leaves memory."""
+    tasks = run.tasks.values()
+    if len(run.tasks) == len(run.definition.steps) and all(task.status.is_terminal for task in tasks):
+        status = final_run_status(task.status for task in tasks)
+    else:
+        any_live = any(task.status.is_live for task in tasks)
+        status = open_run_status(is_single=run.is_single, started=run.started_at is not None, any_live=any_live)
+    if status is run.status:
+        return
+    run.status = status
+    state.run_changed(run)
+    if status.is_terminal:
+        run.finished_at = state.now
+        state.run_ended(run)
+        state.deliveries.append(finished_message(run))
+
+
+def finished_message(run: Run) -> RunFinished:
+    results = tuple(_result(run.tasks[step]) for step in sorted(run.tasks))
+    assert run.finished_at is not None
+    return RunFinished(run.id, run.key, run.status, run.finished_at, results)
+
+
+def _result(task: TaskRun) -> TaskResult:
+    name = task.definition.name
+    if task.status is TaskStatus.FAILED:
+        return TaskResult(task.id, name, task.status, PayloadRef(task.key, name, is_error=True))
+    if task.output_bytes:
+        return TaskResult(task.id, name, task.status, PayloadRef(task.key, name))
+    return TaskResult(task.id, name, task.status, None)
+
+
+def cancel_tasks(state: State, run: Run, tasks: list[TaskRun]) -> list[TaskRunId]:
+    """Cancel those that have not ended; what waits for them follows (CN-1, CN-2, W4.6)."""
+    taken = [task for task in tasks if not task.status.is_terminal]
+    for task in taken:
+        attempts.cancel(state, task)
+    if taken:
+        follow(state, run, taken)
+    return [task.id for task in taken]
+
+
+def replay(state: State, run: Run, steps: list[int]) -> list[TaskRunId]:
+    """Run the steps and all below them again (W12.4 to W12.7). Only a finished run is replayed."""
+    if not run.status.is_terminal:
+        return []
+    affected = set(graph.descendants(run.definition, steps)) & set(run.tasks)
+    pins.reset_for_replay(state, run, affected)
+    run.status, run.finished_at = RunStatus.QUEUED, None
+    if len(affected) == len(run.definition.steps):
+        run.started_at = None
+    state.run_changed(run)
+    for step in sorted(affected):
+        attempts.reopen(state, run.tasks[step], Cause.REPLAY_WAITS)
+    ended: list[TaskRun] = []
+    statuses = {step: task.status for step, task in run.tasks.items()}
+    for step in sorted(affected):
+        verdict = graph.fate(run.definition, step, statuses)
+        if verdict is not Fate.WAIT:
+            ended += settle_fate(state, run.tasks[step], verdict)
+            statuses[step] = run.tasks[step].status
+    follow(state, run, ended)
+    return [run.tasks[step].id for step in sorted(affected)]
