@@ -14,7 +14,10 @@ from limpet.store.api import LogLine, Reader
 
 
 class Door(Protocol):
-    """What edges call. Every coroutine may raise a `TemporaryError`; `submit` also a `RequestError`."""
+    """What edges call. Whatever asks the tenant's memory may raise a `TemporaryError`; `submit` also a `RequestError`.
+
+    A heartbeat never waits for a commit (R10): ask `worker`, then `notify`.
+    """
 
     reader: Reader
 

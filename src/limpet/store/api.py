@@ -25,6 +25,10 @@ class TransientStoreError(StoreError):
     """The commit did not happen, and trying the same batch again may help: busy, disk full, read-only, cut off."""
 
 
+class CommitOutcomeUnknown(StoreError):
+    """The answer of a commit got lost: it happened, or it did not. Only `Store.fence` can tell (R8)."""
+
+
 class FenceMismatch(StoreError):
     """Somebody else committed, or the store went back in time. The engine drops its memory (R7, R8)."""
 
@@ -41,8 +45,26 @@ class SchemaError(StoreError):
     """The store's schema is not the one this version knows; the text names the command that mends it."""
 
 
+class CorruptStore(StoreError):
+    """The file is damaged or no store at all; the text says how to get a working one back."""
+
+
 class StoreLocked(StoreError):
     """Another process holds the store."""
+
+
+class ReadTimedOut(StoreError):
+    """A read for people took longer than `READ_SECONDS_MAX` and was ended; a narrower query helps."""
+
+
+LIST_ROWS_MAX = 10_000  # records of one page, whatever the query asks for: about 30 MB; more pages by offset
+COUNT_MAX = 10_000  # matches are counted up to here, so that a page never waits for the count of a million
+PAGE_PAYLOAD_BYTES_MAX = 16 * 1024 * 1024  # inputs and outputs that come along with one answer (see `Reader`)
+EVENT_ROWS_MAX = 10_000  # ten events for each task of the largest graph
+LOG_LINES_MAX = 10_000  # lines of one answer
+QUARANTINE_MAX = 1_000  # inputs kept for the operator; the oldest go first
+PRUNE_ROWS_MAX = 1_000  # rows one deletion may touch (R50)
+READ_SECONDS_MAX = 15.0  # longer reads are ended, because they hold checkpoints back (R22, R51)
 
 
 class Fence(NamedTuple):
@@ -103,6 +125,15 @@ class RunQuery:
     offset: int = 0
 
 
+class Quarantined(NamedTuple):
+    """An input that could not be processed, as it was recorded for the operator."""
+
+    tenant_no: TenantNo
+    at: int
+    reason: str
+    content: str
+
+
 class RunRecord(NamedTuple):
     """A run with everything a page about it shows. Tasks in order of their steps; only those that exist."""
 
@@ -148,7 +179,11 @@ class LogQuery:
 
 
 class Reader(Protocol):
-    """Committed rows for people. Every method returns None or an empty list when nothing is found."""
+    """Committed rows for people. Every method returns None or an empty list when nothing is found.
+
+    Inputs and outputs come along, in the order of the answer, while their sum stays within `PAGE_PAYLOAD_BYTES_MAX`;
+    one that is left out is None while its `…_bytes` column tells its size, and `payloads` reads it by its key.
+    """
 
     async def run(self, tenant_no: TenantNo, run_id: str) -> RunRecord | None:
         """A run by its id. A one-task run's id is also its task's id (W1.4)."""
@@ -167,15 +202,18 @@ class Reader(Protocol):
     async def events(self, tenant_no: TenantNo, task_keys: Collection[int]) -> Sequence[EventRow]:
         """Oldest first."""
 
-    async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]: ...
+    async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
+        """Those not deleted, by name."""
 
     async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
         """Newest first."""
 
     async def workers_by_key(self, tenant_no: TenantNo, keys: Collection[int]) -> Mapping[int, WorkerRow]: ...
 
-    async def payloads(self, run_keys: Collection[int], task_keys: Collection[int]) -> tuple[Mapping[int, bytes], Mapping[int, TaskRow]]:
-        """Inputs by run key; whole rows, with outputs and errors, by task key."""
+    async def payloads(
+        self, run_keys: Collection[int], task_keys: Collection[int]
+    ) -> tuple[Mapping[int, bytes], Mapping[int, TaskRow]]:
+        """Inputs by run key; whole rows, with outputs and errors, by task key. Never waits behind a page."""
 
     async def log_lines(self, tenant_no: TenantNo, query: LogQuery) -> Sequence[LogLine]: ...
 
@@ -197,12 +235,14 @@ class Store(Protocol):
     async def fence(self) -> Fence:
         """The stored epoch and sequence number; after a commit of unknown outcome this decides (R8)."""
 
-    async def load(self, tenant_no: TenantNo) -> Snapshot: ...
+    async def load(self, tenant_no: TenantNo) -> Snapshot:
+        """Everything the tenant's core is rebuilt from, as of one commit."""
 
     async def commit(self, batch: Batch) -> None:
         """Fence, then all changes, in one transaction. Returns only when they are durable; raises StoreError."""
 
-    async def look_up(self, tenant_no: TenantNo, needs: Needs) -> Found: ...
+    async def look_up(self, tenant_no: TenantNo, needs: Needs) -> Found:
+        """What is known of the needs. Rows come without inputs and outputs, as in `load`."""
 
     async def tenants(self) -> Sequence[Tenant]: ...
 
@@ -218,13 +258,17 @@ class Store(Protocol):
     async def quarantine(self, tenant_no: TenantNo, at: int, reason: str, content: str) -> None:
         """Keep an input that could not be processed, for the operator (R8, T-POISON)."""
 
+    async def quarantined(self) -> Sequence[Quarantined]:
+        """What was kept, newest first; at most `QUARANTINE_MAX`."""
+
     async def append_logs(self, lines: Sequence[LogLine]) -> None:
         """Through a writer of their own, never the commit's (R10)."""
 
     async def prune(self, before: int, limit: int) -> int:
         """Delete up to `limit` finished runs that ended before the instant, with their tasks, events and logs.
 
-        Off the commit path; returns how many went. A run past its retention is gone, whoever asks (R50).
+        Off the commit path; returns how many went. From the call on, every run that ended before the instant is
+        gone for whoever asks, also while its rows still wait (R50).
         """
 
 

@@ -1,0 +1,60 @@
+# Every target sets itself up: it needs Python 3.11 or newer and pip, nothing else. `make` alone lists them.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Test processes side by side: two, because the suites share the machine with the servers they start.
+JOBS ?= 2
+# More arguments for the tool behind a target: `make test ARGS="tests/cli -k exit"`.
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench proto docs simulate compat
+
+help: ## List the targets, a sentence each.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv with everything that developing needs; the other targets do it by themselves.
+
+# A system Python without ensurepip (Debian's) still has pip: let that one put pip into the new environment.
+$(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found. Install one, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 \
+		|| $(PYTHON) -m venv --clear $(VENV) 2>/dev/null \
+		|| { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+demo: $(STAMP) ## Start an engine and workers, run the sticky, priority and label workflows, check the promises.
+	$(BIN)/limpet demo $(ARGS)
+
+test: $(STAMP) ## Run every test of the short tier; minutes.
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not compat" $(ARGS)
+
+lint: $(STAMP) ## Check style, formatting, types and spelling.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+
+format: $(STAMP) ## Format the code and mend what the linter can mend by itself.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## Measure speed, with machine, command and raw numbers beside the result.
+	$(BIN)/python -m bench $(ARGS)
+
+proto: $(STAMP) ## Generate src/limpet/contracts from proto/.
+	$(BIN)/python proto/generate.py
+
+docs: $(STAMP) ## Draw the pages that are made from code: limits, command line, lifecycle.
+	$(BIN)/python docs/draw.py
+
+simulate: $(STAMP) ## Run the simulation with many more seeds than `make test` does.
+	$(BIN)/python -m pytest -n $(JOBS) -m slow tests/simulation $(ARGS)
+
+compat: $(STAMP) ## Run the unchanged official clients against the engine.
+	$(BIN)/python -m pytest -m compat $(ARGS)

@@ -1,0 +1,139 @@
+"""An engine process: the store, the engine on it, the streams, both edges, in one hand.
+
+Laws:
+1. It starts from the store outwards: nobody is let in before what was acknowledged earlier is in memory again.
+2. It stops from the edges inwards, and stopping what was never started is harmless.
+3. Nothing is decided here; whoever wants to know what an engine consists of reads this file and is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from limpet.cli import defaults
+from limpet.cli.plan import Plan, address
+from limpet.cli.ready import Ready
+from limpet.edges.access import Access
+from limpet.edges.grpc.server import GrpcServer
+from limpet.edges.grpc.settings import GrpcSettings, Tls
+from limpet.edges.http.options import CALLS_PER_SECOND, HttpOptions
+from limpet.edges.http.server import HttpServer
+from limpet.edges.rest.facts import RestFacts
+from limpet.edges.signing import load_key_ring
+from limpet.edges.streams import StreamRegistry
+from limpet.edges.tokens import Addresses, OpenAccess, TokenAccess, dev_token
+from limpet.engine.clock import SystemClock
+from limpet.engine.engine import Engine
+from limpet.engine.settings import DAY_US
+from limpet.store.api import Store
+from limpet.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+
+class EngineProcess:
+    """Everything that one engine process holds. `start`, then `failed` until it ends, then `stop`."""
+
+    def __init__(self, plan: Plan) -> None:
+        plan.check()
+        self.plan = plan
+        self.store = open_store(plan)
+        self.streams = StreamRegistry()
+        self.engine = Engine(self.store, self.streams, SystemClock(), plan.settings)
+        self._ends = AsyncExitStack()
+
+    async def start(self) -> Ready:
+        """Open the store, take it over, then listen. Raises what the store or the addresses have against it."""
+        self._ends.push_async_callback(self.engine.stop)
+        await self.engine.start()
+        await self.engine.create_tenant(defaults.TENANT_ID, defaults.TENANT_NAME)
+        access = await self._access()
+        grpc_port = await self._start_grpc(access)
+        http_port = await self._start_http(access)
+        return self._ready(grpc_port, http_port)
+
+    async def failed(self) -> None:
+        """Raises what ended the engine; then the process must not go on."""
+        await self.engine.run()
+
+    async def stop(self) -> None:
+        """Let nobody in, finish what is under way, end the streams, close the store. Harmless when called twice."""
+        await self._ends.aclose()
+
+    async def _access(self) -> Access:
+        if self.plan.is_dev:
+            return OpenAccess(defaults.TENANT_ID)
+        assert self.plan.key_file is not None, "a plan without development mode has a key file"
+        access = TokenAccess(load_key_ring(self.plan.key_file), self.store.tokens)
+        await access.refresh()
+        self._run_beside(access.run())
+        return access
+
+    async def _start_grpc(self, access: Access) -> int:
+        server = GrpcServer(self.engine, self.streams, access, self._grpc_settings())
+        self._ends.push_async_callback(server.stop)
+        return await server.start(self.plan.host, self.plan.grpc_port)
+
+    async def _start_http(self, access: Access) -> int:
+        server = HttpServer(self.engine, access, self._http_options())
+        self._ends.push_async_callback(server.stop)
+        return await server.start(self.plan.host, self.plan.http_port)
+
+    def _http_options(self) -> HttpOptions:
+        return HttpOptions(
+            dev_mode=self.plan.is_dev,
+            tls=self.plan.tls.context() if self.plan.tls else None,
+            registry=self.engine.metrics.registry,
+            calls_per_second=None if self.plan.is_dev else CALLS_PER_SECOND,
+            rest=RestFacts(
+                tenants=self.store.tenants,
+                settings=self.plan.settings.core,
+                server_url=self.plan.server_url,
+                environment="development" if self.plan.is_dev else "production",
+                retention_days=self.plan.settings.retention_us // DAY_US,
+            ),
+        )
+
+    def _grpc_settings(self) -> GrpcSettings:
+        tls = self.plan.tls
+        return GrpcSettings(
+            tls=Tls(tls.certificate, tls.key, tls.client_ca) if tls else None,
+            calls_per_second=None if self.plan.is_dev else CALLS_PER_SECOND,
+            limits=self.plan.settings.core,
+        )
+
+    def _run_beside(self, duty: Coroutine[None, None, None]) -> None:
+        """Keep a duty running until the process stops."""
+        task = asyncio.create_task(duty)
+        self._ends.push_async_callback(ended(task))
+
+    def _ready(self, grpc_port: int, http_port: int) -> Ready:
+        scheme = "https" if self.plan.tls else "http"
+        grpc = self.plan.grpc_address or address(self.plan.host, grpc_port)
+        http = self.plan.server_url or f"{scheme}://{address(self.plan.host, http_port)}"
+        token = dev_token(defaults.TENANT_ID, Addresses(http, grpc)) if self.plan.is_dev else None
+        store = str(self.plan.store) if self.plan.store else "memory, forgotten at the end"
+        return Ready(grpc, http, token, store, is_encrypted=self.plan.tls is not None)
+
+
+def open_store(plan: Plan) -> Store:
+    """The store that the plan names; opened by the engine."""
+    if plan.store is None:
+        return MemoryStore()
+    from limpet.store.sqlite import SqliteStore  # only processes with a file need it
+
+    return SqliteStore(plan.store)
+
+
+def ended(task: asyncio.Task[None]) -> Callable[[], Awaitable[None]]:
+    """How to end a task that runs for ever."""
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    return end

@@ -1,0 +1,119 @@
+"""`limpet token`: who may call an engine."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from limpet.cli import defaults
+from limpet.cli.durations import milliseconds
+from limpet.cli.exits import Misuse
+from limpet.cli.grammar import Json, StoreFile, command_group, examples
+from limpet.cli.options import GrpcAddress, KeyFile, ServerUrl
+from limpet.cli.printing import print_json, print_line, print_note, print_table
+from limpet.core.ids import SECOND_US
+
+COLUMNS = ("token", "name", "state", "created", "expires", "last used")
+
+app = command_group("Create, list and revoke the tokens that clients authenticate with.")
+
+
+@app.command(
+    epilog=examples(
+        "limpet token create ci --store limpet.db", "limpet token create web --expires 30d --public-grpc engine.example.com:7077"
+    )
+)
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the token is for; shown in lists.")],
+    store: StoreFile = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Id of the tenant it opens; else the default one.", show_default=False)
+    ] = None,
+    expires: Annotated[str, typer.Option(help="How long it is valid, for example 30d.")] = "90d",
+    key_file: KeyFile = None,
+    public_grpc: GrpcAddress = "",
+    public_url: ServerUrl = "",
+    json: Json = False,
+) -> None:
+    """Make a token and print it, this once: the store does not keep it."""
+    from limpet.cli.plan import key_file_of, store_file  # the engine's parts are imported when they are needed, not for help
+    from limpet.cli.token_table import opened
+    from limpet.edges.signing import SigningKeyError, load_key_ring
+    from limpet.edges.tokens import Addresses, mint_token
+
+    path, lifetime_s = store_file(store), milliseconds(expires) // 1_000
+    if lifetime_s < 1:
+        raise Misuse(f"A token for {expires} would be expired at once.", "Give at least one second.")
+    addresses = Addresses(public_url or defaults.DEV_URL, public_grpc or f"{defaults.LOOPBACK}:{defaults.GRPC_PORT}")
+    try:
+        keys = load_key_ring(key_file or key_file_of(path))
+    except SigningKeyError as error:
+        raise Misuse(str(error)) from error
+    with opened(path, create=True) as table:
+        minted = mint_token(keys, table.tenant(tenant), name, addresses, lifetime_s=lifetime_s)
+        table.put(minted.row)
+    if json:
+        print_json({**shown(minted.row), "token": minted.token})
+    else:
+        print_line(minted.token)
+        print_note(f"Token {minted.row.id} for {addresses.grpc_broadcast_address}, valid for {expires}. It is not shown again.")
+
+
+@app.command("list", epilog=examples("limpet token list --store limpet.db"))
+def list_tokens(store: StoreFile = None, json: Json = False) -> None:
+    """List tokens, the revoked and expired ones too."""
+    from limpet.cli.plan import store_file
+    from limpet.cli.token_table import opened
+
+    with opened(store_file(store)) as table:
+        found = [shown(each) for each in table.tokens()]
+    if json:
+        print_json(found)
+    else:
+        rows = [tuple(each[key] for key in ("id", "name", "state", "created_at", "expires_at", "last_used_at")) for each in found]
+        print_table(COLUMNS, rows, empty="This store has no tokens. Make one: limpet token create NAME")
+
+
+@app.command(epilog=examples("limpet token revoke ci --store limpet.db"))
+def revoke(
+    token: Annotated[str, typer.Argument(metavar="TOKEN", help="Id of a token, or its name when only one valid token has it.")],
+    store: StoreFile = None,
+    json: Json = False,
+) -> None:
+    """Take a token back; a running engine obeys within ten seconds, for open streams too."""
+    from limpet.cli.plan import store_file
+    from limpet.cli.token_table import opened
+
+    with opened(store_file(store)) as table:
+        revoked = shown(table.revoke(token))
+    if json:
+        print_json(revoked)
+    else:
+        print_line(f"Token {revoked['id']} ({revoked['name']}) is revoked; engines obey within ten seconds.")
+
+
+def shown(row: Any) -> dict[str, str | None]:
+    """A token's row as people and programs read it."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "state": state_of(row.revoked_at, row.expires_at),
+        "created_at": instant(row.created_at),
+        "expires_at": instant(row.expires_at),
+        "revoked_at": instant(row.revoked_at),
+        "last_used_at": instant(row.last_used_at),
+    }
+
+
+def state_of(revoked_at: int | None, expires_at: int) -> str:
+    """Whether a token still opens anything."""
+    if revoked_at is not None:
+        return "revoked"
+    return "expired" if expires_at < time.time() * SECOND_US else "valid"
+
+
+def instant(microseconds: int | None) -> str | None:
+    """An instant in ISO form."""
+    return None if microseconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(microseconds // SECOND_US))

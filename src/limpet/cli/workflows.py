@@ -1,0 +1,119 @@
+"""`limpet workflows`: what is registered, and one run of it."""
+
+from __future__ import annotations
+
+import json as json_text
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from limpet.cli.api import Api
+from limpet.cli.exits import CommandError, Misuse
+from limpet.cli.follow import wait_for_run
+from limpet.cli.grammar import Json, Token, Url, command_group, examples
+from limpet.cli.printing import JsonObject, moment, print_json, print_line, print_table
+
+COLUMNS = ("workflow", "name", "registered", "description")
+
+app = command_group("List workflows and trigger one.")
+
+
+@app.command("list", epilog=examples("limpet workflows list", "limpet workflows list --name nightly --json"))
+def list_workflows(
+    name: Annotated[str | None, typer.Option(help="Only those with this in their name.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
+    url: Url = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """List registered workflows."""
+    with Api(url, token) as api:
+        found = api.get("/api/v1/tenants/{tenant}/workflows", {"name": name, "limit": limit})
+    if json:
+        print_json(found)
+    else:
+        nothing = "No workflow is registered. A worker registers its workflows when it starts: limpet worker MODULE"
+        print_table(COLUMNS, [workflow_row(row) for row in found.get("rows") or ()], empty=nothing)
+
+
+@app.command(
+    epilog=examples(
+        """limpet workflows trigger greet --input '{"name": "Ada"}' --wait""",
+        "limpet workflows trigger nightly --input @input.json --metadata customer=42 --priority 3",
+    )
+)
+def trigger(
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
+    given: Annotated[str, typer.Option("--input", help="A JSON object, @FILE, or - for standard input.")] = "{}",
+    metadata: Annotated[
+        list[str] | None, typer.Option(help="key=value to keep with the run; may be repeated.", show_default=False)
+    ] = None,
+    priority: Annotated[int | None, typer.Option(min=1, max=3, help="1 low, 2, 3 high.", show_default=False)] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for the end and print the output; exit code 1 unless it completed.")
+    ] = False,
+    url: Url = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Start a run of a workflow."""
+    body: dict[str, Any] = {"workflowName": workflow, "input": read_input(given), "additionalMetadata": read_metadata(metadata)}
+    if priority is not None:
+        body["priority"] = priority
+    with Api(url, token) as api:
+        details = api.post("/api/v1/stable/tenants/{tenant}/workflow-runs/trigger", body)
+        if wait:
+            details = wait_for_run(api, details["run"]["metadata"]["id"])
+    if wait:
+        print_result(details["run"], json=json)
+    elif json:
+        print_json(details)
+    else:
+        identity = details["run"]["metadata"]["id"]
+        print_line(f"Started run {identity} of {workflow}. Follow it: limpet runs get {identity}")
+
+
+def print_result(run: JsonObject, *, json: bool) -> None:
+    """The output of an ended run; a failure when it did not complete."""
+    if json:
+        print_json(run)
+    elif run["status"] == "COMPLETED":
+        print_json(run["output"])
+    if run["status"] != "COMPLETED":
+        identity = run["metadata"]["id"]
+        ending = f": {run['errorMessage']}" if run.get("errorMessage") else "."
+        raise CommandError(f"Run {identity} is {run['status']}{ending}", f"See what happened: limpet runs get {identity}")
+
+
+def read_input(text: str) -> dict[str, Any]:
+    """The input object: written here, in a file, or on standard input."""
+    try:
+        content = (
+            sys.stdin.read() if text == "-" else Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
+        )
+        value = json_text.loads(content)
+    except OSError as error:
+        raise Misuse(f"The input file {text[1:]} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise Misuse(f"The input is not JSON: {error}.", """Write an object, for example --input '{"name": "Ada"}'""") from error
+    if not isinstance(value, dict):
+        raise Misuse("The input must be a JSON object.", """Write an object, for example --input '{"name": "Ada"}'""")
+    return value
+
+
+def read_metadata(given: list[str] | None) -> dict[str, str]:
+    """`key=value` pairs as an object."""
+    found = {}
+    for text in given or ():
+        key, sign, value = text.partition("=")
+        if not key or not sign:
+            raise Misuse(f"'{text}' is no metadata.", "Write key=value, for example --metadata customer=42")
+        found[key] = value
+    return found
+
+
+def workflow_row(row: JsonObject) -> tuple[object, ...]:
+    """One line of `workflows list`."""
+    return row["metadata"]["id"], row["name"], moment(row["metadata"].get("createdAt")), row.get("description")

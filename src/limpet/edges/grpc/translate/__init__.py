@@ -1,0 +1,1 @@
+"""Wire messages in, engine values out, and the other way round. Names that mean something else on the wire stop here."""

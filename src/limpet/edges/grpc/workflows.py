@@ -1,0 +1,41 @@
+"""Triggers: one run, or several in one go."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from limpet.contracts import workflows_pb2 as wire
+from limpet.contracts.trigger_pb2 import TriggerWorkflowRequest
+from limpet.edges.grpc.binding import Handler
+from limpet.edges.grpc.gate import Call
+from limpet.edges.grpc.settings import GrpcSettings
+from limpet.edges.grpc.translate.triggers import bulk_triggered, triggered
+from limpet.engine.door import Door
+
+
+class Workflows:
+    """Calls of the service `WorkflowService`."""
+
+    def __init__(self, door: Door, settings: GrpcSettings) -> None:
+        self._door, self._limits = door, settings.limits
+
+    def handlers(self) -> dict[str, Handler]:
+        """By path."""
+        return {
+            "/WorkflowService/TriggerWorkflow": self.trigger_workflow,
+            "/WorkflowService/BulkTriggerWorkflow": self.bulk_trigger_workflow,
+        }
+
+    async def trigger_workflow(self, call: Call, request: TriggerWorkflowRequest) -> wire.TriggerWorkflowResponse:
+        """One run."""
+        ids = await self._door.submit(call.tenant, triggered(request, call.request_id, self._limits))
+        return wire.TriggerWorkflowResponse(workflow_run_id=cast(tuple[str, ...], ids)[0])
+
+    async def bulk_trigger_workflow(
+        self, call: Call, request: wire.BulkTriggerWorkflowRequest
+    ) -> wire.BulkTriggerWorkflowResponse:
+        """All or none, ids in order (I4)."""
+        if not request.workflows:
+            return wire.BulkTriggerWorkflowResponse()
+        ids = await self._door.submit(call.tenant, bulk_triggered(request.workflows, call.request_id, self._limits))
+        return wire.BulkTriggerWorkflowResponse(workflow_run_ids=cast(tuple[str, ...], ids))

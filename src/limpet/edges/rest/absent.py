@@ -1,0 +1,78 @@
+"""Routes of the wire whose features this engine does not carry out yet: one table, an honest 501 for each.
+
+A 404 would say that the thing asked for does not exist; clients would look for their mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from limpet.edges.rest.problems import problem
+from limpet.edges.rest.status import NOT_IMPLEMENTED
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A route without its feature. `instead`: what does the job meanwhile, if anything."""
+
+    methods: tuple[str, ...]
+    path: str
+    feature: str
+    instead: str = ""
+
+
+EVENTS = "/v1/stable/tenants/{tenant}/events"
+FILTERS = "/v1/stable/tenants/{tenant}/filters"
+WEBHOOKS = "/v1/stable/tenants/{tenant}/webhooks"
+CRONS = "/v1/tenants/{tenant}/workflows/crons"
+SCHEDULED = "/v1/tenants/{tenant}/workflows/scheduled"
+LIST_RUNS = "use GET /api/v1/stable/tenants/{tenant}/workflow-runs"
+
+ABSENT = (
+    Absent(("GET",), EVENTS, "events"),
+    Absent(("GET",), EVENTS + "/{event}", "events"),
+    Absent(("POST", "GET"), "/v1/tenants/{tenant}/events", "events"),
+    Absent(("POST",), "/v1/tenants/{tenant}/events/bulk", "events"),
+    Absent(("GET", "POST"), FILTERS, "event filters"),
+    Absent(("GET", "PATCH", "DELETE"), FILTERS + "/{filter}", "event filters"),
+    Absent(("GET", "POST"), WEBHOOKS, "webhooks"),
+    Absent(("GET", "PATCH", "DELETE", "POST"), WEBHOOKS + "/{webhook}", "webhooks"),
+    Absent(("POST",), "/v1/tenants/{tenant}/webhook-workers", "webhook workers"),
+    Absent(("GET",), CRONS, "cron triggers"),
+    Absent(("GET", "DELETE", "PATCH", "POST"), CRONS + "/{cron}", "cron triggers"),
+    Absent(("POST",), "/v1/tenants/{tenant}/workflows/{workflow}/crons", "cron triggers"),
+    Absent(("GET",), SCHEDULED, "scheduled runs"),
+    Absent(("POST",), SCHEDULED + "/bulk-delete", "scheduled runs"),
+    Absent(("POST",), SCHEDULED + "/bulk-update", "scheduled runs"),
+    Absent(("GET", "DELETE", "PATCH", "POST"), SCHEDULED + "/{scheduled}", "scheduled runs"),
+    Absent(("POST",), "/v1/tenants/{tenant}/workflows/{workflow}/scheduled", "scheduled runs"),
+    Absent(("GET", "DELETE"), "/v1/tenants/{tenant}/rate-limits", "rate limits"),
+    Absent(("POST",), "/v1/stable/tenants/{tenant}/cel/debug", "CEL expressions"),
+    Absent(("POST",), "/v1/stable/tenants/{tenant}/durable-tasks/branch", "durable tasks"),
+    Absent(("POST",), "/v1/stable/tasks/{task}/restore", "durable tasks"),
+    Absent(("PATCH",), "/v1/workflows/{workflow}", "pausing a workflow", "pause its workers instead"),
+    Absent(("GET",), "/v1/workflows/{workflow}/metrics", "metrics of one workflow", "use task-metrics with workflow_ids"),
+    Absent(("GET",), "/v1/tenants/{tenant}/workflows/runs", "the older list of runs", LIST_RUNS),
+)
+
+
+def absent_router() -> APIRouter:
+    """Routes that answer 501 with a sentence."""
+    router = APIRouter()
+    for each in ABSENT:
+        router.add_api_route(each.path, handler_of(each), methods=list(each.methods), include_in_schema=False)
+    return router
+
+
+def handler_of(absent: Absent) -> Callable[[], Awaitable[Response]]:
+    """The handler of one of them."""
+    text = f"this engine does not carry out {absent.feature} yet"
+
+    async def refuse() -> Response:
+        return problem(NOT_IMPLEMENTED, f"{text}: {absent.instead}" if absent.instead else text)
+
+    return refuse

@@ -1,0 +1,106 @@
+"""The bodies of requests: read strictly, payloads kept as the bytes that came (X16, design D10).
+
+Fields that are not named here are ignored, as the wire demands: clients may be newer than we are.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+from fastapi import Request
+
+from limpet.core.errors import InvalidArgument
+
+NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # an escaped NUL, and not an escaped backslash before the text u0000
+EMPTY_OBJECT = b"{}"
+
+BodyType = TypeVar("BodyType", bound=msgspec.Struct)
+
+
+class LabelWish(msgspec.Struct, frozen=True, rename="camel"):
+    """A desired worker label of a trigger (LB-1); `comparator` by name or by its number on the wire."""
+
+    value: str | int
+    required: bool = False
+    weight: int = 100
+    comparator: str | int = 0
+
+
+class TriggerBody(msgspec.Struct, frozen=True):
+    """V1TriggerWorkflowRunRequest, and the optional labels of LB-17."""
+
+    workflow_name: str = msgspec.field(name="workflowName")
+    input: msgspec.Raw | None = None
+    additional_metadata: msgspec.Raw | None = msgspec.field(name="additionalMetadata", default=None)
+    priority: int | None = None
+    return_only_id: bool | None = None
+    desired_worker_labels: dict[str, LabelWish] | None = msgspec.field(name="desiredWorkerLabels", default=None)
+
+
+class TaskFilter(msgspec.Struct, frozen=True, rename="camel"):
+    """V1TaskFilter: which runs a bulk call is about."""
+
+    since: datetime
+    until: datetime | None = None
+    statuses: list[str] | None = None
+    workflow_ids: list[str] | None = None
+    additional_metadata: list[str] | None = None
+
+
+class TasksBody(msgspec.Struct, frozen=True, rename="camel"):
+    """V1CancelTaskRequest and V1ReplayTaskRequest: ids or a filter."""
+
+    external_ids: list[str] | None = None
+    filter: TaskFilter | None = None
+
+
+class WorkerBody(msgspec.Struct, frozen=True, rename="camel"):
+    """UpdateWorkerRequest."""
+
+    is_paused: bool | None = None
+
+
+async def read_body(request: Request, kind: type[BodyType]) -> BodyType:
+    """The body as that kind. Raises InvalidArgument with the place of the first fault."""
+    try:
+        return msgspec.json.decode(await request.body(), type=kind)
+    except msgspec.MsgspecError as error:
+        raise InvalidArgument(f"the body of the call is not usable: {error}") from error
+    except RecursionError as error:
+        raise InvalidArgument("the body of the call is nested too deeply: at most 1,000 levels are read") from error
+
+
+def object_bytes(raw: msgspec.Raw | None, field: str, bytes_max: int) -> bytes:
+    """The bytes of a JSON object. Raises InvalidArgument when it is no object, too large, or holds a NUL."""
+    data = EMPTY_OBJECT if raw is None else bytes(raw).strip()
+    if data == b"null":
+        return EMPTY_OBJECT
+    if not data.startswith(b"{"):
+        raise InvalidArgument(f"{field} must be a JSON object")
+    if len(data) > bytes_max:
+        raise InvalidArgument(
+            f"{field} has {len(data)} bytes, and at most {bytes_max} are taken: store large data elsewhere, pass its name"
+        )
+    if NUL_ESCAPE.search(data):
+        raise InvalidArgument(f"{field} contains the character NUL, which cannot be stored: remove it")
+    return data
+
+
+def body_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The OpenAPI description of a body, for routes that read it themselves."""
+    (described,), components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    name = described["$ref"].rpartition("/")[2]
+    schema = inlined(components[name], components)
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def inlined(schema: Any, components: dict[str, Any]) -> Any:
+    """The schema with its references replaced by what they name; ours are never recursive."""
+    if isinstance(schema, dict):
+        if "$ref" in schema:
+            return inlined(components[schema["$ref"].rpartition("/")[2]], components)
+        return {key: inlined(value, components) for key, value in schema.items()}
+    return [inlined(each, components) for each in schema] if isinstance(schema, list) else schema

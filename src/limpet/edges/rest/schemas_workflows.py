@@ -1,0 +1,135 @@
+"""The shapes of answers about workflows, and the older shape of a run that one client still reads."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from limpet.edges.rest.schemas import JsonObject, Pagination, ResourceMeta, Schema
+
+
+class VersionMeta(Schema):
+    """A version of a workflow, in brief."""
+
+    metadata: ResourceMeta
+    version: str
+    order: int
+    workflow_id: str
+
+
+class StepShown(Schema):
+    """A task of a workflow."""
+
+    metadata: ResourceMeta
+    readable_id: str
+    tenant_id: str
+    job_id: str
+    action: str
+    timeout: str
+    is_durable: bool
+    slot_requests: dict[str, int]
+    children: list[str]
+    parents: list[str]
+
+
+class JobShown(Schema):
+    """The graph of a workflow version; there is one for the tasks and one for the on-failure task."""
+
+    metadata: ResourceMeta
+    tenant_id: str
+    version_id: str
+    name: str
+    description: str | None = None
+    steps: list[StepShown]
+
+
+class WorkflowShown(Schema):
+    """A workflow."""
+
+    metadata: ResourceMeta
+    name: str
+    description: str
+    is_paused: bool = False
+    versions: list[VersionMeta]
+    tags: list[JsonObject]
+    jobs: list[JobShown]
+    tenant_id: str
+
+
+class WorkflowList(Schema):
+    """A page of workflows."""
+
+    rows: list[WorkflowShown]
+    pagination: Pagination
+
+
+class VersionShown(Schema):
+    """A version of a workflow."""
+
+    metadata: ResourceMeta
+    version: str
+    order: int
+    workflow_id: str
+    sticky: str | None = None
+    default_priority: int | None = None
+    workflow: WorkflowShown
+    schedule_timeout: str
+    jobs: list[JobShown]
+    workflow_config: JsonObject
+    input_json_schema: JsonObject | None = None
+
+
+class StepRunShown(Schema):
+    """A task run in the older shape; `output` is JSON text."""
+
+    metadata: ResourceMeta
+    tenant_id: str
+    job_run_id: str
+    step_id: str
+    output: str | None = None
+    status: str
+    error: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    cancelled_at: datetime | None = None
+
+
+class JobRunShown(Schema):
+    """All task runs of a run, in the older shape."""
+
+    metadata: ResourceMeta
+    tenant_id: str
+    workflow_run_id: str
+    job_id: str
+    job: JobShown
+    step_runs: list[StepRunShown]
+    status: str
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class TriggeredBy(Schema):
+    """Who started a run."""
+
+    metadata: ResourceMeta
+    parent_workflow_run_id: str | None = None
+
+
+class RunShape(Schema):
+    """A run in the older shape."""
+
+    metadata: ResourceMeta
+    tenant_id: str
+    workflow_id: str
+    workflow_version_id: str
+    status: str
+    display_name: str
+    job_runs: list[JobRunShown]
+    triggered_by: TriggeredBy
+    input: JsonObject
+    error: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    duration: int | None = None
+    parent_id: str | None = None
+    parent_step_run_id: str | None = None
+    additional_metadata: JsonObject

@@ -1,0 +1,136 @@
+"""Workflows: lists, one by its id, its versions, deleting it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import orjson
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from limpet.core.definitions import DEFAULT_SCHEDULE_TIMEOUT_US, StickyStrategy
+from limpet.core.errors import NotFound
+from limpet.core.ids import TenantId
+from limpet.core.inputs import WorkflowDeleted
+from limpet.core.rows import VersionRow, WorkflowRow
+from limpet.edges.rest.answers import answer, moment, nothing, pagination
+from limpet.edges.rest.caller import Caller, Calling
+from limpet.edges.rest.graph import definition_of
+from limpet.edges.rest.older import duration_text, jobs, version_meta
+from limpet.edges.rest.queries import PAGE_DEFAULT, Limit, Offset
+from limpet.edges.rest.schemas import ResourceMeta
+from limpet.edges.rest.schemas_workflows import VersionMeta, VersionShown, WorkflowList, WorkflowShown
+
+READS_AT_ONCE = 8  # the store's readers serve others too
+STICKY_NAME = {StickyStrategy.SOFT: "SOFT", StickyStrategy.HARD: "HARD"}
+
+router = APIRouter(prefix="/v1")
+
+
+@router.get("/tenants/{tenant}/workflows", response_model=WorkflowList)
+async def list_workflows(
+    caller: Calling, tenant: str, name: str | None = None, limit: Limit = PAGE_DEFAULT, offset: Offset = 0
+) -> Response:
+    """Workflows by name; `name` selects those that contain it, in any case, the exact one first."""
+    found = [row for row in await caller.reader.workflows(caller.tenant_no) if is_wanted(row, name)]
+    found.sort(key=lambda row: (row.name != name, row.name))
+    page = pagination(offset, limit, len(found))
+    rows = found[offset : offset + limit]
+    versions = await versions_of(caller, rows)
+    return await answer(
+        lambda: WorkflowList(
+            pagination=page, rows=[workflow_shown(caller.tenant, *pair) for pair in zip(rows, versions, strict=True)]
+        )
+    )
+
+
+@router.get("/workflows/{workflow}", response_model=WorkflowShown)
+async def get_workflow(caller: Calling, workflow: str) -> Response:
+    """One workflow with its newest graph."""
+    row = await caller.workflow(workflow)
+    versions = await caller.reader.versions(caller.tenant_no, row.id)
+    return await answer(lambda: workflow_shown(caller.tenant, row, versions))
+
+
+@router.get("/workflows/{workflow}/versions", response_model=VersionShown)
+async def get_version(caller: Calling, workflow: str, version: str | None = None) -> Response:
+    """A version of a workflow, the newest unless one is named."""
+    row = await caller.workflow(workflow)
+    versions = await caller.reader.versions(caller.tenant_no, row.id)
+    wanted = versions[0].id if version is None and versions else (version or "").lower()
+    found = next((each for each in versions if each.id == wanted), None)
+    if found is None:
+        raise NotFound("workflow version", version or "", f"the workflow {row.name} has {len(versions)} others")
+    return await answer(lambda: version_shown(caller.tenant, row, found, versions))
+
+
+@router.delete("/workflows/{workflow}", status_code=204)
+async def delete_workflow(caller: Calling, workflow: str) -> Response:
+    """New triggers by its name find nothing; what is queued stays (W3.8)."""
+    row = await caller.workflow(workflow)
+    await caller.submit(WorkflowDeleted(row.id))
+    return nothing()
+
+
+async def versions_of(caller: Caller, rows: Sequence[WorkflowRow]) -> list[Sequence[VersionRow]]:
+    """The versions of each workflow, newest first."""
+    turn = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def read(row: WorkflowRow) -> Sequence[VersionRow]:
+        async with turn:
+            return await caller.reader.versions(caller.tenant_no, row.id)
+
+    return list(await asyncio.gather(*(read(row) for row in rows)))
+
+
+def is_wanted(row: WorkflowRow, name: str | None) -> bool:
+    """Whether it exists and its name contains the text."""
+    return row.deleted_at is None and (not name or name.lower() in row.name.lower())
+
+
+def workflow_shown(tenant: TenantId, row: WorkflowRow, versions: Sequence[VersionRow]) -> WorkflowShown:
+    """A workflow with the graph of its newest version."""
+    newest = versions[0] if versions else None
+    updated_at = max(row.created_at, newest.created_at) if newest else row.created_at
+    return WorkflowShown(
+        metadata=ResourceMeta(id=row.id, created_at=moment(row.created_at), updated_at=moment(updated_at)),
+        name=row.name,
+        description=definition_of(newest.definition).description if newest else "",
+        versions=[version_brief(row, each) for each in versions],
+        tags=[],
+        jobs=jobs(tenant, newest) if newest else [],
+        tenant_id=tenant,
+    )
+
+
+def version_brief(row: WorkflowRow, version: VersionRow) -> VersionMeta:
+    """A version as it stands in its workflow's list."""
+    return VersionMeta(
+        metadata=version_meta(version.id, version), version=version_name(version), order=version.number, workflow_id=row.id
+    )
+
+
+def version_shown(tenant: TenantId, row: WorkflowRow, version: VersionRow, versions: Sequence[VersionRow]) -> VersionShown:
+    """A version in full."""
+    definition = definition_of(version.definition)
+    schema = definition.input_schema
+    timeouts = {task.schedule_timeout_us for task in definition.steps}
+    return VersionShown(
+        metadata=version_meta(version.id, version),
+        version=version_name(version),
+        order=version.number,
+        workflow_id=row.id,
+        sticky=None if definition.sticky is None else STICKY_NAME[definition.sticky],
+        default_priority=definition.default_priority,
+        workflow=workflow_shown(tenant, row, versions),
+        schedule_timeout=duration_text(max(timeouts, default=DEFAULT_SCHEDULE_TIMEOUT_US)),
+        jobs=jobs(tenant, version),
+        workflow_config=orjson.Fragment(version.definition),
+        input_json_schema=orjson.Fragment(schema) if schema else None,
+    )
+
+
+def version_name(version: VersionRow) -> str:
+    """What its author called it, else its number."""
+    return definition_of(version.definition).version or str(version.number)

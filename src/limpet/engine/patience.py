@@ -1,0 +1,80 @@
+"""Trying again: the same call, later and later, while the store has a passing trouble.
+
+Law: every pause is longer than the one before, up to a bound, and no two engines pause alike (R44).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from limpet.core.ids import Instant
+from limpet.engine.clock import Clock
+from limpet.engine.metrics import Metrics
+from limpet.engine.settings import EngineSettings
+from limpet.store.api import TransientStoreError
+
+Entropy = Callable[[int], bytes]
+Result = TypeVar("Result")
+
+DOUBLINGS_MAX = 16  # beyond it the bound holds anyway
+_log = logging.getLogger(__name__)
+
+
+class Troubles:
+    """What is wrong with the store right now, by the call that fails. Empty: nothing."""
+
+    def __init__(self) -> None:
+        self._by_call: dict[str, str] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_call)
+
+    def sentences(self) -> list[str]:
+        """One for each call that fails at present."""
+        return [f"The store refuses to {call}: {text}" for call, text in self._by_call.items()]
+
+    def begin(self, call: str, error: Exception) -> None:
+        """The call failed; logged the first time only, because an outage is one event."""
+        if call not in self._by_call:
+            _log.warning(
+                "The store refuses to %s and is tried again until it does: %s", call, error,
+                extra={"event": "store.trouble", "call": call},
+            )  # fmt: skip
+        self._by_call[call] = str(error)
+
+    def end(self, call: str) -> None:
+        """The call succeeded."""
+        if self._by_call.pop(call, None) is not None:
+            _log.info("The store does %s again.", call, extra={"event": "store.recovered", "call": call})
+
+
+class Patience:
+    """Pauses between tries, and the loop around a call that may fail for a while."""
+
+    def __init__(self, clock: Clock, entropy: Entropy, settings: EngineSettings, metrics: Metrics) -> None:
+        self.troubles = Troubles()
+        self._clock, self._entropy, self._settings, self._metrics = clock, entropy, settings, metrics
+
+    async def pause(self, tries: int) -> None:
+        """Wait after the given number of failed tries: doubling, capped, half of it by chance."""
+        whole = min(self._settings.backoff_max_us, self._settings.backoff_first_us << min(tries - 1, DOUBLINGS_MAX))
+        half = whole // 2
+        delay = half + half * self._entropy(1)[0] // 255
+        await self._clock.wait_until(Instant(self._clock.now() + delay))
+
+    async def insist(self, call: str, operation: Callable[[], Awaitable[Result]]) -> Result:
+        """Repeat a call of the store until it does not fail in passing. `call` completes "the store refuses to …"."""
+        tries = 0
+        while True:
+            try:
+                result = await operation()
+            except TransientStoreError as error:
+                tries += 1
+                self.troubles.begin(call, error)
+                self._metrics.store_retries.labels(call, "transient").inc()
+                await self.pause(tries)
+            else:
+                self.troubles.end(call)
+                return result

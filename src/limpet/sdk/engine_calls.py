@@ -1,0 +1,170 @@
+"""Starting runs and asking about them, over gRPC. Each call has an async twin; both build the same messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+import grpc
+import tenacity
+from pydantic import BaseModel
+
+from limpet.contracts import admin_pb2, trigger_pb2
+from limpet.sdk._http import RestCalls
+from limpet.sdk._transport import (
+    BULK_TRIGGER_WORKFLOW,
+    GET_RUN_DETAILS,
+    PUT_WORKFLOW,
+    TRIGGER_WORKFLOW,
+    Retries,
+    Transport,
+    code_of,
+    text_of,
+)
+from limpet.sdk.config import ClientConfig
+from limpet.sdk.exceptions import DedupeViolationError
+from limpet.sdk.rest.runs import V1TaskStatus
+from limpet.sdk.run_results import RunResults
+from limpet.sdk.triggers import bulk_chunks, new_request_id
+
+
+class RunStatus(StrEnum):
+    """How a run stands, as `get_details` tells it."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    CANCELLED = "CANCELLED"
+    FAILED = "FAILED"
+
+
+class TaskRunDetail(BaseModel):
+    """How one task of a run stands."""
+
+    external_id: str
+    readable_id: str
+    output: dict[str, Any] | None = None
+    error: str | None = None
+    status: V1TaskStatus
+    is_evicted: bool = False
+
+
+class WorkflowRunDetail(BaseModel):
+    """How a run stands: its input, metadata, and its tasks by name."""
+
+    external_id: str
+    status: RunStatus
+    input: dict[str, Any] | None = None
+    additional_metadata: dict[str, Any] | None = None
+    task_runs: dict[str, TaskRunDetail]
+    done: bool = False
+
+
+class EngineCalls:
+    """One client's way to the engine: its channel, its REST calls, its shared stream of results."""
+
+    def __init__(self, config: ClientConfig) -> None:
+        self.config = config
+        self.transport = Transport(config)
+        self.rest = RestCalls(config)
+        self.results = RunResults(self.transport)
+
+    def trigger(self, request: trigger_pb2.TriggerWorkflowRequest) -> str:
+        """Start a run; returns its id. Raises DedupeViolationError when it exists already."""
+        try:
+            return self.transport.call(TRIGGER_WORKFLOW, request, request_id=new_request_id()).workflow_run_id
+        except grpc.RpcError as error:
+            raise _trigger_error(error) from error
+
+    async def aio_trigger(self, request: trigger_pb2.TriggerWorkflowRequest) -> str:
+        """Start a run; returns its id. Raises DedupeViolationError when it exists already."""
+        try:
+            response = await self.transport.acall(TRIGGER_WORKFLOW, request, request_id=new_request_id())
+            return response.workflow_run_id
+        except grpc.RpcError as error:
+            raise _trigger_error(error) from error
+
+    def trigger_many(self, requests: Sequence[trigger_pb2.TriggerWorkflowRequest]) -> list[str]:
+        """Start runs in bulk; returns their ids in order."""
+        ids: list[str] = []
+        for chunk in bulk_chunks(requests, bytes_max=self.config.grpc_max_send_message_length):
+            try:
+                response = self.transport.call(BULK_TRIGGER_WORKFLOW, chunk, request_id=new_request_id())
+            except grpc.RpcError as error:
+                raise _trigger_error(error) from error
+            ids.extend(response.workflow_run_ids)
+        return ids
+
+    async def aio_trigger_many(self, requests: Sequence[trigger_pb2.TriggerWorkflowRequest]) -> list[str]:
+        """Start runs in bulk; returns their ids in order."""
+        ids: list[str] = []
+        for chunk in bulk_chunks(requests, bytes_max=self.config.grpc_max_send_message_length):
+            try:
+                response = await self.transport.acall(BULK_TRIGGER_WORKFLOW, chunk, request_id=new_request_id())
+            except grpc.RpcError as error:
+                raise _trigger_error(error) from error
+            ids.extend(response.workflow_run_ids)
+        return ids
+
+    def run_details(self, run_id: str) -> WorkflowRunDetail:
+        """How a run stands. NOT_FOUND is asked again: an engine may need a moment to show a new run."""
+        request = admin_pb2.GetRunDetailsRequest(external_id=run_id)
+        return _read_details(run_id, self.transport.call(GET_RUN_DETAILS, request, retries=self._patient()))
+
+    async def aio_run_details(self, run_id: str) -> WorkflowRunDetail:
+        """How a run stands. NOT_FOUND is asked again: an engine may need a moment to show a new run."""
+        request = admin_pb2.GetRunDetailsRequest(external_id=run_id)
+        return _read_details(run_id, await self.transport.acall(GET_RUN_DETAILS, request, retries=self._patient()))
+
+    def put_workflow(self, request: admin_pb2.CreateWorkflowVersionRequest) -> None:
+        """Register a definition. The same definition again changes nothing."""
+        self.transport.call(PUT_WORKFLOW, request)
+
+    async def aio_put_workflow(self, request: admin_pb2.CreateWorkflowVersionRequest) -> None:
+        """Register a definition. The same definition again changes nothing."""
+        await self.transport.acall(PUT_WORKFLOW, request)
+
+    def _patient(self) -> Retries:
+        """A run is readable as soon as its trigger has returned, so that a short wait is only for a change of owner."""
+        wait = tenacity.wait_exponential_jitter(initial=0.1, max=1, jitter=0.1)
+        return Retries(attempts=self.transport.retries.attempts, wait=wait, not_found=True)
+
+
+def _trigger_error(error: grpc.RpcError) -> Exception:
+    if code_of(error) is grpc.StatusCode.ALREADY_EXISTS:
+        return DedupeViolationError(text_of(error))
+    return error
+
+
+def _read_details(run_id: str, response: admin_pb2.GetRunDetailsResponse) -> WorkflowRunDetail:
+    return WorkflowRunDetail(
+        external_id=run_id,
+        status=RunStatus(_status_name(response.status)),
+        input=_parsed(response.input),
+        additional_metadata=_parsed(response.additional_metadata),
+        task_runs={name: _read_task(task) for name, task in response.task_runs.items()},
+        done=response.done,
+    )
+
+
+def _read_task(task: admin_pb2.TaskRunDetail) -> TaskRunDetail:
+    return TaskRunDetail(
+        external_id=task.external_id,
+        readable_id=task.readable_id,
+        output=_parsed(task.output),
+        error=task.error if task.HasField("error") else None,
+        status=V1TaskStatus(_status_name(task.status)),
+        is_evicted=task.is_evicted,
+    )
+
+
+def _status_name(status: int) -> str:
+    """The name of a wire status. An evicted run is a running one that waits elsewhere."""
+    name = admin_pb2.RunStatus.Name(status)
+    return "RUNNING" if name == "EVICTED" else name
+
+
+def _parsed(data: bytes) -> dict[str, Any] | None:
+    return json.loads(data) if data else None

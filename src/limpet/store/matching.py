@@ -1,0 +1,51 @@
+"""What a filter means: the same for every store, because every store asks here.
+
+Metadata values are compared as text: a text is itself, everything else its JSON text without spaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import orjson
+
+Pair = tuple[str, str]
+
+INDEXED_CHARS_MAX = 200  # an index entry's name and value are cut to this; whoever looks there must look again
+
+
+def metadata_pairs(metadata: bytes) -> list[Pair]:
+    """The (name, value) pairs of a run's metadata; none for what is no JSON object."""
+    if metadata == b"{}":
+        return []
+    try:
+        value = orjson.loads(metadata)
+    except orjson.JSONDecodeError:
+        return []
+    return [(name, _text(found)) for name, found in value.items()] if isinstance(value, dict) else []
+
+
+def metadata_matches(metadata: bytes, wanted: Sequence[Pair], *, every: bool) -> bool:
+    """Whether any of the wanted pairs is there, or, with `every`, all of them (W9.4)."""
+    has = set(metadata_pairs(metadata))
+    matches = (pair in has for pair in wanted)
+    return all(matches) if every else any(matches)
+
+
+def within_budget(sizes: Iterable[tuple[int, int]], left: int) -> tuple[list[int], int]:
+    """Of (key, bytes) pairs the keys that fit into `left` bytes, in order, and the bytes that are left then."""
+    keys = []
+    for key, size in sizes:
+        if size <= left:
+            keys.append(key)
+            left -= size
+    return keys, left
+
+
+def contains_text(message: str, search: str) -> bool:
+    """Plain substring, whatever the case."""
+    return search.casefold() in message.casefold()
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -1,0 +1,64 @@
+"""What the store in memory holds, apart from the store, so that it can outlive one."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo
+from limpet.core.rows import EventRow, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.store.api import Fence, LogLine, Quarantined, Tenant, Token
+
+
+@dataclass(slots=True)
+class Content:
+    """What is stored: rows by key, and the ways to find them. Its owner is the one store that is open over it.
+
+    names:      (table, tenant, kind of name, name) to key: every name that must be unique
+    tasks_of:   run key to the keys of its tasks; events_of: task key to the keys of its events
+    key_floors: by tenant, the largest key that was ever deleted
+    logs:       (tenant, task run id) to its lines
+    """
+
+    fence: Fence = Fence(0, 0)
+    gone_before: int = 0
+    tenants: dict[int, Tenant] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict)
+    workflows: dict[int, WorkflowRow] = field(default_factory=dict)
+    versions: dict[int, VersionRow] = field(default_factory=dict)
+    workers: dict[int, WorkerRow] = field(default_factory=dict)
+    runs: dict[int, RunRow] = field(default_factory=dict)
+    tasks: dict[int, TaskRow] = field(default_factory=dict)
+    receipts: dict[int, ReceiptRow] = field(default_factory=dict)
+    events: dict[int, EventRow] = field(default_factory=dict)
+    names: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    tasks_of: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    events_of: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    key_floors: dict[int, int] = field(default_factory=dict)
+    quarantine: tuple[Quarantined, ...] = ()
+    logs: dict[tuple[int, str], deque[LogLine]] = field(default_factory=dict)
+
+    def copy(self) -> Content:
+        """The same content, for later; rows are immutable, so only what holds them is copied."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        copied = {name: dict(value) if isinstance(value, dict) else value for name, value in values.items()}
+        copied["logs"] = {task: lines.copy() for task, lines in self.logs.items()}
+        return Content(**copied)
+
+    def key_of(self, kind: str, tenant_no: TenantNo, what: str, name: str) -> int | None:
+        """The key behind a unique name."""
+        return self.names.get((kind, tenant_no, what, name))
+
+    def of(self, tenant_no: TenantNo, table: dict[int, Any]) -> list[Any]:
+        """A tenant's rows of a table by key."""
+        return [table[key] for key in sorted(table) if key >> TENANT_KEY_SHIFT == tenant_no]
+
+    def tasks_of_run(self, run_key: int) -> list[TaskRow]:
+        """In order of their steps."""
+        tasks = (self.tasks[key] for key in self.tasks_of.get(run_key, ()))
+        return sorted(tasks, key=lambda task: (task.step, task.key))
+
+    def is_gone(self, run: RunRow) -> bool:
+        """Whether the run's retention is over (R50)."""
+        return run.finished_at is not None and run.finished_at < self.gone_before

@@ -1,0 +1,172 @@
+"""The reader's half of the store in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from limpet.core.ids import TenantNo
+from limpet.core.rows import EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.store.api import (
+    COUNT_MAX,
+    EVENT_ROWS_MAX,
+    LIST_ROWS_MAX,
+    LOG_LINES_MAX,
+    PAGE_PAYLOAD_BYTES_MAX,
+    LogLine,
+    LogQuery,
+    RunQuery,
+    RunRecord,
+    TaskRecord,
+)
+from limpet.store.matching import contains_text, metadata_matches, within_budget
+from limpet.store.memory.content import Content
+
+Row = TypeVar("Row", RunRow, TaskRow)
+
+
+class MemoryReader:
+    """Reads of a content. Every answer is a list of its own; rows are immutable."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+
+    async def run(self, tenant_no: TenantNo, run_id: str) -> RunRecord | None:
+        key = self._content.key_of("run", tenant_no, "id", run_id)
+        if key is None or self._content.is_gone(self._content.runs[key]):
+            return None
+        return self._run_records([self._content.runs[key]])[0]
+
+    async def task(self, tenant_no: TenantNo, task_run_id: str) -> TaskRecord | None:
+        key = self._content.key_of("task", tenant_no, "id", task_run_id)
+        if key is None or self._content.is_gone(self._run_of(self._content.tasks[key])):
+            return None
+        return self._task_records([self._content.tasks[key]])[0]
+
+    async def runs(self, tenant_no: TenantNo, query: RunQuery) -> tuple[Sequence[RunRecord], int]:
+        found = [run for run in self._content.of(tenant_no, self._content.runs) if self._matches_run(run, query)]
+        found.sort(key=lambda run: (run.created_at, run.key), reverse=True)
+        return self._run_records(_page(found, query)), min(len(found), COUNT_MAX)
+
+    async def tasks(self, tenant_no: TenantNo, query: RunQuery) -> tuple[Sequence[TaskRecord], int]:
+        found = sorted(self._matching_tasks(tenant_no, query), key=lambda task: (task.created_at, task.key), reverse=True)
+        return self._task_records(_page(found, query)), min(len(found), COUNT_MAX)
+
+    async def status_counts(self, tenant_no: TenantNo, query: RunQuery) -> Mapping[int, int]:
+        return dict(Counter(task.status for task in self._matching_tasks(tenant_no, query)))
+
+    async def events(self, tenant_no: TenantNo, task_keys: Collection[int]) -> Sequence[EventRow]:
+        events = (self._content.events[key] for task in set(task_keys) for key in self._content.events_of.get(task, ()))
+        ours = (event for event in events if event.tenant_no == tenant_no)
+        return sorted(ours, key=lambda event: (event.at, event.key))[:EVENT_ROWS_MAX]
+
+    async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
+        found = (row for row in self._content.of(tenant_no, self._content.workflows) if row.deleted_at is None)
+        return sorted(found, key=lambda row: (row.name, row.key))
+
+    async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
+        key = self._content.key_of("workflow", tenant_no, "id", workflow_id)
+        found = (row for row in self._content.versions.values() if row.workflow_key == key)
+        return sorted(found, key=lambda row: row.number, reverse=True)[:LIST_ROWS_MAX]
+
+    async def workers_by_key(self, tenant_no: TenantNo, keys: Collection[int]) -> Mapping[int, WorkerRow]:
+        found = (self._content.workers.get(key) for key in keys)
+        return {row.key: row for row in found if row is not None and row.tenant_no == tenant_no}
+
+    async def payloads(
+        self, run_keys: Collection[int], task_keys: Collection[int]
+    ) -> tuple[Mapping[int, bytes], Mapping[int, TaskRow]]:
+        runs, tasks = self._content.runs, self._content.tasks
+        inputs = {key: runs[key].input or b"" for key in run_keys if key in runs}
+        return inputs, {key: tasks[key] for key in task_keys if key in tasks}
+
+    async def log_lines(self, tenant_no: TenantNo, query: LogQuery) -> Sequence[LogLine]:
+        lines = [line for line in self._content.logs.get((tenant_no, query.task_run_id), ()) if _matches_line(line, query)]
+        lines.sort(key=lambda line: line.at)  # stable: lines of one instant keep the order they came in
+        if query.newest_first:
+            lines = sorted(lines[::-1], key=lambda line: -line.at)
+        return lines[: max(0, min(query.limit, LOG_LINES_MAX))]
+
+    def _run_of(self, task: TaskRow) -> RunRow:
+        return self._content.runs[task.run_key]
+
+    def _matching_tasks(self, tenant_no: TenantNo, query: RunQuery) -> Iterator[TaskRow]:
+        return (task for task in self._content.of(tenant_no, self._content.tasks) if self._matches_task(task, query))
+
+    def _matches_run(self, run: RunRow, query: RunQuery) -> bool:
+        tasks = (self._content.tasks[key] for key in self._content.tasks_of.get(run.key, ()))
+        return (
+            _is_within(run.created_at, query)
+            and (query.statuses is None or run.status in query.statuses)
+            and (query.worker_id is None or any(self._is_of_worker(task, query.worker_id) for task in tasks))
+            and self._matches_either(run, query)
+        )
+
+    def _matches_task(self, task: TaskRow, query: RunQuery) -> bool:
+        return (
+            _is_within(task.created_at, query)
+            and (query.statuses is None or task.status in query.statuses)
+            and (query.worker_id is None or self._is_of_worker(task, query.worker_id))
+            and self._matches_either(self._run_of(task), query)
+        )
+
+    def _matches_either(self, run: RunRow, query: RunQuery) -> bool:
+        """What a query says about a task's run, or a run itself."""
+        return (
+            not self._content.is_gone(run)
+            and (query.workflow_ids is None or self._content.workflows[run.workflow_key].id in query.workflow_ids)
+            and (query.parent_task_id is None or run.parent_task_id == query.parent_task_id)
+            and (not query.metadata or metadata_matches(run.metadata or b"{}", query.metadata, every=query.metadata_all))
+        )
+
+    def _is_of_worker(self, task: TaskRow, worker_id: str) -> bool:
+        worker = None if task.worker_key is None else self._content.workers.get(task.worker_key)
+        return worker is not None and worker.id == worker_id
+
+    def _run_records(self, runs: Sequence[RunRow]) -> list[RunRecord]:
+        slim, left = _with_inputs(runs, PAGE_PAYLOAD_BYTES_MAX)
+        in_order = [task for run in slim for task in self._content.tasks_of_run(run.key)]
+        tasks: dict[int, list[TaskRow]] = {}
+        for task in _with_outputs(in_order, left)[0]:
+            tasks.setdefault(task.run_key, []).append(task)
+        return [RunRecord(run, *self._definition(run), tasks.get(run.key, [])) for run in slim]
+
+    def _task_records(self, tasks: Sequence[TaskRow]) -> list[TaskRecord]:
+        slim, left = _with_outputs(tasks, PAGE_PAYLOAD_BYTES_MAX)
+        runs = _with_inputs([self._content.runs[key] for key in dict.fromkeys(task.run_key for task in tasks)], left)[0]
+        run_by_key = {run.key: run for run in runs}
+        return [TaskRecord(task, run, *self._definition(run)) for task in slim for run in (run_by_key[task.run_key],)]
+
+    def _definition(self, run: RunRow) -> tuple[WorkflowRow, VersionRow]:
+        return self._content.workflows[run.workflow_key], self._content.versions[run.version_key]
+
+
+def _with_inputs(runs: Sequence[RunRow], left: int) -> tuple[list[RunRow], int]:
+    keys, left = within_budget([(run.key, run.input_bytes) for run in runs], left)
+    kept = set(keys)
+    return [run if run.key in kept else run._replace(input=None) for run in runs], left
+
+
+def _with_outputs(tasks: Sequence[TaskRow], left: int) -> tuple[list[TaskRow], int]:
+    keys, left = within_budget([(task.key, task.output_bytes) for task in tasks], left)
+    kept = set(keys)
+    return [task if task.key in kept else task._replace(output=None) for task in tasks], left
+
+
+def _page(found: list[Row], query: RunQuery) -> list[Row]:
+    start = max(0, query.offset)
+    return found[start : start + max(0, min(query.limit, LIST_ROWS_MAX))]
+
+
+def _is_within(at: int, query: RunQuery | LogQuery) -> bool:
+    return (query.since is None or at >= query.since) and (query.until is None or at < query.until)
+
+
+def _matches_line(line: LogLine, query: LogQuery) -> bool:
+    return (
+        _is_within(line.at, query)
+        and (query.levels is None or line.level in query.levels)
+        and (query.retry_count is None or line.retry_count == query.retry_count)
+        and (query.search is None or contains_text(line.message, query.search))
+    )

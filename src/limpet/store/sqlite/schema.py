@@ -1,0 +1,106 @@
+"""Numbered migrations, and whether a file's schema is the one this release knows (R47, R48).
+
+Every step runs in a transaction of its own and records its number, with the release that took it. A release may only
+add steps; `0001_initial.sql` opens with what every table is for.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from limpet._version import __version__
+from limpet.store.api import SchemaError
+from limpet.store.sqlite.connection import APPLICATION_ID, is_empty, refuse_foreign, writing
+
+_FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
+
+_CREATE_VERSIONS = """
+CREATE TABLE schema_version (
+    number INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    release TEXT NOT NULL
+) STRICT
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step from the schema with the number before to this one."""
+
+    number: int
+    name: str
+    script: str
+
+
+@cache
+def migrations(kind: str) -> tuple[Migration, ...]:
+    """All steps for `store` or `logs`, in order, numbered from 1 without gaps."""
+    folder = resources.files(__package__) / "migrations" / kind
+    files = sorted((file for file in folder.iterdir() if _FILE_NAME.fullmatch(file.name)), key=lambda file: file.name)
+    found = tuple(Migration(int(file.name[:4]), file.name, file.read_text("utf-8")) for file in files)
+    assert [step.number for step in found] == list(range(1, len(found) + 1)), f"migrations of {kind} have gaps"
+    return found
+
+
+def prepare(connection: sqlite3.Connection, path: Path, steps: Sequence[Migration], *, migrate: bool) -> None:
+    """Bring a new file to the newest schema, an older one too if `migrate`. Raises SchemaError, CorruptStore."""
+    if is_empty(connection):
+        _create(connection)
+        migrate = True
+    version = check(connection, path, steps)
+    if version < len(steps) and not migrate:
+        raise SchemaError(
+            f"The store {path} has schema {version}, and Limpet {__version__} works with schema {len(steps)}. "
+            f"Make a backup, then run `limpet db migrate --store {path}`."
+        )
+    for step in steps[version:]:
+        _apply(connection, step)
+
+
+def check(connection: sqlite3.Connection, path: Path, steps: Sequence[Migration]) -> int:
+    """The schema's number, at most the newest that this release knows. Raises SchemaError, CorruptStore."""
+    refuse_foreign(connection, path)
+    number, release = applied(connection)
+    if number > len(steps):
+        raise SchemaError(
+            f"The store {path} has schema {number}, made by Limpet {release}; this is Limpet {__version__}, which knows "
+            f"schemas up to {len(steps)}. Start Limpet {release} or newer."
+        )
+    return number
+
+
+def applied(connection: sqlite3.Connection) -> tuple[int, str]:
+    """Number of the newest step that was taken, and the release that took it; (0, "") before the first."""
+    found = connection.execute("SELECT number, release FROM schema_version ORDER BY number DESC LIMIT 1").fetchone()
+    return found or (0, "")
+
+
+def split(script: str) -> Iterator[str]:
+    """The statements of a script; a trigger's body stays together."""
+    text = ""
+    for line in script.splitlines(keepends=True):
+        text += line
+        if sqlite3.complete_statement(text):
+            yield text.strip()
+            text = ""
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    with writing(connection):
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(_CREATE_VERSIONS)
+
+
+def _apply(connection: sqlite3.Connection, step: Migration) -> None:
+    with writing(connection):
+        for statement in split(step.script):
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO schema_version (number, name, release) VALUES (?, ?, ?)", (step.number, step.name, __version__)
+        )

@@ -1,0 +1,91 @@
+"""Definitions in a line: seconds instead of microseconds, and a default for everything a test does not care about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from limpet.core.definitions import (
+    BACKOFF_MAX_DEFAULT_US,
+    DEFAULT_EXECUTION_TIMEOUT_US,
+    DEFAULT_SCHEDULE_TIMEOUT_US,
+    DEFAULT_SLOT_TYPE,
+    Comparator,
+    DesiredLabel,
+    LabelValue,
+    StickyStrategy,
+    TaskDefinition,
+    WorkflowDefinition,
+)
+from limpet.core.ids import SECOND_US, ActionId
+
+Slots = int | Mapping[str, int]
+
+
+def us(seconds: float) -> int:
+    """Seconds as microseconds."""
+    return round(seconds * SECOND_US)
+
+
+def slots_of(slots: Slots) -> tuple[tuple[str, int], ...]:
+    """A number of default slots, or a number for each slot type."""
+    return ((DEFAULT_SLOT_TYPE, slots),) if isinstance(slots, int) else tuple(sorted(slots.items()))
+
+
+def wish(
+    key: str, value: LabelValue, *, weight: int = 100, required: bool = False, comparator: Comparator = Comparator.EQUAL
+) -> DesiredLabel:
+    """A desired worker label that only ranks workers."""
+    return DesiredLabel(key, value, required, weight, comparator)
+
+
+def demand(key: str, value: LabelValue, comparator: Comparator = Comparator.EQUAL, *, weight: int = 100) -> DesiredLabel:
+    """A desired worker label that workers must match."""
+    return DesiredLabel(key, value, True, weight, comparator)
+
+
+def make_task(
+    name: str,
+    *parents: str,
+    action: str | None = None,
+    retries: int = 0,
+    schedule_timeout: float | None = None,
+    execution_timeout: float | None = None,
+    backoff: float | None = None,
+    backoff_max: float | None = None,
+    labels: Iterable[DesiredLabel] = (),
+    slots: Slots = 1,
+) -> TaskDefinition:
+    """A task. Its action is named like the task, unless given; durations are in seconds."""
+    return TaskDefinition(
+        name,
+        ActionId(action or name),
+        parents,
+        retries,
+        DEFAULT_SCHEDULE_TIMEOUT_US if schedule_timeout is None else us(schedule_timeout),
+        DEFAULT_EXECUTION_TIMEOUT_US if execution_timeout is None else us(execution_timeout),
+        None if backoff is None else round(backoff * 1000),
+        BACKOFF_MAX_DEFAULT_US if backoff_max is None else us(backoff_max),
+        tuple(labels),
+        slots_of(slots),
+    )
+
+
+def make_workflow(
+    name: str,
+    *tasks: TaskDefinition | str,
+    sticky: StickyStrategy | None = None,
+    priority: int | None = None,
+    on_failure: TaskDefinition | str | None = None,
+) -> WorkflowDefinition:
+    """A workflow; a task that is only a text is a task of that name without parents."""
+    return WorkflowDefinition(
+        name,
+        tuple(_as_task(task) for task in tasks) or (make_task(name),),
+        on_failure=None if on_failure is None else _as_task(on_failure),
+        sticky=sticky,
+        default_priority=priority,
+    )
+
+
+def _as_task(task: TaskDefinition | str) -> TaskDefinition:
+    return make_task(task) if isinstance(task, str) else task

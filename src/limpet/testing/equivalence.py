@@ -1,0 +1,44 @@
+"""Whether two cores remember the same: the durable part of memory, and what follows from it (D4, R4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from limpet.core.machine import Machine
+from limpet.core.rows import TaskStatus
+from limpet.core.state import run_row, task_row, worker_row
+
+Facts = dict[tuple[str, Any], Any]
+
+
+def differences(one: Machine, other: Machine) -> list[str]:
+    """A sentence for each fact that differs; empty when both mean the same."""
+    left, right = dict(_facts(one)), dict(_facts(other))
+    return [
+        f"{kind} {name}: {left.get((kind, name))} became {right.get((kind, name))}"
+        for kind, name in sorted({*left, *right}, key=repr)
+        if left.get((kind, name)) != right.get((kind, name))
+    ]
+
+
+def _facts(machine: Machine) -> Iterator[tuple[tuple[str, Any], Any]]:
+    state, no = machine.state, machine.state.tenant_no
+    for name, workflow in state.workflows.items():
+        newest = None if workflow.newest is None else workflow.newest.key
+        yield ("workflow", name), (workflow.key, workflow.id, newest)
+    for worker in state.workers.values():
+        row = worker_row(worker, no)._replace(seen_at=None)  # lives in memory only (R10)
+        yield ("worker", worker.name), row
+        yield ("used slots of", worker.id), {kind: units for kind, units in worker.used.items() if units}
+        yield ("tasks of", worker.id), sorted(worker.tasks)
+        yield ("runs pinned to", worker.id), sorted(worker.pinned)
+    for run in state.runs.values():
+        yield ("run", run.id), run_row(run, no)._replace(input=None)
+        for task in run.tasks.values():
+            row_of_task = task_row(task, no)._replace(output=None)
+            if task.status.is_terminal:
+                row_of_task = row_of_task._replace(worker_key=None)  # its worker may be forgotten by now
+            yield ("task", task.id), (row_of_task, task.status is TaskStatus.RUNNING, task.started_at, task.cls is not None)
+    yield ("queues", ""), sorted((cls.id, cls.size) for cls in state.classes.values() if cls.size)
+    yield ("receipts", ""), sorted((key, live) for key, live in state.receipts_open.items() if live)

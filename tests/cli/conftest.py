@@ -1,0 +1,7 @@
+"""Fixtures of the command line's tests; what they are made of stands in `running_engine`."""
+
+from __future__ import annotations
+
+from running_engine import engine, limpet
+
+__all__ = ["engine", "limpet"]

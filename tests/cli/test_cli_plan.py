@@ -1,0 +1,85 @@
+"""What an engine process refuses to be: a door left open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from limpet.cli.exits import Misuse
+from limpet.cli.plan import Plan, Tls, address, is_loopback, key_file_of, store_file, store_path
+
+KEY = Path("key")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]", "127.9.9.9"])
+def test_a_development_engine_listens_on_loopback(host: str) -> None:
+    Plan(host=host, is_dev=True).check()
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "engine.example.com", ""])
+def test_a_development_engine_refuses_to_listen_beyond_loopback(host: str) -> None:
+    with pytest.raises(Misuse, match="asks nobody for a token"):
+        Plan(host=host, is_dev=True, allows_plaintext=True).check()
+
+
+def test_X13_tokens_do_not_travel_in_plain_text_unless_somebody_says_so() -> None:
+    with pytest.raises(Misuse, match="unencrypted"):
+        Plan(host="0.0.0.0", key_file=KEY).check()
+    Plan(host="0.0.0.0", key_file=KEY, allows_plaintext=True).check()
+    Plan(host="127.0.0.1", key_file=KEY).check()
+
+
+def test_a_server_without_a_signing_key_does_not_start() -> None:
+    with pytest.raises(Misuse, match="signing key"):
+        Plan(host="127.0.0.1").check()
+
+
+def test_tls_files_that_do_not_exist_are_named(tmp_path: Path) -> None:
+    with pytest.raises(Misuse, match=r"absent\.crt"):
+        Plan(host="0.0.0.0", key_file=KEY, tls=Tls(tmp_path / "absent.crt", tmp_path / "absent.key")).check()
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        (None, None),
+        ("memory", None),
+        ("memory://", None),
+        ("sqlite:///a.db", Path("a.db")),
+        ("sqlite:////var/a.db", Path("/var/a.db")),
+        ("a.db", Path("a.db")),
+    ],
+)
+def test_a_store_is_memory_or_a_file(text: str | None, path: Path | None) -> None:
+    assert store_path(text) == path
+
+
+@pytest.mark.parametrize("text", ["postgresql://x/y", "sqlite:a.db", "redis://x"])
+def test_another_kind_of_store_is_refused(text: str) -> None:
+    with pytest.raises(Misuse, match="no store for"):
+        store_path(text)
+
+
+def test_memory_is_no_store_file() -> None:
+    with pytest.raises(Misuse, match="--store FILE"):
+        store_file("memory")
+
+
+def test_the_signing_key_lives_beside_the_store() -> None:
+    assert key_file_of(Path("/data/limpet.db")) == Path("/data/limpet.db.signing-key")
+
+
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [
+        ("127.0.0.1", "127.0.0.1:7"),
+        ("0.0.0.0", "127.0.0.1:7"),
+        ("::", "[::1]:7"),
+        ("[::1]", "[::1]:7"),
+        ("a.example", "a.example:7"),
+    ],
+)
+def test_the_address_told_to_clients_can_be_reached(host: str, text: str) -> None:
+    assert address(host, 7) == text

@@ -1,0 +1,35 @@
+"""A worker of the official client, in a process of its own: `python -m tests.compatibility.programs.worker '{"name": …}'`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncGenerator
+
+from hatchet_sdk import Hatchet
+
+from tests.compatibility.programs import journal
+from tests.compatibility.programs.workflows import build
+
+
+async def lifespan() -> AsyncGenerator[dict[str, str], None]:
+    """Entered before the first task, left after the last."""
+    journal.write("lifespan entered")
+    yield {"pool": "open"}
+    journal.write("lifespan left")
+
+
+def main() -> None:
+    """Run until told to stop."""
+    options = json.loads(sys.argv[1])
+    hatchet = Hatchet()
+    workflows = build(hatchet)
+    chosen = [workflows[name] for name in options["only"]] if "only" in options else list(workflows.values())
+    worker = hatchet.worker(
+        options["name"], slots=options.get("slots", 10), labels=options.get("labels", {}), workflows=chosen, lifespan=lifespan
+    )
+    worker.start()
+
+
+if __name__ == "__main__":
+    main()
