@@ -7,11 +7,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Test processes side by side: two, because the suites share the machine with the servers they start.
 JOBS ?= 2
+# Seeds of `make simulate`; `make test` runs a couple of hundred.
+SEEDS ?= 2000
 # More arguments for the tool behind a target: `make test ARGS="tests/cli -k exit"`.
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench proto docs simulate compat
+.PHONY: help setup demo test lint lint-style lint-format lint-types lint-spelling format bench proto docs simulate compat
 
 help: ## List the targets, a sentence each.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,18 +36,28 @@ demo: $(STAMP) ## Start an engine and workers, run the sticky, priority and labe
 test: $(STAMP) ## Run every test of the short tier; minutes.
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not compat" $(ARGS)
 
-lint: $(STAMP) ## Check style, formatting, types and spelling.
+lint: lint-style lint-format lint-types lint-spelling ## Check style, formatting, types and spelling.
+
+lint-style: $(STAMP)
 	$(BIN)/ruff check .
+
+lint-format: $(STAMP)
 	$(BIN)/ruff format --check .
+
+lint-types: $(STAMP)
 	$(BIN)/mypy
+
+lint-spelling: $(STAMP)
 	$(BIN)/codespell
 
 format: $(STAMP) ## Format the code and mend what the linter can mend by itself.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## Measure speed, with machine, command and raw numbers beside the result.
-	$(BIN)/python -m bench $(ARGS)
+bench: $(STAMP) ## Measure speed on this machine, every scenario of bench/ in turn.
+	@uname -srm; $(BIN)/python --version
+	@for scenario in $(basename $(notdir $(wildcard bench/[a-z]*.py))); do \
+		echo "python -m bench.$$scenario $(ARGS)"; $(BIN)/python -m bench.$$scenario $(ARGS) || exit 1; done
 
 proto: $(STAMP) ## Generate src/limpet/contracts from proto/.
 	$(BIN)/python proto/generate.py
@@ -54,7 +66,7 @@ docs: $(STAMP) ## Draw the pages that are made from code: limits, command line, 
 	$(BIN)/python docs/draw.py
 
 simulate: $(STAMP) ## Run the simulation with many more seeds than `make test` does.
-	$(BIN)/python -m pytest -n $(JOBS) -m slow tests/simulation $(ARGS)
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 compat: $(STAMP) ## Run the unchanged official clients against the engine.
 	$(BIN)/python -m pytest -m compat $(ARGS)

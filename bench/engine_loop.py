@@ -58,7 +58,8 @@ class IdleCore:
         for item in inputs:
             kind = type(item)
             if kind is TaskCompleted:
-                changes.events.append(EventRow(self._next(), self._tenant_no, 1, 0, now, EventType.FINISHED, None, ""))
+                key = self._next()
+                changes.events.append(EventRow(key, self._tenant_no, key, 0, now, EventType.FINISHED, None, ""))
             elif kind is RunsTriggered:
                 self._start(changes, deliveries, item.items[0], now)  # type: ignore[union-attr]
         return Decision(changes, [None] * len(inputs), deliveries, None)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from running_engine import engine, limpet
+from running_engine import engine, limpet, limpet_process
 
-__all__ = ["engine", "limpet"]
+__all__ = ["engine", "limpet", "limpet_process"]

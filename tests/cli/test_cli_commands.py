@@ -45,8 +45,8 @@ def test_help_imports_no_command_and_no_engine() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=clean_environment())
 
 
-def test_help_lists_every_command(limpet: Command) -> None:
-    answer = limpet("--help")
+def test_help_lists_every_command(limpet_process: Command) -> None:
+    answer = limpet_process("--help")
     assert answer.returncode == 0
     for name, (_, sentence) in COMMANDS.items():
         assert f"  {name}" in answer.stdout
@@ -78,23 +78,25 @@ def test_help_lists_every_command(limpet: Command) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_a_failure_has_an_honest_exit_code_and_a_sentence(limpet: Command, arguments: list[str], code: int, says: str) -> None:
-    answer = limpet(*arguments)
+def test_a_failure_has_an_honest_exit_code_and_a_sentence(
+    limpet_process: Command, arguments: list[str], code: int, says: str
+) -> None:
+    answer = limpet_process(*arguments)
     assert answer.returncode == code, answer.stderr
     assert says in answer.stderr
     assert answer.stdout == "", "standard output carries the answer alone"
     assert "Traceback" not in answer.stderr
 
 
-def test_flags_win_over_variables_and_variables_over_the_file(limpet: Command, tmp_path: Any) -> None:
+def test_flags_win_over_variables_and_variables_over_the_file(limpet_process: Command, tmp_path: Any) -> None:
     (tmp_path / "limpet.toml").write_text('[all]\nurl = "http://127.0.0.1:1"\n')
     variable = clean_environment(LIMPET_SERVER_URL="http://127.0.0.1:2")
-    assert "127.0.0.1:1:" in limpet("runs", "list").stderr
-    assert "127.0.0.1:2:" in limpet("runs", "list", env=variable).stderr
-    assert "127.0.0.1:3:" in limpet("runs", "list", "--url", "http://127.0.0.1:3", env=variable).stderr
+    assert "127.0.0.1:1:" in limpet_process("runs", "list").stderr
+    assert "127.0.0.1:2:" in limpet_process("runs", "list", env=variable).stderr
+    assert "127.0.0.1:3:" in limpet_process("runs", "list", "--url", "http://127.0.0.1:3", env=variable).stderr
 
 
-def test_completion_is_offered_for_commands_and_verbs(limpet: Command) -> None:
+def test_completion_is_offered_for_commands_and_verbs(limpet_process: Command) -> None:
     asked = {"_LIMPET_COMPLETE": "complete_bash", "COMP_CWORD": "1"}
     first = subprocess.run(
         ["limpet"],

@@ -65,7 +65,7 @@ def test_token_list_shows_names_and_states_but_no_token(tmp_path: Path, limpet: 
     limpet("token", "create", "two", "--store", "s.db")
     limpet("token", "revoke", "two", "--store", "s.db")
     listed = limpet("token", "list", "--store", "s.db", "--json")
-    assert [(each["name"], each["state"]) for each in json.loads(listed.stdout)] == [("one", "valid"), ("two", "revoked")]
+    assert {each["name"]: each["state"] for each in json.loads(listed.stdout)} == {"one": "valid", "two": "revoked"}
     assert token not in listed.stdout
     assert token.encode() not in (tmp_path / "s.db").read_bytes()
 
@@ -77,7 +77,6 @@ def test_token_list_shows_names_and_states_but_no_token(tmp_path: Path, limpet: 
         (["token", "list"], 2, "No store file is named"),
         (["token", "create", "x", "--store", "s.db", "--expires", "1ms"], 2, "expired at once"),
         (["token", "create", "x", "--store", "s.db", "--tenant", "nobody"], 3, "no tenant nobody"),
-        (["token", "create", "x", "--store", "absent/s.db"], 1, "absent"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

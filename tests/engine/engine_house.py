@@ -9,7 +9,6 @@ from typing import Any
 
 from engine_echo import EchoMachine
 from engine_faults import FaultyStore, KeepingStreams
-from limpet.store.memory import MemoryStore
 
 from limpet.core.ids import TenantId
 from limpet.core.inputs import Input, RunsTriggered, Trigger
@@ -18,6 +17,7 @@ from limpet.engine.clock import ManualClock
 from limpet.engine.engine import Engine
 from limpet.engine.recovery import DEFAULT_TENANT_ID
 from limpet.engine.settings import EngineSettings
+from limpet.store.memory import MemoryStore
 
 OTHER_TENANT = TenantId("11111111-1111-4111-8111-111111111111")
 
@@ -81,6 +81,11 @@ class House:
                 return
             await asyncio.sleep(0)
         raise AssertionError(f"it never held; {self.engine.health()}")
+
+    async def idle(self) -> None:
+        """Let the event loop turn often enough for whatever could happen now to happen."""
+        for _ in range(50):
+            await asyncio.sleep(0)
 
     async def pass_pauses(self, count: int = 1) -> list[int]:
         """Let that many back-offs go by; returns their lengths in microseconds."""

@@ -137,6 +137,22 @@ async def test_T_REWIND_the_store_is_claimed_again_when_so_configured(make_house
     assert len(house.streams.ended) == 1
 
 
+async def test_O2_a_delivery_that_waits_for_its_payload_is_not_sent_after_the_step_down(make_house: MakeHouse) -> None:
+    house = await make_house(reclaim_after_fence_mismatch=True, payload_cache_bytes_max=0)
+    gate = house.store.hold("payloads")
+    await house.say(verb("start", '"late"', worker="w1"))
+    await house.store.reached["payloads"].wait()
+    house.store.will("commit", Fault.TAKEN)
+    with pytest.raises(EngineStopping):
+        await house.say(verb("fact", "lost"))
+    gate.set()
+    await house.pass_pauses()
+    await house.until(lambda: house.engine.is_ready)
+    await house.say(verb("start", '"new"', worker="w1"))
+    await house.streams.until_delivered(1)
+    assert [one.input.data for one in house.streams.delivered] == [b'"new"']  # type: ignore[union-attr]
+
+
 async def test_R8_a_fatal_error_ends_the_engine(house: House) -> None:
     house.store.will("commit", Fault.BROKEN)
     with pytest.raises(EngineStopping, match="store failed it"):

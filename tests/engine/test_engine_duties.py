@@ -130,7 +130,14 @@ async def test_the_numbers_of_the_loop_are_there(house: House) -> None:
     assert house.metric("limpet_state_load_seconds_count") == 1
     assert house.metric("limpet_ready") == 1
     text = generate_latest(house.engine.metrics.registry).decode()
-    for name in ("inbox_items", "inbox_bytes", "seconds_without_commit", "delivery_queue", "payload_cache_bytes", "tenants_halted"):
+    for name in (
+        "inbox_items",
+        "inbox_bytes",
+        "seconds_without_commit",
+        "delivery_queue",
+        "payload_cache_bytes",
+        "tenants_halted",
+    ):
         assert f"\nlimpet_{name} " in text
 
 

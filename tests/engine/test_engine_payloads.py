@@ -146,8 +146,10 @@ async def test_R43_a_full_delivery_queue_stops_the_loop(make_house: MakeHouse) -
         await house.say(verb("start", f'"{n}"', worker="w1"))
     stopped = house.submit(verb("fact", "waits for room"))
     await house.store.reached["payloads"].wait()
-    await asyncio.sleep(0)
+    await house.idle()
     assert not stopped.done()
+    house.clock.advance(2_000_000)
+    assert house.metric("limpet_seconds_without_commit") == 2
     gate.set()
     await stopped
     assert house.engine.tenant_no(DEFAULT_TENANT_ID) is not None

@@ -8,8 +8,9 @@ import pytest
 from engine_faults import Fault
 from engine_house import OTHER_TENANT, House, verb
 
+from limpet.core.decision import CloseStreams
 from limpet.core.errors import InternalError
-from limpet.core.inputs import StreamClosed, StreamOpened
+from limpet.core.inputs import StreamClosed, StreamOpened, WorkerSeen
 from limpet.engine.recovery import DEFAULT_TENANT_ID
 
 
@@ -125,6 +126,18 @@ async def test_R31_a_reload_hands_back_signs_of_life(house: House) -> None:
     house.clock.advance(5_000_000)
     await asyncio.gather(house.submit(verb("boom")), return_exceptions=True)
     assert house.core().handed_seen[worker_id] == seen_at
+
+
+async def test_R31_a_reload_ends_the_streams_of_workers_that_were_silent(house: House) -> None:
+    silent, lively = await house.say(verb("fact", "silent")), await house.say(verb("fact", "lively"))
+    for worker_id in (silent, lively):
+        await house.say(StreamOpened(worker_id, 1))
+    house.clock.advance(house.settings.core.worker_assignable_us + 1)
+    await house.say(WorkerSeen(lively))
+    await asyncio.gather(house.submit(verb("boom")), return_exceptions=True)
+    ended = [(one.worker_id, one.session) for one in house.streams.delivered if isinstance(one, CloseStreams)]
+    assert ended == [(silent, None)]
+    assert house.core().sessions == {lively: [1]}
 
 
 async def test_a_tenant_that_cannot_be_loaded_is_halted_and_comes_back_by_itself(house: House) -> None:

@@ -99,4 +99,4 @@ def test_the_continuous_check_runs_lint_and_tests() -> None:
     script = ROOT / ".ci" / "run"
     text = script.read_text(encoding="utf-8")
     assert script.stat().st_mode & 0o111, ".ci/run is not executable"
-    assert text.index("make lint") < text.index("make test")
+    assert text.index("make -k lint") < text.index("make test")

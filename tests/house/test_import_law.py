@@ -79,8 +79,8 @@ def test_what_stands_beside_the_rooms_brings_the_sdk_and_no_engine() -> None:
     assert not broken, "\n".join(broken)
 
 
-def test_generated_contracts_stop_at_edges_and_sdk() -> None:
-    readers = ("edges", "sdk", "compat", "contracts")
+def test_generated_contracts_reach_only_those_who_speak_on_the_wire() -> None:
+    readers = ("edges", "sdk", "compat", "contracts", *COMPOSERS)
     broken = [
         f"{found.importer}:{found.line} imports {found.target}; wire messages are translated at the edges"
         for found in IMPORTS

@@ -175,7 +175,7 @@ def check_http(around: Surroundings) -> list[Finding]:
         with httpx.Client(base_url=around.url, timeout=CONNECT_TIMEOUT_S) as http:
             ready = http.get("/api/ready")
             tenant = http.get(f"/api/v1/tenants/{tenant_of(around)}", headers=authorization(around))
-            version = http.get("/api/v1/version", headers=authorization(around))
+            version = http.get("/api/v1/openapi.json", headers=authorization(around))
     except httpx.TransportError as error:
         return [bad("http", f"No engine answers at {around.url}: {error}.", start_command(urlsplit(around.url).hostname or ""))]
     except (httpx.InvalidURL, ValueError) as error:
@@ -287,8 +287,8 @@ def first_sentence(answer: httpx.Response) -> str:
 
 def said_version(answer: httpx.Response) -> str:
     """What the engine says of its own version; empty when it says nothing."""
-    body = body_of(answer) if answer.is_success else {}
-    return str(body.get("limpet") or "")
+    about = body_of(answer).get("info") if answer.is_success else None
+    return str(about.get("version") or "") if isinstance(about, dict) and about.get("title") == "Limpet" else ""
 
 
 def body_of(answer: httpx.Response) -> dict[str, Any]:

@@ -9,6 +9,7 @@ Laws:
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ from limpet.store.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+
+STOP_GRACE_S = 3.0  # for calls under way, and a second more than the streams need to end one by one
 
 
 class EngineProcess:
@@ -75,8 +78,11 @@ class EngineProcess:
 
     async def _start_grpc(self, access: Access) -> int:
         server = GrpcServer(self.engine, self.streams, access, self._grpc_settings())
-        self._ends.push_async_callback(server.stop)
-        return await server.start(self.plan.host, self.plan.grpc_port)
+        self._ends.push_async_callback(server.stop, STOP_GRACE_S)
+        try:
+            return await server.start(self.plan.host, self.plan.grpc_port)
+        except RuntimeError as error:  # what the gRPC library says of an address that is taken
+            raise OSError(errno.EADDRINUSE, str(error)) from error
 
     async def _start_http(self, access: Access) -> int:
         server = HttpServer(self.engine, access, self._http_options())

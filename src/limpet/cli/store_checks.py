@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
 from pathlib import Path
 
 from limpet.cli.checks import Finding, bad, good, warning
 from limpet.cli.exits import Misuse
 from limpet.cli.plan import store_path
 from limpet.store.api import StoreError
-from limpet.store.sqlite.connection import connect_reader
-from limpet.store.sqlite.lock import FileLock
-from limpet.store.sqlite.schema import check, migrations
+from limpet.store.sqlite.maintenance import status
 
 CHECK = "store"
 
@@ -25,7 +22,7 @@ def check_store(text: str) -> Finding:
         return bad(CHECK, error.sentence, error.hint)
     if path is None:
         return good(CHECK, "A memory store has no file; it is forgotten when the engine ends.")
-    return check_place(path) or check_content(path) or check_holder(path)
+    return check_place(path) or check_content(path)
 
 
 def check_place(path: Path) -> Finding | None:
@@ -42,23 +39,18 @@ def check_place(path: Path) -> Finding | None:
     return None
 
 
-def check_content(path: Path) -> Finding | None:
-    """Whether it is a store, of a schema that this version knows."""
+def check_content(path: Path) -> Finding:
+    """Whether it is a store of a schema that this version knows, and whether a process holds it."""
     try:
-        with closing(connect_reader(path)) as connection:
-            number = check(connection, path, migrations("store"))
+        found = status(path)
     except StoreError as error:
         return bad(CHECK, str(error), f"limpet db check --store {path}")
-    if number < len(migrations("store")):
-        return warning(CHECK, f"The store {path} has an older schema.", f"limpet db migrate --store {path}")
-    return None
-
-
-def check_holder(path: Path) -> Finding:
-    """Whether a process holds it: an engine that runs, or one that was forgotten."""
-    holder = FileLock(path).holder()
-    if holder is not None:
+    if found.schema < found.schema_newest:
         return warning(
-            CHECK, f"Process {holder} holds {path}; a second engine on it does not start.", f"ps -p {holder}   # is it yours?"
+            CHECK, f"The store {path} has schema {found.schema} of {found.schema_newest}.", f"limpet db migrate --store {path}"
+        )
+    if found.used_by is not None:
+        return warning(
+            CHECK, f"Process {found.used_by} holds {path}; a second engine on it does not start.", f"ps -p {found.used_by}"
         )
     return good(CHECK, f"The store {path} is free and has the schema of this version.")

@@ -19,6 +19,7 @@ from limpet.core.ids import SECOND_US, TenantId
 from limpet.store.api import SchemaError, StoreError, StoreLocked, Tenant, Token
 from limpet.store.sqlite import SqliteStore
 from limpet.store.sqlite.connection import connect_writer
+from limpet.store.sqlite.errors import translated
 from limpet.store.sqlite.owner import put_token, tenants, tokens
 from limpet.store.sqlite.schema import check, migrations
 
@@ -72,7 +73,7 @@ def opened(path: Path, *, create: bool = False) -> Iterator[TokenTable]:
             raise Missing(
                 f"There is no store at {path}.", "Check the path; `limpet server` or `limpet token create` makes a new one."
             )
-        with closing(connect_writer(path)) as connection:
+        with translated(path), closing(connect_writer(path)) as connection:
             check(connection, path, migrations("store"))
             yield TokenTable(connection)
     except SchemaError as error:

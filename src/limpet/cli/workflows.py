@@ -13,6 +13,7 @@ from limpet.cli.api import Api
 from limpet.cli.exits import CommandError, Misuse
 from limpet.cli.follow import wait_for_run
 from limpet.cli.grammar import Json, Token, Url, command_group, examples
+from limpet.cli.names import workflow_id_of
 from limpet.cli.printing import JsonObject, moment, print_json, print_line, print_table
 
 COLUMNS = ("workflow", "name", "registered", "description")
@@ -63,7 +64,7 @@ def trigger(
     if priority is not None:
         body["priority"] = priority
     with Api(url, token) as api:
-        details = api.post("/api/v1/stable/tenants/{tenant}/workflow-runs/trigger", body)
+        details = triggered(api, body)
         if wait:
             details = wait_for_run(api, details["run"]["metadata"]["id"])
     if wait:
@@ -73,6 +74,15 @@ def trigger(
     else:
         identity = details["run"]["metadata"]["id"]
         print_line(f"Started run {identity} of {workflow}. Follow it: limpet runs get {identity}")
+
+
+def triggered(api: Api, body: dict[str, Any]) -> Any:
+    """The started run. Raises Missing when it is the workflow that does not exist."""
+    try:
+        return api.post("/api/v1/stable/tenants/{tenant}/workflow-runs/trigger", body)
+    except CommandError:
+        workflow_id_of(api, body["workflowName"])
+        raise
 
 
 def print_result(run: JsonObject, *, json: bool) -> None:

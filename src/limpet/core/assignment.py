@@ -24,13 +24,18 @@ ClassHeap = list[tuple[Order, int, SchedulingClass]]
 
 @dataclass(slots=True)
 class Placement:
-    """Queue item + worker + slots, decided. `pin_before`: what the run's pin was, if this placement set it."""
+    """Queue item + worker + slots, decided.
+
+    pin_before:  what the run's pin was, if this placement set it
+    used_before: when the worker's turn among its equals was before this one
+    """
 
     task: TaskRun
     worker: Worker
     cls: SchedulingClass
     order: Order
     pin_before: tuple[PinState, str | None, TaskKey | None] | None = None
+    used_before: int = 0
 
 
 @dataclass(slots=True)
@@ -96,6 +101,7 @@ def rewind(state: State, made: Plan, now: Instant) -> None:
         task, run = placement.task, placement.task.run
         give_back(placement.worker, placement.cls.request)
         state.touch(placement.worker)
+        placement.cls.pool.unused(placement.worker, placement.used_before)
         if placement.pin_before is not None:
             state.set_pin(run, *placement.pin_before)
         state.join_class(task, order_of(task, now, state.settings))
@@ -114,7 +120,7 @@ def _settle(state: State, placement: Placement, heap: ClassHeap, now: Instant) -
     state.leave_class(task)
     take(worker, placement.cls.request)
     state.touch(worker)
-    placement.cls.pool.used(worker)
+    placement.used_before = placement.cls.pool.used(worker)
     stirred: list[SchedulingClass] = []
     if needs_pin(run):
         placement.pin_before = (run.pin_state, run.pin_worker_id, run.pin_task_key)
@@ -134,7 +140,7 @@ def needs_pin(run: Run) -> bool:
 
 def _hold_units(state: State, made: Plan, cls: SchedulingClass, task: TaskRun, order: Order, now: Instant) -> None:
     """Keep freed units for a heavy task that only lacks free ones, on the worker that has most (SL-6)."""
-    if not is_heavy(cls.request) or task.holds is not None or now < task.hold_not_before:
+    if not is_heavy(cls.request) or state.settings.slot_hold_us <= 0 or task.holds is not None or now < task.hold_not_before:
         return
     ready = [
         member.worker

@@ -68,8 +68,9 @@ def _of_worker(worker: Worker) -> Iterator[str]:
         if not task.slots_released:
             for kind, units in task.definition.slot_requests:
                 used[kind] = used.get(kind, 0) + units
-    for kind in {*used, *worker.used}:
-        if used.get(kind, 0) != worker.used.get(kind, 0):
-            yield f"W1: worker {worker.id} counts {worker.used.get(kind, 0)} used {kind} units, its attempts use {used.get(kind, 0)}"
-        if used.get(kind, 0) > worker.slots.get(kind, 0):
-            yield f"W1: worker {worker.id} has {worker.slots.get(kind, 0)} {kind} units, {used.get(kind, 0)} are used"
+    for kind in sorted({*used, *worker.used}):
+        in_use, counted, total = used.get(kind, 0), worker.used.get(kind, 0), worker.slots.get(kind, 0)
+        if in_use != counted:
+            yield f"W1: worker {worker.id} counts {counted} used {kind} units, its attempts use {in_use}"
+        if in_use > total:
+            yield f"W1: worker {worker.id} has {total} {kind} units, {in_use} are used"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from limpet.core import attempts, fleet, notices, pins, reports, runs
+from limpet.core import attempts, fleet, notices, reports, runs
 from limpet.core.ids import SECOND_US, Instant
 from limpet.core.lifecycle import Cause
 from limpet.core.queue import LEVEL_MAX_AGED, order_of
@@ -69,9 +69,7 @@ def _pin(state: State, run: Run) -> None:
     """The grace of a HARD run's lost worker may be over (ST-20)."""
     if run.status.is_terminal:
         return
-    ended = [task for task in pins.doomed_tasks(state, run) if runs.fail_if_unplaceable(state, task)]
-    if ended:
-        runs.follow(state, run, ended)
+    runs.fail_doomed(state, run)
 
 
 def _hold(state: State, worker: Worker) -> None:

@@ -55,7 +55,8 @@ def _check_task(definition: WorkflowDefinition, task: TaskDefinition, limits: Se
     if factor is not None and not BACKOFF_FACTOR_MILLI_MIN <= factor <= BACKOFF_FACTOR_MILLI_MAX:
         raise InvalidArgument(f"{where}: backoff factor must be between 1 and 1000, got {factor / 1000:g}")
     if factor is not None and not BACKOFF_MAX_US_MIN <= task.backoff_max_us <= BACKOFF_MAX_US_MAX:
-        raise InvalidArgument(f"{where}: backoff max must be between 1 and 86400 seconds, got {task.backoff_max_us / SECOND_US:g}")
+        seconds = task.backoff_max_us / SECOND_US
+        raise InvalidArgument(f"{where}: backoff max must be between 1 and 86400 seconds, got {seconds:g}")
     for kind, units in task.slot_requests:
         if units <= 0 or not kind:
             raise InvalidArgument(f"{where}: a slot request needs a type and 1 or more units, got {kind!r}: {units}")

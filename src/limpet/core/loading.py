@@ -35,6 +35,7 @@ from limpet.core.rows import PinState, ReceiptRow, RunRow, RunStatus, TaskRow, T
 from limpet.core.settings import Settings
 from limpet.core.slots import take
 from limpet.core.state import RECEIPT, State
+from limpet.core.timers import Due
 
 
 def load(
@@ -195,6 +196,8 @@ def _resume(state: State, task: TaskRun) -> None:
         state.join_class(task, order_of(task, state.now, state.settings))
         state.queued_now.append(task)
         deadlines.watch_age(state, task)
+        if task.schedule_deadline is not None and task.schedule_deadline <= state.now:
+            state.timers.arm(task.schedule_deadline, Due.SCHEDULE, task)  # the first step ends it; the rest is armed by it
     elif task.status is TaskStatus.BACKING_OFF and task.not_before is not None:
         attempts.delay(state, task, task.not_before)
     elif task.status.is_live:

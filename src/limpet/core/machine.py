@@ -143,7 +143,18 @@ class Machine:
         return replies
 
     def place(self) -> None:
-        """The second half of a step: waiting tasks go to free slots."""
+        """The second half of a step: waiting tasks go to free slots, also those that follow from the placing."""
+        state = self.state
+        while self._place_once():
+            pass
+        notices.for_newcomers(state)
+        for task in state.queued_now:
+            if task.status is TaskStatus.QUEUED:
+                deadlines.watch_age(state, task)
+        state.arm_queued()
+
+    def _place_once(self) -> bool:
+        """One plan, carried out. Returns whether tasks ended by it, so that others may wait now."""
         state = self.state
         made = plan(state, state.now)
         state.settle_down()
@@ -153,11 +164,8 @@ class Machine:
         for worker, _, task, _ in made.holds:
             if worker.hold is not None and worker.hold.task is task:
                 state.timers.arm(worker.hold.until, Due.HOLD, worker)
-        notices.for_newcomers(state)
-        for task in state.queued_now:
-            if task.status is TaskStatus.QUEUED:
-                deadlines.watch_age(state, task)
-        state.arm_queued()
+        pinned = [placement.task.run for placement in made.placements if placement.pin_before is not None]
+        return sum(runs.fail_doomed(state, run) for run in pinned) > 0
 
     def _handle(self, item: Input, found: Found) -> object:
         """The reply to one input, or the error it is refused with."""

@@ -42,7 +42,7 @@ def admits(worker: Worker, action_id: ActionId, labels: tuple[DesiredLabel, ...]
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """A worker of a pool. `stamp`: which of its heap entries is the valid one."""
+    """A worker of a pool. `stamp`: which of its heap entries is the valid one; a pool never gives one twice."""
 
     worker: Worker
     rank: tuple[int, int]
@@ -53,7 +53,7 @@ class Member:
 class Pool:
     """Workers that pass one set of hard filters. Mutated by `Pools` and by asking it for the best."""
 
-    __slots__ = ("_changed", "_heap", "_uses", "capable_count", "classes", "key", "members", "number")
+    __slots__ = ("_changed", "_heap", "_stamps", "_uses", "capable_count", "classes", "key", "members", "number")
 
     def __init__(self, key: PoolKey, number: int) -> None:
         self.key = key
@@ -64,6 +64,7 @@ class Pool:
         self._changed: dict[WorkerKey, None] = {}
         self._heap: list[tuple[tuple[int, int], int, int, WorkerKey, int]] = []
         self._uses = 0
+        self._stamps = 0
 
     @property
     def request(self) -> Request:
@@ -79,7 +80,7 @@ class Pool:
             worker.pools.pop(self.number, None)
             return
         rank = (0 if whole is None or whole <= worker.actions else 1, -affinity.score(labels, worker.labels))
-        self.members[worker.key] = Member(worker, rank, known.last_used if known else 0, known.stamp + 1 if known else 0)
+        self.members[worker.key] = Member(worker, rank, known.last_used if known else 0)
         worker.pools[self.number] = self
         self.capable_count += capable(worker, request)
         self._changed[worker.key] = None
@@ -108,19 +109,25 @@ class Pool:
             heappush(self._heap, entry)
         return chosen or second
 
-    def used(self, worker: Worker) -> None:
-        """The worker was chosen: among equals it is now the last (SL-14)."""
-        member = self.members.get(worker.key)
-        if member is not None:
-            self._uses += 1
-            member.last_used = self._uses
+    def used(self, worker: Worker) -> int:
+        """The worker was chosen: among equals it is now the last (SL-14). Returns its turn before."""
+        member = self.members[worker.key]
+        before = member.last_used
+        self._uses += 1
+        member.last_used = self._uses
+        return before
+
+    def unused(self, worker: Worker, last_used: int) -> None:
+        """The choice is undone: the worker has its turn of before."""
+        self.members[worker.key].last_used = last_used
 
     def _push_changed(self, now: Instant, settings: Settings) -> None:
         for key in self._changed:
             member = self.members.get(key)
             if member is None:
                 continue
-            member.stamp += 1
+            self._stamps += 1
+            member.stamp = self._stamps
             if fits(member.worker, self.request) and is_assignable(member.worker, now, settings):
                 entry = (member.rank, -free_ratio(member.worker, self.request), member.last_used, key, member.stamp)
                 heappush(self._heap, entry)

@@ -63,7 +63,7 @@ class SchedulingClass:
     noted: whether a timer stands for its notices
     """
 
-    __slots__ = ("_heap", "hard", "id", "key", "noted", "pin", "pool", "size")
+    __slots__ = ("_heap", "_tickets", "hard", "id", "key", "noted", "pin", "pool", "size")
 
     def __init__(self, key: ClassKey, pool: Pool) -> None:
         self.key = key
@@ -73,6 +73,7 @@ class SchedulingClass:
         self.size = 0
         self.noted = False
         self._heap: list[tuple[Order, int, TaskRun]] = []
+        self._tickets = 0
 
     @property
     def request(self) -> Request:
@@ -108,7 +109,8 @@ class SchedulingClass:
         return count
 
     def push(self, order: Order, task: TaskRun) -> None:
-        task.ticket += 1
+        self._tickets += 1  # never twice in this heap: a run that comes back from the store has other objects for its tasks
+        task.ticket = self._tickets
         task.cls, task.class_id = self, self.id
         self.size += 1
         heappush(self._heap, (order, task.ticket, task))

@@ -63,13 +63,16 @@ def verdict(state: State, cls: SchedulingClass, task: TaskRun, worker: Worker, n
     if cls.hard and cls.pin != worker.id:
         return say("pin", f"the run is pinned to worker {_named(state, cls.pin)}")
     if not capable(worker, request):
-        return say("capacity", f"asks for {asked} {kind} slots on one worker; this one has {total} in all")
+        kind, asked = next((kind, units) for kind, units in request if worker.slots.get(kind, 0) < units)
+        total = worker.slots.get(kind, 0)
+        text = f"asks for {asked} {kind} slots on one worker; this one has {total} in all"
+        return Verdict(worker.id, worker.name, "capacity", text, asked=asked, free=worker.free(kind), total=total)
     return _unavailable(state, worker, now, say) or _no_room(state, cls, task, worker, now, say)
 
 
 def _unavailable(state: State, worker: Worker, now: Instant, say: Say) -> Verdict | None:
     if worker.lost_at is not None:
-        return say("lost", f"lost since {_ago(now, worker.lost_at)}; it may come back")
+        return say("lost", f"lost {_ago(now, worker.lost_at)}; it may come back")
     if worker.paused:
         return say("paused", "paused")
     if not worker.sessions:
@@ -95,8 +98,8 @@ def _deciding_type(worker: Worker, request: tuple[tuple[str, int], ...]) -> str:
 
 
 def why_waiting(state: State, task: TaskRun, now: Instant) -> Why:
-    """The one dominant reason of a queued task, over all workers that are not gone."""
-    cls = task.cls
+    """The one dominant reason of a queued task, or of one that will be, over all workers that are not gone."""
+    cls = state.class_of(task) if task.status is TaskStatus.BACKING_OFF else task.cls
     if cls is None:
         return Why(Reason.NONE, "It is not in a queue.", False)
     workers = [w for w in state.workers.values() if w.gone_at is None]
@@ -142,7 +145,7 @@ def _why_not_now(action: str, able: list[Verdict]) -> Why:
     if causes <= AWAY | {"paused"}:
         return Why(Reason.WORKERS_UNAVAILABLE, f"all {len(able)} workers of {action} are paused or disconnected", False)
     if "free" in causes:
-        return Why(Reason.NONE, "a worker is free; it is placed with the next step", False)
+        return Why(Reason.NONE, "a worker is free now", False)
     if "busy" not in causes:
         return Why(Reason.SLOTS_HELD, "free slots are kept for a heavier task ahead", False)
     best = max((v for v in able if v.cause in ("busy", "held")), key=lambda v: v.free or 0)
@@ -167,22 +170,29 @@ def explain_task(state: State, task: TaskRun, now: Instant) -> Explanation:
     if task.status is TaskStatus.PENDING:
         return Explanation(task.id, Outlook.NOT_NOW, Reason.WAITING_FOR_PARENTS, "It waits for its parents to end.")
     if task.status is TaskStatus.BACKING_OFF and task.not_before is not None:
-        text = f"It waits {_duration(task.not_before - now)} before its next attempt."
-        return Explanation(task.id, Outlook.SOON, Reason.BACKING_OFF, text)
+        return _explain_delayed(state, task, task.not_before - now, now)
     return _explain_queued(state, task, now)
 
 
+def _explain_delayed(state: State, task: TaskRun, wait_us: int, now: Instant) -> Explanation:
+    """Time alone brings it back, but to no avail when nobody could take it then (OB-14)."""
+    text = f"It waits {_duration(wait_us)} before its next attempt"
+    why = why_waiting(state, task, now)
+    if why.never:
+        return Explanation(task.id, Outlook.NEVER, why.reason, f"{text}; then: {why.text}.")
+    return Explanation(task.id, Outlook.SOON, Reason.BACKING_OFF, f"{text}.")
+
+
 def _explain_queued(state: State, task: TaskRun, now: Instant) -> Explanation:
-    chosen = _planned_worker(state, task, now)
+    chosen, why, verdicts = _after_the_next_step(state, task, now)
     if chosen is not None:
         text = f"It is placed on worker {chosen.name} ({chosen.id}) with the next step."
         return Explanation(task.id, Outlook.NOW, Reason.NONE, text, chosen.id, chosen.name)
     if task.cls is None:
         return Explanation(task.id, Outlook.NOT_NOW, Reason.NONE, "Its schedule timeout has passed; it ends with the next step.")
-    why = why_waiting(state, task, now)
-    workers = [w for w in state.workers.values() if w.gone_at is None]
-    verdicts = [verdict(state, task.cls, task, worker, now) for worker in workers]
-    outlook = Outlook.NEVER if why.never else Outlook.NOT_NOW
+    as_it_is = why_waiting(state, task, now)
+    outlook = Outlook.NEVER if as_it_is.never else Outlook.NOT_NOW
+    why = as_it_is if as_it_is.never else why
     position = _position(state, task, now)
     text = f"{why.text}; position {position}{'+' if position >= POSITION_MAX else ''} in its order."
     return Explanation(
@@ -197,12 +207,18 @@ def _explain_queued(state: State, task: TaskRun, now: Instant) -> Explanation:
     )
 
 
-def _planned_worker(state: State, task: TaskRun, now: Instant) -> Worker | None:
-    """The worker that the next step gives the task, found by planning and undoing it."""
+def _after_the_next_step(state: State, task: TaskRun, now: Instant) -> tuple[Worker | None, Why, list[Verdict]]:
+    """The worker that the next step gives the task, else what it will wait for once others have taken theirs.
+
+    Found by planning and undoing it.
+    """
     made = plan(state, now)
     chosen = next((p.worker for p in made.placements if p.task is task), None)
+    why = why_waiting(state, task, now)
+    workers = [w for w in state.workers.values() if w.gone_at is None]
+    verdicts = [] if task.cls is None else [verdict(state, task.cls, task, worker, now) for worker in workers]
     rewind(state, made, now)
-    return chosen
+    return chosen, why, verdicts
 
 
 def _position(state: State, task: TaskRun, now: Instant) -> int:

@@ -48,9 +48,10 @@ def _fitting(state: State, report: Report) -> TaskRun | None:
 
 def _stop_superseded(state: State, task: TaskRun, speaker: Worker | None, report: Report) -> None:
     """A connected worker has just started an attempt that is no longer the live one: tell it to stop (R24, CN-3)."""
-    if isinstance(report, TaskStarted) and speaker is not None and report.retry_count is not None:
-        if speaker.sessions and report.retry_count < task.retry_count:
-            attempts.send_cancel(state, speaker, task, report.retry_count)
+    if not isinstance(report, TaskStarted) or speaker is None or report.retry_count is None:
+        return
+    if speaker.sessions and report.retry_count < task.retry_count:
+        attempts.send_cancel(state, speaker, task, report.retry_count)
 
 
 def started(state: State, report: TaskStarted) -> None:

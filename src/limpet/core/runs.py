@@ -89,6 +89,14 @@ def fail_if_unplaceable(state: State, task: TaskRun) -> bool:
     return True
 
 
+def fail_doomed(state: State, run: Run) -> bool:
+    """End the run's waiting tasks that have no place any more (ST-20 to ST-23). Returns whether there were any."""
+    ended = [task for task in pins.doomed_tasks(state, run) if fail_if_unplaceable(state, task)]
+    if ended:
+        follow(state, run, ended)
+    return bool(ended)
+
+
 def oversize(state: State, task: TaskRun) -> str | None:
     """A sentence when input and parents' outputs together exceed a client's message limit (X26)."""
     run, limit = task.run, state.settings.message_bytes_max

@@ -264,6 +264,7 @@ class State:
             if task.cls is not None:
                 self.leave_class(task)
                 moved.append(self.join_class(task, order_of(task, now, self.settings)))
+                self.task_changed(task)  # its class is a stored column (R39)
         return moved
 
     def set_overdue(self, task: TaskRun) -> None:

@@ -29,7 +29,7 @@ DEFAULT_PRIORITY = 1
 def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
     """The same definition is the same version; another one is the next (W3.1, W3.2)."""
     definition = item.definition
-    check_definition(definition)
+    check_definition(definition, state.settings)
     text = encode_definition(definition)
     digest = checksum(text)
     workflow = state.workflows.get(definition.name)

@@ -127,7 +127,7 @@ class Engine:
             await _cancel([self._serving])
         self._loop.abandon(EngineStopping("the engine stopped before this was durable: try again"))
         self._streams.end_all("the engine is stopping")
-        await self._within_drain_time(self.write_logs.round())
+        await self._within_drain_time(self.write_logs.flushed())
         await _cancel(self._helpers)
         await self._store.close()
 

@@ -23,6 +23,7 @@ class Presence:
     def __init__(self) -> None:
         self._sessions: dict[str, list[int]] = {}
         self._seen: dict[str, int] = {}
+        self._lost: set[str] = set()
         self._reopened: dict[str, tuple[int, int]] = {}  # worker: (when its streams were handed back, really last seen)
 
     def note_input(self, item: Input, reply: object) -> None:
@@ -43,12 +44,10 @@ class Presence:
                 self._close(delivery.worker_id, delivery.session)
 
     def remember(self, workers: Iterable[WorkerView]) -> None:
-        """Keep the signs of life of a core that is about to be dropped.
-
-        A lost worker has none: only a stream that it opens itself makes it found again (R31).
-        """
-        present = (view for view in workers if view.lost_at is None and view.gone_at is None)
-        self._seen = {view.worker_id: self._really_seen(view, view.seen_at) for view in present if view.seen_at is not None}
+        """Keep the signs of life of a core that is about to be dropped, also of those it held lost: that may be undurable."""
+        views = [view for view in workers if view.seen_at is not None]
+        self._seen = {view.worker_id: self._really_seen(view, view.seen_at or 0) for view in views}
+        self._lost = {view.worker_id for view in views if view.lost_at is not None or view.gone_at is not None}
 
     @property
     def seen(self) -> dict[str, int]:
@@ -59,14 +58,15 @@ class Presence:
         """What a fresh core is told about streams, and the streams that must prove themselves anew.
 
         Opening a stream is a sign of life, and telling it again is not: so a worker that was silent for longer
-        than `within_us` is made to reconnect, and what the others really last said is remembered.
+        than `within_us` is made to reconnect, and what the others really last said is remembered. A lost worker is
+        found again only by a stream that it opens itself.
         """
         opened: list[StreamOpened] = []
         closed: list[CloseStreams] = []
         self._reopened.clear()
         for worker_id, sessions in list(self._sessions.items()):
             seen_at = self._seen.get(worker_id)
-            if seen_at is None or now - seen_at > within_us:
+            if seen_at is None or now - seen_at > within_us or worker_id in self._lost:
                 closed.append(CloseStreams(WorkerId(worker_id), None, "the engine rebuilt its memory"))
                 del self._sessions[worker_id]
             else:

@@ -54,7 +54,7 @@ class Attempt:
     triggering_event_key: str | None = None
 
 
-def read_payload(text: str, *, task_run_id: str) -> Payload:
+def read_payload(text: str | bytes, *, task_run_id: str) -> Payload:
     """The payload of a start. What is absent or null is empty; an unreadable text is logged and read as empty."""
     try:
         value = json.loads(text) if text else {}

@@ -8,6 +8,7 @@ from typing import Any
 from limpet.core.machine import Machine
 from limpet.core.rows import TaskStatus
 from limpet.core.state import run_row, task_row, worker_row
+from limpet.testing.tables import Tables, kept
 
 Facts = dict[tuple[str, Any], Any]
 
@@ -42,3 +43,19 @@ def _facts(machine: Machine) -> Iterator[tuple[tuple[str, Any], Any]]:
             yield ("task", task.id), (row_of_task, task.status is TaskStatus.RUNNING, task.started_at, task.cls is not None)
     yield ("queues", ""), sorted((cls.id, cls.size) for cls in state.classes.values() if cls.size)
     yield ("receipts", ""), sorted((key, live) for key, live in state.receipts_open.items() if live)
+
+
+def unsaved(machine: Machine, tables: Tables) -> list[str]:
+    """A sentence for each row that memory would write differently from what is committed."""
+    state, no = machine.state, machine.state.tenant_no
+    pairs: list[tuple[Any, Any]] = []
+    for worker in state.workers.values():
+        row = tables.workers[worker.key]
+        pairs.append((row, worker_row(worker, no)._replace(seen_at=row.seen_at)))
+    for run in state.runs.values():
+        run_committed = tables.runs[run.key]
+        pairs.append((run_committed, kept(run_committed, run_row(run, no))))
+        for task in run.tasks.values():
+            task_committed = tables.tasks[task.key]
+            pairs.append((task_committed, task_row(task, no)._replace(output=task_committed.output)))
+    return [f"committed {committed}\nin memory {row}" for committed, row in pairs if committed != row]

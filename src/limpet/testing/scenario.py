@@ -52,7 +52,8 @@ from limpet.core.machine import Machine
 from limpet.core.rows import TaskStatus
 from limpet.core.settings import Settings
 from limpet.testing.builders import Slots, make_workflow, slots_of, us
-from limpet.testing.equivalence import differences
+from limpet.testing.equivalence import differences, unsaved
+from limpet.testing.oracles import WatchedMachine
 from limpet.testing.readings import Readings, ScriptedWorker, Started
 from limpet.testing.tables import Tables
 
@@ -82,7 +83,8 @@ class Scenario(Readings):
         self._sent: set[tuple[str, int]] = set()
 
     def _load(self) -> Machine:
-        return Machine.load(self.tables.snapshot(), tenant_no=self.tenant_no, now=self.now, salt=SALT, settings=self.settings)
+        kind = WatchedMachine if self.checks else Machine
+        return kind.load(self.tables.snapshot(), tenant_no=self.tenant_no, now=self.now, salt=SALT, settings=self.settings)
 
     # Steps
 
@@ -100,7 +102,7 @@ class Scenario(Readings):
         for cause, count in decision.stale.items():
             self.log.stale[cause] = self.log.stale.get(cause, 0) + count
         if self.checks_reload:
-            broken = differences(machine, self._load())
+            broken = unsaved(machine, self.tables) + differences(machine, self._load())
             assert not broken, "D4: after a reload\n" + "\n".join(broken)
         return decision
 
@@ -160,8 +162,8 @@ class Scenario(Readings):
         target = Instant(self.now + us(seconds))
         while self.now < target:
             wake_at = self.machine.wake_at
-            stops = [target, self._beat_at] if wake_at is None else [target, self._beat_at, max(wake_at, self.now + 1)]
-            self.now = Instant(min(stops))
+            stops = [target, self._beat_at] if wake_at is None else [target, self._beat_at, wake_at]
+            self.now = Instant(max(min(stops), self.now + 1))
             self.step(*(self._beats() if self.now >= self._beat_at else [TimePassed()]))
 
     def _beats(self) -> list[Input]:

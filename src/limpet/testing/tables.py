@@ -38,7 +38,7 @@ class Tables:
             del self.workers[key]
         self._insert(self.runs, changes.runs_opened)
         for run in changes.runs_changed:
-            self.runs[run.key] = _kept(self.runs[run.key], run)
+            self.runs[run.key] = kept(self.runs[run.key], run)
         self._insert(self.tasks, changes.tasks_opened)
         for task in changes.tasks_opened:
             self._task_keys.setdefault(task.run_key, []).append(task.key)
@@ -100,7 +100,7 @@ class Tables:
         return run.id in ids or any(task.id in ids for task in self.tasks_of(run.key))
 
 
-def _kept(old: RunRow, new: RunRow) -> RunRow:
+def kept(old: RunRow, new: RunRow) -> RunRow:
     """The update, with the payloads it leaves alone."""
     return new._replace(
         input=old.input if new.input is None else new.input, metadata=old.metadata if new.metadata is None else new.metadata

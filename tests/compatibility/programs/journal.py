@@ -22,6 +22,6 @@ def read(path: str) -> list[dict[str, Any]]:
     """All lines so far."""
     try:
         with open(path) as lines:
-            return [json.loads(line) for line in lines]
+            return [json.loads(line) for line in lines if line.endswith("\n")]  # the last one may be half written
     except FileNotFoundError:
         return []

@@ -1,4 +1,7 @@
-"""Workflows for the official client, as its users write them. `build` declares them on a client; a worker runs them."""
+"""Workflows for the official client, as its users write them. `build` declares them on a client; a worker runs them.
+
+Observed with client 1.43.1: `ctx.worker` knows no id (`ctx.worker.id()` is None, its label calls send ""); `ctx.worker_id` does.
+"""
 
 from __future__ import annotations
 
@@ -58,21 +61,21 @@ def _sticky(hatchet: Hatchet) -> dict[str, Any]:
 def _add_sticky_steps(parent: Any, child: Any) -> None:
     @parent.task()
     def step1a(input: EmptyModel, ctx: Context) -> dict:
-        return {"worker": ctx.worker.id()}
+        return {"worker": ctx.worker_id}
 
     @parent.task()
     def step1b(input: EmptyModel, ctx: Context) -> dict:
-        return {"worker": ctx.worker.id()}
+        return {"worker": ctx.worker_id}
 
     @parent.task(parents=[step1a, step1b])
     async def step2(input: EmptyModel, ctx: Context) -> dict:
         ref = await child.aio_run_no_wait(options=TriggerWorkflowOptions(sticky=True))
         result = await ref.aio_result()
-        return {"worker": ctx.worker.id(), "child": result["child"]["worker"]}
+        return {"worker": ctx.worker_id, "child": result["child"]["worker"]}
 
     @child.task(name="child")
     def run_child(input: EmptyModel, ctx: Context) -> dict:
-        return {"worker": ctx.worker.id()}
+        return {"worker": ctx.worker_id}
 
 
 def _plain(hatchet: Hatchet) -> dict[str, Any]:
@@ -81,11 +84,16 @@ def _plain(hatchet: Hatchet) -> dict[str, Any]:
         journal.write("double", number=input.number, retry=ctx.retry_count, task=ctx.step_run_id)
         return Doubled(value=2 * input.number)
 
+    @hatchet.task(name="patient", input_validator=Number, execution_timeout=timedelta(seconds=15), retries=3)
+    async def patient(input: Number, ctx: Context) -> Doubled:
+        journal.write("patient", number=input.number, retry=ctx.retry_count)
+        return Doubled(value=2 * input.number)
+
     @hatchet.task(name="sleeper", input_validator=Number, execution_timeout=timedelta(seconds=120))
     async def sleeper(input: Number, ctx: Context) -> Doubled:
-        journal.write("sleeper", number=input.number, retry=ctx.retry_count, worker=ctx.worker.id())
+        journal.write("sleeper", number=input.number, retry=ctx.retry_count, worker=ctx.worker_id)
         await asyncio.sleep(input.seconds)
-        journal.write("sleeper done", number=input.number, retry=ctx.retry_count, worker=ctx.worker.id())
+        journal.write("sleeper done", number=input.number, retry=ctx.retry_count, worker=ctx.worker_id)
         return Doubled(value=2 * input.number)
 
     @hatchet.task(name="urgent", default_priority=3, input_validator=Number)
@@ -113,16 +121,16 @@ def _plain(hatchet: Hatchet) -> dict[str, Any]:
 
     @hatchet.task(name="labelled", desired_worker_labels={"zone": DesiredWorkerLabel(value="a", required=True)})
     async def labelled(input: EmptyModel, ctx: Context) -> dict:
-        return {"worker": ctx.worker.id(), "labels": ctx.worker.labels()}
+        return {"worker": ctx.worker_id, "labels": ctx.worker_labels}
 
     @hatchet.task(name="anywhere")
     async def anywhere(input: EmptyModel, ctx: Context) -> dict:
-        return {"worker": ctx.worker.id(), "labels": ctx.worker.labels()}
+        return {"worker": ctx.worker_id, "labels": ctx.worker_labels}
 
     @hatchet.task(name="relabel")
     async def relabel(input: EmptyModel, ctx: Context) -> dict:
-        await ctx.worker.async_upsert_labels({"model": "v2"})
-        return {"worker": ctx.worker.id()}
+        await ctx.aio_upsert_worker_labels({"model": "v2"})
+        return {"worker": ctx.worker_id}
 
     @hatchet.task(name="lifespan")
     async def lifespan(input: EmptyModel, ctx: Context) -> dict:
@@ -133,7 +141,7 @@ def _plain(hatchet: Hatchet) -> dict[str, Any]:
         results = await double.aio_run_many([double.create_bulk_run_item(Number(number=n)) for n in range(input.number)])
         return {"sum": sum(result.value for result in results)}
 
-    tasks = (double, sleeper, urgent, ordinary, fails_once, fails_for_good, labelled, anywhere, relabel, lifespan, parent)
+    tasks = (double, patient, sleeper, urgent, ordinary, fails_once, fails_for_good, labelled, anywhere, relabel, lifespan, parent)
     return {task.name: task for task in tasks}
 
 

@@ -1,11 +1,14 @@
-"""A world, a server of it on loopback, and a caller with a token."""
+"""A world for each test, one server on loopback for all of them, and a caller with a token."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from limpet.edges.http.options import HttpOptions
 from limpet.edges.http.server import HttpServer
@@ -16,32 +19,48 @@ from limpet.store.api import Tenant, Token
 
 from .world import NOW_S, OTHER, TENANT, World
 
-ADDRESSES = Addresses("http://127.0.0.1:1", "127.0.0.1:2")
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests here share the loop that the server runs in."""
+    for item in items:
+        if HERE in item.path.parents and item.get_closest_marker("asyncio"):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+class Gate:
+    """A door that leads into the world of the test that runs now."""
+
+    def __init__(self) -> None:
+        self.world = World()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.world, name)
 
 
 class Town:
-    """A world with its door to the street: keys, tokens, a server."""
+    """Keys, tokens and a server before a gate."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self) -> None:
+        self.gate = Gate()
         self.keys: KeyRing = new_key_ring()
         self.rows: list[Token] = []
         self.access = TokenAccess(self.keys, self._read, clock=lambda: NOW_S)
         facts = RestFacts(tenants=self._tenants, clock=lambda: NOW_S, server_url="http://127.0.0.1:1", retention_days=30)
-        self.server = HttpServer(world, self.access, HttpOptions(rest=facts))
-        self.port = 0
+        self.server = HttpServer(self.gate, self.access, HttpOptions(rest=facts))
+        self.url = ""
+        self.token = ""
 
     async def open(self) -> None:
-        self.port = await self.server.start("127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{await self.server.start('127.0.0.1', 0)}"
         self.token = await self.token_for(TENANT)
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def token_for(self, tenant: Tenant, *, now: float = NOW_S - 100) -> str:
-        minted = mint_token(self.keys, tenant, "test", ADDRESSES, now=now)
-        self.rows.append(minted.row)
+    async def token_for(self, tenant: Tenant, *, now: float = NOW_S - 100, **changes: Any) -> str:
+        """A token; `changes` are made to its row."""
+        addresses = Addresses(self.url, "127.0.0.1:1")
+        minted = mint_token(self.keys, tenant, "test", addresses, now=now, lifetime_s=3_600)
+        self.rows.append(minted.row._replace(**changes))
         await self.access.refresh()
         return minted.token
 
@@ -52,20 +71,28 @@ class Town:
         return [TENANT, OTHER]
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-async def town(world: World) -> AsyncIterator[Town]:
-    town = Town(world)
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def town() -> AsyncIterator[Town]:
+    town = Town()
     await town.open()
     yield town
     await town.server.stop()
 
 
-@pytest.fixture
-async def http(town: Town) -> AsyncIterator[httpx.AsyncClient]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(town: Town) -> World:
+    town.gate.world = world = World()
+    await world.open()
+    return world
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def caller(town: Town) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=town.url, headers={"authorization": f"Bearer {town.token}"}) as client:
         yield client
+
+
+@pytest.fixture
+def http(caller: httpx.AsyncClient, world: World) -> httpx.AsyncClient:
+    """A caller with a token of the tenant, into a world of this test's own."""
+    return caller

@@ -6,14 +6,16 @@ core's and are tested there.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
 
-from limpet.core.definition_text import checksum, encode_definition
+from limpet.core.decision import Changes
+from limpet.core.definition_text import checksum, decode_definition, encode_definition
 from limpet.core.definitions import TaskDefinition, WorkflowDefinition
-from limpet.core.errors import InvalidArgument, LimpetError, NotFound
+from limpet.core.errors import InvalidArgument
 from limpet.core.explain import Explanation, Outlook, Reason, Verdict
-from limpet.core.ids import SECOND_US, ActionId, Instant, TenantId, TenantNo, external_id, first_key
+from limpet.core.ids import SECOND_US, TENANT_KEY_SHIFT, ActionId, Instant, TenantId, TenantNo, external_id, first_key
 from limpet.core.inputs import (
     CancelRequested,
     Input,
@@ -26,7 +28,8 @@ from limpet.core.inputs import (
 )
 from limpet.core.rows import EventRow, EventType, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.views import SlotView, WorkerView
-from limpet.store.api import LogLine, LogQuery, RunQuery, RunRecord, TaskRecord, Tenant
+from limpet.store.api import Batch, LogLine, Reader, RunRecord, Tenant
+from limpet.store.memory.store import MemoryStore
 
 NOW_S = 1_790_000_000
 NOW = NOW_S * SECOND_US
@@ -39,33 +42,30 @@ def task(name: str, workflow: str, *, parents: tuple[str, ...] = ()) -> TaskDefi
     return TaskDefinition(name=name, action_id=ActionId(f"{workflow.lower()}:{name}"), parents=parents)
 
 
-@dataclass
-class Shelf:
-    """The rows of one tenant."""
-
-    workflows: dict[int, WorkflowRow] = field(default_factory=dict)
-    versions: dict[int, VersionRow] = field(default_factory=dict)
-    runs: dict[int, RunRow] = field(default_factory=dict)
-    tasks: dict[int, TaskRow] = field(default_factory=dict)
-    workers: dict[int, WorkerRow] = field(default_factory=dict)
-    events: list[EventRow] = field(default_factory=list)
-    logs: list[LogLine] = field(default_factory=list)
-
-
 class World:
-    """Builds rows, is the door to them, and remembers what was handed in."""
+    """Writes rows into a store in memory, is the door to them, and remembers what was handed in."""
 
     def __init__(self) -> None:
-        self.shelves = {TENANT.no: Shelf(), OTHER.no: Shelf()}
+        self.store = MemoryStore()
+        self.reader: Reader = self.store.reader
         self.views: dict[str, WorkerView] = {}
         self.receipts: dict[str, int] = {}
         self.submitted: list[tuple[TenantId, Input]] = []
-        self.refusal: LimpetError | Exception | None = None
+        self.refusal: Exception | None = None
         self.is_ready = True
-        self.reader = RowReader(self)
-        self._keys = {no: first_key(no) for no in self.shelves}
+        self._keys = {TENANT.no: first_key(TENANT.no), OTHER.no: first_key(OTHER.no)}
 
     # Rows
+
+    async def open(self) -> None:
+        await self.store.open()
+        for tenant in (TENANT, OTHER):
+            await self.store.create_tenant(tenant.id, tenant.name, tenant.created_at)
+        await self.store.claim()
+
+    async def write(self, no: TenantNo, **rows: list[Any]) -> None:
+        fence = await self.store.fence()
+        await self.store.commit(Batch(fence._replace(seq=fence.seq + 1), [(no, Changes(**rows))]))
 
     def key(self, no: TenantNo = TENANT.no) -> int:
         self._keys[no] += 1
@@ -74,62 +74,52 @@ class World:
     def new_id(self, key: int) -> str:
         return external_id(key, Instant(NOW), SALT)
 
-    def workflow(self, name: str, *tasks: TaskDefinition, no: TenantNo = TENANT.no, **options: object) -> WorkflowDefinition:
+    async def workflow(self, name: str, *tasks: TaskDefinition, no: TenantNo = TENANT.no, **options: Any) -> WorkflowRow:
         """A workflow with one version; without tasks it has one of its own name."""
-        definition = WorkflowDefinition(name=name, tasks=tasks or (task(name, name),), **options)  # type: ignore[arg-type]
-        key, version_key, text = self.key(no), self.key(no), encode_definition(definition)
-        shelf = self.shelves[no]
-        shelf.workflows[key] = WorkflowRow(key, self.new_id(key), no, name, NOW - 60 * SECOND_US, None)
-        shelf.versions[version_key] = VersionRow(
-            version_key, self.new_id(version_key), no, key, 1, checksum(text), text, NOW - 60 * SECOND_US
-        )
-        return definition
+        definition = WorkflowDefinition(name=name, tasks=tasks or (task(name, name),), **options)
+        row = WorkflowRow(key := self.key(no), self.new_id(key), no, name, NOW - 60 * SECOND_US, None)
+        await self.write(no, workflows=[row])
+        await self.version(row, definition, 1)
+        return row
 
-    def workflow_row(self, name: str, no: TenantNo = TENANT.no) -> WorkflowRow:
-        return next(row for row in self.shelves[no].workflows.values() if row.name == name)
+    async def version(self, workflow: WorkflowRow, definition: WorkflowDefinition, number: int) -> VersionRow:
+        no, text = TenantNo(workflow.tenant_no), encode_definition(definition)
+        key, at = self.key(no), NOW - (60 - number) * SECOND_US
+        row = VersionRow(key, self.new_id(key), no, workflow.key, number, checksum(text), text, at)
+        await self.write(no, versions=[row])
+        return row
 
-    def run(
-        self, name: str, *statuses: TaskStatus, no: TenantNo = TENANT.no, status: RunStatus | None = None, **columns: object
+    async def run(
+        self, name: str, *statuses: TaskStatus, no: TenantNo = TENANT.no, status: RunStatus | None = None, **columns: Any
     ) -> RunRecord:
         """A run with a task for each status, in the order of its steps; payloads and times as a life would leave them."""
-        shelf, workflow = self.shelves[no], self.workflow_row(name, no)
-        version = next(row for row in shelf.versions.values() if row.workflow_key == workflow.key)
-        key = self.key(no)
+        workflow = next(row for row in await self.reader.workflows(no) if row.name == name)
+        version = (await self.reader.versions(no, workflow.id))[0]
         wanted = statuses or (TaskStatus.QUEUED,)
-        row = plain_run(
-            key, self.new_id(key), no, workflow.key, version.key, status if status is not None else run_status(wanted)
-        )
-        row = row._replace(**columns)
-        shelf.runs[key] = row
-        single = WorkflowDefinition is not None and len(self.definition(version).steps) == 1
+        run_id = self.new_id(key := self.key(no))
+        run = plain_run(key, run_id, no, workflow.key, version.key, run_status(wanted) if status is None else status)
+        run = run._replace(**columns)
+        is_single = len(decode_definition(version.definition).steps) == 1
+        tasks = []
         for step, each in enumerate(wanted):
             task_key = self.key(no)
-            task_id = row.id if single else self.new_id(task_key)
-            shelf.tasks[task_key] = plain_task(task_key, task_id, no, key, step, each, row.created_at)
-        return self.record(row)
+            task_id = run.id if is_single else self.new_id(task_key)
+            tasks.append(plain_task(task_key, task_id, no, key, step, each, run.created_at))
+        await self.write(no, runs_opened=[run], tasks_opened=tasks)
+        return RunRecord(run, workflow, version, tasks)
 
-    def definition(self, version: VersionRow) -> WorkflowDefinition:
-        from limpet.core.definition_text import decode_definition
-
-        return decode_definition(version.definition)
-
-    def record(self, run: RunRow) -> RunRecord:
-        shelf = self.shelves[TenantNo(run.tenant_no)]
-        tasks = sorted((each for each in shelf.tasks.values() if each.run_key == run.key), key=lambda each: each.step)
-        return RunRecord(run, shelf.workflows[run.workflow_key], shelf.versions[run.version_key], tasks)
-
-    def change_task(self, row: TaskRow, **columns: object) -> TaskRow:
+    async def change(self, row: TaskRow, **columns: Any) -> TaskRow:
         changed = row._replace(**columns)
-        self.shelves[TenantNo(row.tenant_no)].tasks[row.key] = changed
+        await self.write(TenantNo(row.tenant_no), tasks_changed=[changed])
         return changed
 
-    def event(
+    async def event(
         self, row: TaskRow, kind: EventType, at: int, *, retry_count: int = 0, worker: int | None = None, message: str = ""
     ) -> None:
         no = TenantNo(row.tenant_no)
-        self.shelves[no].events.append(EventRow(self.key(no), no, row.key, retry_count, at, kind, worker, message))
+        await self.write(no, events=[EventRow(self.key(no), no, row.key, retry_count, at, kind, worker, message)])
 
-    def worker_joins(self, name: str, *actions: str, no: TenantNo = TENANT.no, **fields: object) -> WorkerView:
+    async def worker_joins(self, name: str, *actions: str, no: TenantNo = TENANT.no, **fields: Any) -> WorkerView:
         key = self.key(no)
         view = WorkerView(
             key=key,
@@ -147,11 +137,9 @@ class World:
             gone_at=None,
             task_run_ids=(),
         )
-        view = replace(view, **fields)  # type: ignore[arg-type]
-        self.views[view.worker_id] = view
-        self.shelves[no].workers[key] = WorkerRow(
-            key, view.worker_id, no, name, b"[]", b"{}", b"{}", view.runtime, view.registered_at, None, 0, None, None
-        )
+        self.views[view.worker_id] = view = replace(view, **fields)
+        row = WorkerRow(key, view.worker_id, no, name, b"[]", b"{}", b"{}", view.runtime, view.registered_at, None, 0, None, None)
+        await self.write(no, workers=[row])
         return view
 
     # The door
@@ -162,11 +150,11 @@ class World:
             raise self.refusal
         match item:
             case RunsTriggered():
-                return tuple(self._trigger(each) for each in item.items)
+                return tuple([await self._trigger(each) for each in item.items])
             case CancelRequested():
-                return tuple(self._end(each, TaskStatus.CANCELLED) for each in self._open_tasks(item.ids))
+                return tuple([await self._cancel(each) for each in await self._tasks_of(item.ids) if each.finished_at is None])
             case ReplayRequested():
-                return tuple(each.id for each in self._tasks_of(item.ids))
+                return tuple([each.id for each in await self._tasks_of(item.ids)])
             case WorkerPaused():
                 self.views[item.worker_id] = replace(self.views[item.worker_id], paused=item.paused)
             case LabelsUpserted():
@@ -174,10 +162,8 @@ class World:
                 kept = tuple(pair for pair in view.labels if pair[0] not in item.removed)
                 self.views[item.worker_id] = replace(view, labels=kept)
             case WorkflowDeleted():
-                shelf = self.shelves[TENANT.no]
-                for key, row in shelf.workflows.items():
-                    if row.id == item.workflow_id:
-                        shelf.workflows[key] = row._replace(deleted_at=NOW)
+                row = next(row for row in await self.reader.workflows(TENANT.no) if row.id == item.workflow_id)
+                await self.write(TENANT.no, workflows=[row._replace(deleted_at=NOW)])
         return None
 
     def notify(self, tenant: TenantId, item: Input) -> None:
@@ -191,7 +177,7 @@ class World:
 
     def workers(self, tenant: TenantId) -> Sequence[WorkerView]:
         no = self.tenant_no(tenant)
-        return [view for view in self.views.values() if no is not None and view.key in self.shelves[no].workers]
+        return [view for view in self.views.values() if no is not None and view.key >> TENANT_KEY_SHIFT == no]
 
     def started_at(self, tenant: TenantId, task_run_ids: Sequence[str]) -> dict[str, int]:
         return {each: self.receipts[each] for each in task_run_ids if each in self.receipts}
@@ -204,138 +190,23 @@ class World:
         )
 
     def log(self, line: LogLine) -> bool:
-        self.shelves[TenantNo(line.tenant_no)].logs.append(line)
-        return True
+        raise AssertionError("the REST edge writes no log lines")
 
-    def _trigger(self, item: Trigger) -> str:
-        if not any(row.name == item.workflow_name for row in self.shelves[TENANT.no].workflows.values()):
+    async def _trigger(self, item: Trigger) -> str:
+        if not any(row.name == item.workflow_name for row in await self.reader.workflows(TENANT.no)):
             raise InvalidArgument(f"workflow {item.workflow_name} not found")
-        record = self.run(
-            item.workflow_name, input=item.input, input_bytes=len(item.input), metadata=item.metadata, priority=item.priority or 1
-        )
-        return record.run.id
+        columns = {"input": item.input, "input_bytes": len(item.input), "metadata": item.metadata, "priority": item.priority or 1}
+        return (await self.run(item.workflow_name, **columns)).run.id
 
-    def _tasks_of(self, ids: Collection[str]) -> list[TaskRow]:
-        shelf = self.shelves[TENANT.no]
-        return [each for each in shelf.tasks.values() if each.id in ids or shelf.runs[each.run_key].id in ids]
+    async def _tasks_of(self, ids: Collection[str]) -> list[TaskRow]:
+        runs = [await self.reader.run(TENANT.no, each) for each in ids]
+        tasks = [await self.reader.task(TENANT.no, each) for each in ids]
+        found = {row.key: row for record in runs if record for row in record.tasks}
+        return list({**found, **{record.task.key: record.task for record in tasks if record}}.values())
 
-    def _open_tasks(self, ids: Collection[str]) -> list[TaskRow]:
-        return [each for each in self._tasks_of(ids) if not TaskStatus(each.status).is_terminal]
-
-    def _end(self, row: TaskRow, status: TaskStatus) -> str:
-        self.change_task(row, status=status, finished_at=NOW)
-        runs = self.shelves[TenantNo(row.tenant_no)].runs
-        runs[row.run_key] = runs[row.run_key]._replace(status=RunStatus.CANCELLED, finished_at=NOW)
+    async def _cancel(self, row: TaskRow) -> str:
+        await self.change(row, status=TaskStatus.CANCELLED, finished_at=NOW)
         return row.id
-
-
-class RowReader:
-    """The reader's half of a store, over the rows of a world. Lists leave payload columns out, as a store may."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.asked: list[str] = []
-
-    def _shelf(self, tenant_no: TenantNo) -> Shelf:
-        return self._world.shelves[tenant_no]
-
-    async def run(self, tenant_no: TenantNo, run_id: str) -> RunRecord | None:
-        self.asked.append("run")
-        found = next((row for row in self._shelf(tenant_no).runs.values() if row.id == run_id), None)
-        return None if found is None else self._world.record(found)
-
-    async def task(self, tenant_no: TenantNo, task_run_id: str) -> TaskRecord | None:
-        self.asked.append("task")
-        shelf = self._shelf(tenant_no)
-        found = next((row for row in shelf.tasks.values() if row.id == task_run_id), None)
-        return None if found is None else self._task_record(shelf, found)
-
-    def _task_record(self, shelf: Shelf, row: TaskRow) -> TaskRecord:
-        run = shelf.runs[row.run_key]
-        return TaskRecord(row, run, shelf.workflows[run.workflow_key], shelf.versions[run.version_key])
-
-    async def runs(self, tenant_no: TenantNo, query: RunQuery) -> tuple[Sequence[RunRecord], int]:
-        shelf = self._shelf(tenant_no)
-        found = [self._world.record(run) for run in shelf.runs.values() if fits(shelf, run, run.status, query)]
-        found = [each for each in found if works_on(shelf, each.tasks, query)]
-        found.sort(key=lambda each: -each.run.key)
-        page = found[query.offset : query.offset + query.limit]
-        return [each._replace(run=each.run._replace(input=None), tasks=[bare(row) for row in each.tasks]) for each in page], len(
-            found
-        )
-
-    async def tasks(self, tenant_no: TenantNo, query: RunQuery) -> tuple[Sequence[TaskRecord], int]:
-        shelf = self._shelf(tenant_no)
-        rows = [row for row in shelf.tasks.values() if fits(shelf, shelf.runs[row.run_key], row.status, query)]
-        found = [self._task_record(shelf, row) for row in rows if works_on(shelf, [row], query)]
-        found.sort(key=lambda each: -each.task.key)
-        page = found[query.offset : query.offset + query.limit]
-        return [each._replace(task=bare(each.task), run=each.run._replace(input=None)) for each in page], len(found)
-
-    async def status_counts(self, tenant_no: TenantNo, query: RunQuery) -> Mapping[int, int]:
-        shelf, counts = self._shelf(tenant_no), dict[int, int]()
-        for row in shelf.tasks.values():
-            if fits(shelf, shelf.runs[row.run_key], row.status, query):
-                counts[row.status] = counts.get(row.status, 0) + 1
-        return counts
-
-    async def events(self, tenant_no: TenantNo, task_keys: Collection[int]) -> Sequence[EventRow]:
-        return sorted((row for row in self._shelf(tenant_no).events if row.task_key in task_keys), key=lambda row: row.key)
-
-    async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
-        return list(self._shelf(tenant_no).workflows.values())
-
-    async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
-        shelf = self._shelf(tenant_no)
-        keys = {row.key for row in shelf.workflows.values() if row.id == workflow_id}
-        return sorted((row for row in shelf.versions.values() if row.workflow_key in keys), key=lambda row: -row.number)
-
-    async def workers_by_key(self, tenant_no: TenantNo, keys: Collection[int]) -> Mapping[int, WorkerRow]:
-        return {key: row for key, row in self._shelf(tenant_no).workers.items() if key in keys}
-
-    async def payloads(
-        self, run_keys: Collection[int], task_keys: Collection[int]
-    ) -> tuple[Mapping[int, bytes], Mapping[int, TaskRow]]:
-        shelves = self._world.shelves.values()
-        runs = {key: row.input for shelf in shelves for key, row in shelf.runs.items() if key in run_keys}
-        tasks = {key: row for shelf in shelves for key, row in shelf.tasks.items() if key in task_keys}
-        return {key: data for key, data in runs.items() if data is not None}, tasks
-
-    async def log_lines(self, tenant_no: TenantNo, query: LogQuery) -> Sequence[LogLine]:
-        found = [line for line in self._shelf(tenant_no).logs if line.task_run_id == query.task_run_id]
-        found = [line for line in found if query.levels is None or line.level in query.levels]
-        found = [line for line in found if query.search is None or query.search.lower() in line.message.lower()]
-        found = [line for line in found if query.retry_count is None or line.retry_count == query.retry_count]
-        found = [line for line in found if (query.since or 0) <= line.at and (query.until is None or line.at < query.until)]
-        return sorted(found, key=lambda line: line.at, reverse=query.newest_first)[: query.limit]
-
-
-def fits(shelf: Shelf, run: RunRow, status: int, query: RunQuery) -> bool:
-    """Everything of a query that a run decides, and the status."""
-    import json
-
-    metadata = json.loads(run.metadata or b"{}")
-    pairs = [str(metadata.get(key)) == value for key, value in query.metadata]
-    return (
-        (query.since is None or run.created_at >= query.since)
-        and (query.until is None or run.created_at < query.until)
-        and (query.statuses is None or status in query.statuses)
-        and (query.workflow_ids is None or shelf.workflows[run.workflow_key].id in query.workflow_ids)
-        and (query.parent_task_id is None or run.parent_task_id == query.parent_task_id)
-        and (not pairs or (all(pairs) if query.metadata_all else any(pairs)))
-    )
-
-
-def works_on(shelf: Shelf, tasks: Sequence[TaskRow], query: RunQuery) -> bool:
-    """Whether one of the tasks is on the worker asked for."""
-    if query.worker_id is None:
-        return True
-    return any(row.worker_key is not None and shelf.workers[row.worker_key].id == query.worker_id for row in tasks)
-
-
-def bare(row: TaskRow) -> TaskRow:
-    """A row without its payloads."""
-    return row._replace(output=None, error=None)
 
 
 def run_status(statuses: Sequence[TaskStatus]) -> RunStatus:
@@ -413,7 +284,3 @@ def plain_task(key: int, task_id: str, no: int, run_key: int, step: int, status:
         output_bytes=len(output or b""),
         error="ValueError: no such thing" if status is TaskStatus.FAILED else None,
     )
-
-
-def missing(kind: str) -> NotFound:
-    return NotFound(kind, "x")

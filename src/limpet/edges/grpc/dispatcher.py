@@ -67,7 +67,7 @@ class Dispatcher:
         if report is None:
             self._door.notify(call.tenant, WorkerSeen(request.worker_id))
         else:
-            await self._door.submit(call.tenant, report)  # type: ignore[arg-type]  # a subclass of Report, thus an Input
+            await self._door.submit(call.tenant, report)
         return wire.ActionEventResponse(tenant_id=call.tenant, worker_id=request.worker_id)
 
     async def unsubscribe(self, call: Call, request: wire.WorkerUnsubscribeRequest) -> wire.WorkerUnsubscribeResponse:

@@ -6,7 +6,8 @@ from collections import OrderedDict
 
 from limpet.core.definition_text import decode_definition
 from limpet.core.ids import TenantNo
-from limpet.store.api import Reader, VersionRow
+from limpet.core.rows import VersionRow
+from limpet.store.api import Reader
 
 TASK_RUNS_MAX = 10_000  # 250 bytes each; tasks that log or stream right now
 VERSIONS_MAX = 1_000  # names of the tasks of a version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -24,6 +25,8 @@ from limpet.edges.grpc.waiting import Waiting
 from limpet.edges.grpc.workflows import Workflows
 from limpet.edges.streams import StreamRegistry
 from limpet.engine.door import Door
+
+TELL_AT_STOP_S = 1.0  # for telling the engine that the last streams are closed
 
 
 def wall_clock() -> int:
@@ -80,15 +83,14 @@ class GrpcServer:
         self._gate.is_closed = True
         self._checking.cancel()
         self._streams.end_all("the engine is stopping: connect again")
-        try:
+        with contextlib.suppress(TimeoutError):  # who does not read its stream's end loses the connection instead
             async with asyncio.timeout(grace):
                 await self._gate.emptied()
-        except TimeoutError:
-            pass  # who does not read its stream's end loses the connection instead
         await self._server.stop(grace)
         await asyncio.gather(self._checking, return_exceptions=True)
-        async with asyncio.timeout(max(grace, 1)):
-            await self._listening.told()
+        with contextlib.suppress(TimeoutError):  # the engine is as good as gone: it starts without open streams anyway
+            async with asyncio.timeout(max(grace, TELL_AT_STOP_S)):
+                await self._listening.told()
         self._server = None
 
 

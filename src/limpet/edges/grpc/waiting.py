@@ -125,7 +125,7 @@ class _Unseen:
     def pause_s(self, run_id: str) -> float:
         since, tries = self._since[run_id]
         self._since[run_id] = (since, tries + 1)
-        return min(LOOK_AGAIN_FIRST_S * 2**tries, LOOK_AGAIN_MAX_S, self._patience_s)
+        return float(min(LOOK_AGAIN_FIRST_S * 2**tries, LOOK_AGAIN_MAX_S, self._patience_s))
 
     def forget(self, run_id: str) -> None:
         self._since.pop(run_id, None)

@@ -30,6 +30,7 @@ def build_app(door: Door, access: Access, options: HttpOptions) -> ASGIApp:
         middleware=guards(options),
         exception_handlers={HTTPException: not_served},
     )
+    app.router.redirect_slashes = False  # a path is right or wrong; a redirect would repeat the caller's Host header
     return SecurityHeaders(app, tls=options.tls is not None)
 
 

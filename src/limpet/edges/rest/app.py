@@ -36,6 +36,7 @@ def build_rest(door: Door, facts: RestFacts) -> FastAPI:
         openapi_url="/v1/openapi.json",
         docs_url=None,  # both pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         middleware=[Middleware(Unbroken)],
         responses=ERROR_ANSWERS,
         exception_handlers={

@@ -5,7 +5,6 @@ Fields that are not named here are ignored, as the wire demands: clients may be 
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -13,9 +12,7 @@ import msgspec
 from fastapi import Request
 
 from limpet.core.errors import InvalidArgument
-
-NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # an escaped NUL, and not an escaped backslash before the text u0000
-EMPTY_OBJECT = b"{}"
+from limpet.edges.json_text import check_object
 
 BodyType = TypeVar("BodyType", bound=msgspec.Struct)
 
@@ -33,8 +30,8 @@ class TriggerBody(msgspec.Struct, frozen=True):
     """V1TriggerWorkflowRunRequest, and the optional labels of LB-17."""
 
     workflow_name: str = msgspec.field(name="workflowName")
-    input: msgspec.Raw | None = None
-    additional_metadata: msgspec.Raw | None = msgspec.field(name="additionalMetadata", default=None)
+    input: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+    additional_metadata: msgspec.Raw = msgspec.field(name="additionalMetadata", default_factory=msgspec.Raw)
     priority: int | None = None
     return_only_id: bool | None = None
     desired_worker_labels: dict[str, LabelWish] | None = msgspec.field(name="desiredWorkerLabels", default=None)
@@ -73,20 +70,10 @@ async def read_body(request: Request, kind: type[BodyType]) -> BodyType:
         raise InvalidArgument("the body of the call is nested too deeply: at most 1,000 levels are read") from error
 
 
-def object_bytes(raw: msgspec.Raw | None, field: str, bytes_max: int) -> bytes:
-    """The bytes of a JSON object. Raises InvalidArgument when it is no object, too large, or holds a NUL."""
-    data = EMPTY_OBJECT if raw is None else bytes(raw).strip()
-    if data == b"null":
-        return EMPTY_OBJECT
-    if not data.startswith(b"{"):
-        raise InvalidArgument(f"{field} must be a JSON object")
-    if len(data) > bytes_max:
-        raise InvalidArgument(
-            f"{field} has {len(data)} bytes, and at most {bytes_max} are taken: store large data elsewhere, pass its name"
-        )
-    if NUL_ESCAPE.search(data):
-        raise InvalidArgument(f"{field} contains the character NUL, which cannot be stored: remove it")
-    return data
+def object_bytes(raw: msgspec.Raw, field: str, bytes_max: int) -> bytes:
+    """The bytes of a JSON object, as they came; nothing and null are empty ones. Raises InvalidArgument."""
+    data = bytes(raw).strip()
+    return check_object(b"" if data == b"null" else data, field, bytes_max)
 
 
 def body_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:

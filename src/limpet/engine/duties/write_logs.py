@@ -53,8 +53,15 @@ class WriteLogs(Duty):
         self._arrived.clear()
         while self._lines:
             batch = [self._lines.popleft() for _ in range(min(len(self._lines), self._settings.log_batch_max))]
-            await self._write(batch)
-            self._bytes -= sum(map(_size_of, batch))
+            try:
+                await self._write(batch)
+            finally:
+                self._bytes -= sum(map(_size_of, batch))
+
+    async def flushed(self) -> None:
+        """Return once every line that was taken is written or given up."""
+        while self._bytes:
+            await self.done_round()
 
     async def _write(self, batch: list[LogLine]) -> None:
         """A batch that is refused is written line by line, and only the lines at fault are dropped."""

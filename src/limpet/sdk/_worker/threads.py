@@ -13,6 +13,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,8 @@ class TaskThreads:
                 self._free -= 1
             if job is None:
                 return
-            self._run(job)
+            with suppress(ForcedStop):  # it may land a moment after the job has ended
+                self._run(job)
 
     def _run(self, job: Job) -> None:
         with self._lock:

@@ -42,7 +42,7 @@ class Content:
     def copy(self) -> Content:
         """The same content, for later; rows are immutable, so only what holds them is copied."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
-        copied = {name: dict(value) if isinstance(value, dict) else value for name, value in values.items()}
+        copied: dict[str, Any] = {name: dict(value) if isinstance(value, dict) else value for name, value in values.items()}
         copied["logs"] = {task: lines.copy() for task, lines in self.logs.items()}
         return Content(**copied)
 

@@ -127,5 +127,5 @@ def _changed_run(old: RunRow, new: RunRow) -> RunRow:
 
 def _changed_task(old: TaskRow, new: TaskRow) -> TaskRow:
     keeps_output = new.output is None and TaskStatus(new.status).is_terminal
-    changed = TaskRow(*old[:6], *new[6:])
+    changed = TaskRow._make((*old[:6], *new[6:]))  # everything behind created_at
     return changed._replace(output=old.output) if keeps_output else changed

@@ -30,22 +30,22 @@ class MemoryReader:
     """Reads of a content. Every answer is a list of its own; rows are immutable."""
 
     def __init__(self, content: Content) -> None:
-        self._content = content
+        self.content = content
 
     async def run(self, tenant_no: TenantNo, run_id: str) -> RunRecord | None:
-        key = self._content.key_of("run", tenant_no, "id", run_id)
-        if key is None or self._content.is_gone(self._content.runs[key]):
+        key = self.content.key_of("run", tenant_no, "id", run_id)
+        if key is None or self.content.is_gone(self.content.runs[key]):
             return None
-        return self._run_records([self._content.runs[key]])[0]
+        return self._run_records([self.content.runs[key]])[0]
 
     async def task(self, tenant_no: TenantNo, task_run_id: str) -> TaskRecord | None:
-        key = self._content.key_of("task", tenant_no, "id", task_run_id)
-        if key is None or self._content.is_gone(self._run_of(self._content.tasks[key])):
+        key = self.content.key_of("task", tenant_no, "id", task_run_id)
+        if key is None or self.content.is_gone(self._run_of(self.content.tasks[key])):
             return None
-        return self._task_records([self._content.tasks[key]])[0]
+        return self._task_records([self.content.tasks[key]])[0]
 
     async def runs(self, tenant_no: TenantNo, query: RunQuery) -> tuple[Sequence[RunRecord], int]:
-        found = [run for run in self._content.of(tenant_no, self._content.runs) if self._matches_run(run, query)]
+        found = [run for run in self.content.of(tenant_no, self.content.runs) if self._matches_run(run, query)]
         found.sort(key=lambda run: (run.created_at, run.key), reverse=True)
         return self._run_records(_page(found, query)), min(len(found), COUNT_MAX)
 
@@ -57,45 +57,45 @@ class MemoryReader:
         return dict(Counter(task.status for task in self._matching_tasks(tenant_no, query)))
 
     async def events(self, tenant_no: TenantNo, task_keys: Collection[int]) -> Sequence[EventRow]:
-        events = (self._content.events[key] for task in set(task_keys) for key in self._content.events_of.get(task, ()))
+        events = (self.content.events[key] for task in set(task_keys) for key in self.content.events_of.get(task, ()))
         ours = (event for event in events if event.tenant_no == tenant_no)
         return sorted(ours, key=lambda event: (event.at, event.key))[:EVENT_ROWS_MAX]
 
     async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
-        found = (row for row in self._content.of(tenant_no, self._content.workflows) if row.deleted_at is None)
+        found = (row for row in self.content.of(tenant_no, self.content.workflows) if row.deleted_at is None)
         return sorted(found, key=lambda row: (row.name, row.key))
 
     async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
-        key = self._content.key_of("workflow", tenant_no, "id", workflow_id)
-        found = (row for row in self._content.versions.values() if row.workflow_key == key)
+        key = self.content.key_of("workflow", tenant_no, "id", workflow_id)
+        found = (row for row in self.content.versions.values() if row.workflow_key == key)
         return sorted(found, key=lambda row: row.number, reverse=True)[:LIST_ROWS_MAX]
 
     async def workers_by_key(self, tenant_no: TenantNo, keys: Collection[int]) -> Mapping[int, WorkerRow]:
-        found = (self._content.workers.get(key) for key in keys)
+        found = (self.content.workers.get(key) for key in keys)
         return {row.key: row for row in found if row is not None and row.tenant_no == tenant_no}
 
     async def payloads(
         self, run_keys: Collection[int], task_keys: Collection[int]
     ) -> tuple[Mapping[int, bytes], Mapping[int, TaskRow]]:
-        runs, tasks = self._content.runs, self._content.tasks
+        runs, tasks = self.content.runs, self.content.tasks
         inputs = {key: runs[key].input or b"" for key in run_keys if key in runs}
         return inputs, {key: tasks[key] for key in task_keys if key in tasks}
 
     async def log_lines(self, tenant_no: TenantNo, query: LogQuery) -> Sequence[LogLine]:
-        lines = [line for line in self._content.logs.get((tenant_no, query.task_run_id), ()) if _matches_line(line, query)]
+        lines = [line for line in self.content.logs.get((tenant_no, query.task_run_id), ()) if _matches_line(line, query)]
         lines.sort(key=lambda line: line.at)  # stable: lines of one instant keep the order they came in
         if query.newest_first:
-            lines = sorted(lines[::-1], key=lambda line: -line.at)
+            lines.reverse()
         return lines[: max(0, min(query.limit, LOG_LINES_MAX))]
 
     def _run_of(self, task: TaskRow) -> RunRow:
-        return self._content.runs[task.run_key]
+        return self.content.runs[task.run_key]
 
     def _matching_tasks(self, tenant_no: TenantNo, query: RunQuery) -> Iterator[TaskRow]:
-        return (task for task in self._content.of(tenant_no, self._content.tasks) if self._matches_task(task, query))
+        return (task for task in self.content.of(tenant_no, self.content.tasks) if self._matches_task(task, query))
 
     def _matches_run(self, run: RunRow, query: RunQuery) -> bool:
-        tasks = (self._content.tasks[key] for key in self._content.tasks_of.get(run.key, ()))
+        tasks = (self.content.tasks[key] for key in self.content.tasks_of.get(run.key, ()))
         return (
             _is_within(run.created_at, query)
             and (query.statuses is None or run.status in query.statuses)
@@ -114,19 +114,19 @@ class MemoryReader:
     def _matches_either(self, run: RunRow, query: RunQuery) -> bool:
         """What a query says about a task's run, or a run itself."""
         return (
-            not self._content.is_gone(run)
-            and (query.workflow_ids is None or self._content.workflows[run.workflow_key].id in query.workflow_ids)
+            not self.content.is_gone(run)
+            and (query.workflow_ids is None or self.content.workflows[run.workflow_key].id in query.workflow_ids)
             and (query.parent_task_id is None or run.parent_task_id == query.parent_task_id)
             and (not query.metadata or metadata_matches(run.metadata or b"{}", query.metadata, every=query.metadata_all))
         )
 
     def _is_of_worker(self, task: TaskRow, worker_id: str) -> bool:
-        worker = None if task.worker_key is None else self._content.workers.get(task.worker_key)
+        worker = None if task.worker_key is None else self.content.workers.get(task.worker_key)
         return worker is not None and worker.id == worker_id
 
     def _run_records(self, runs: Sequence[RunRow]) -> list[RunRecord]:
         slim, left = _with_inputs(runs, PAGE_PAYLOAD_BYTES_MAX)
-        in_order = [task for run in slim for task in self._content.tasks_of_run(run.key)]
+        in_order = [task for run in slim for task in self.content.tasks_of_run(run.key)]
         tasks: dict[int, list[TaskRow]] = {}
         for task in _with_outputs(in_order, left)[0]:
             tasks.setdefault(task.run_key, []).append(task)
@@ -134,12 +134,12 @@ class MemoryReader:
 
     def _task_records(self, tasks: Sequence[TaskRow]) -> list[TaskRecord]:
         slim, left = _with_outputs(tasks, PAGE_PAYLOAD_BYTES_MAX)
-        runs = _with_inputs([self._content.runs[key] for key in dict.fromkeys(task.run_key for task in tasks)], left)[0]
+        runs = _with_inputs([self.content.runs[key] for key in dict.fromkeys(task.run_key for task in tasks)], left)[0]
         run_by_key = {run.key: run for run in runs}
         return [TaskRecord(task, run, *self._definition(run)) for task in slim for run in (run_by_key[task.run_key],)]
 
     def _definition(self, run: RunRow) -> tuple[WorkflowRow, VersionRow]:
-        return self._content.workflows[run.workflow_key], self._content.versions[run.version_key]
+        return self.content.workflows[run.workflow_key], self.content.versions[run.version_key]
 
 
 def _with_inputs(runs: Sequence[RunRow], left: int) -> tuple[list[RunRow], int]:

@@ -1,7 +1,7 @@
 """A store in memory: it forgets at exit, and keeps every other promise of `store.api`.
 
 The content is a thing of its own, so that a test or a simulation can open a second store over what a crashed engine
-has left (`MemoryStore(old.content)`), keep a copy (`old.content.copy()`) and open that later: a store that went back in time.
+has left (`MemoryStore(old.content)`), or keep a copy (`store.content.copy()`) and `rewind` to it: a store that went back in time.
 """
 
 from __future__ import annotations
@@ -38,10 +38,16 @@ class MemoryStore:
     reader: Reader
 
     def __init__(self, content: Content | None = None) -> None:
-        self.content = Content() if content is None else content
         self.stats = StoreStats()
-        self.reader = MemoryReader(self.content)
         self._is_open = False
+        self.content = Content() if content is None else content
+        self._reader = MemoryReader(self.content)
+        self.reader = self._reader
+
+    def rewind(self, content: Content) -> None:
+        """From now on this content is what is stored."""
+        self.content = content
+        self._reader.content = content
 
     async def open(self) -> None:
         self._is_open = True

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from limpet.store.api import READ_SECONDS_MAX, CorruptStore, ReadTimedOut, StoreError
+from limpet.store.api import CorruptStore, ReadTimedOut, StoreError
 from limpet.store.matching import contains_text, metadata_matches
 from limpet.store.sqlite.errors import translated
 
@@ -92,7 +92,7 @@ def reading(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def limited(connection: sqlite3.Connection, seconds: float = READ_SECONDS_MAX) -> Iterator[None]:
+def limited(connection: sqlite3.Connection, seconds: float) -> Iterator[None]:
     """A read that takes longer is interrupted and raises ReadTimedOut."""
     deadline = time.monotonic() + seconds
     connection.set_progress_handler(lambda: time.monotonic() > deadline, INSTRUCTIONS_PER_LOOK)

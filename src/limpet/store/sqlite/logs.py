@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from limpet.core.ids import TenantNo
-from limpet.store.api import LOG_LINES_MAX, PRUNE_ROWS_MAX, LogLine, LogQuery
+from limpet.store.api import LOG_LINES_MAX, PRUNE_ROWS_MAX, READ_SECONDS_MAX, LogLine, LogQuery
 from limpet.store.sqlite import schema
 from limpet.store.sqlite.connection import connect_reader, connect_writer, json_list, limited, reading, writing
 from limpet.store.sqlite.lane import Lane
@@ -87,7 +87,7 @@ def _lines(connection: sqlite3.Connection, tenant_no: TenantNo, query: LogQuery)
         "search": query.search,
         "limit": max(0, min(query.limit, LOG_LINES_MAX)),
     }
-    with limited(connection), reading(connection):
+    with limited(connection, READ_SECONDS_MAX), reading(connection):
         return list(map(LogLine._make, connection.execute(statement(name), where)))
 
 

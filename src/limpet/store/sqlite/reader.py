@@ -14,6 +14,7 @@ from limpet.store.api import (
     EVENT_ROWS_MAX,
     LIST_ROWS_MAX,
     PAGE_PAYLOAD_BYTES_MAX,
+    READ_SECONDS_MAX,
     LogLine,
     LogQuery,
     RunQuery,
@@ -86,7 +87,7 @@ class SqliteReader:
 
 
 def _bounded(connection: sqlite3.Connection, job: Callable[[sqlite3.Connection], T]) -> T:
-    with limited(connection), reading(connection):
+    with limited(connection, READ_SECONDS_MAX), reading(connection):
         return job(connection)
 
 

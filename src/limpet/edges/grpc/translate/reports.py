@@ -9,8 +9,10 @@ from limpet.contracts.dispatcher_pb2 import (
     STEP_EVENT_TYPE_STARTED,
     StepActionEvent,
 )
+from limpet.core.durations import DURATION_MAX_US
 from limpet.core.errors import InvalidArgument
-from limpet.core.inputs import Report, TaskCompleted, TaskFailed, TaskGaveUp, TaskStarted
+from limpet.core.ids import MILLISECOND_US
+from limpet.core.inputs import TaskCompleted, TaskFailed, TaskGaveUp, TaskStarted
 from limpet.core.settings import Settings
 from limpet.edges import json_text
 
@@ -19,7 +21,10 @@ JSON_NULL = b"null"  # how a client that has no empty text says "no output"
 ERROR_TAIL_BYTES = 8 * 1024  # of a long error: its last lines name the place, and the very last the task run
 
 
-def report_of(event: StepActionEvent, limits: Settings) -> Report | None:
+AnyReport = TaskStarted | TaskCompleted | TaskFailed | TaskGaveUp
+
+
+def report_of(event: StepActionEvent, limits: Settings) -> AnyReport | None:
     """The report; None for an event that says nothing about the attempt (acknowledged, or unknown to us)."""
     about = (event.task_run_external_id, event.retry_count if event.HasField("retry_count") else None, event.worker_id)
     match event.event_type:
@@ -45,7 +50,7 @@ def shortened(text: bytes, bytes_max: int) -> str:
     return text.decode(errors="ignore")  # a character that was cut in two is left out
 
 
-def _completed(about: tuple[str, int | None, str], payload: bytes, limits: Settings) -> Report:
+def _completed(about: tuple[str, int | None, str], payload: bytes, limits: Settings) -> TaskCompleted | TaskFailed:
     if not payload or payload == JSON_NULL:
         return TaskCompleted(*about)
     try:
@@ -54,10 +59,17 @@ def _completed(about: tuple[str, int | None, str], payload: bytes, limits: Setti
         return TaskFailed(*about, error=f"The task ended well, but its output cannot be stored: {error}.", retryable=False)
 
 
-def _failed(about: tuple[str, int | None, str], event: StepActionEvent, limits: Settings) -> Report:
+def _failed(about: tuple[str, int | None, str], event: StepActionEvent, limits: Settings) -> TaskFailed:
     return TaskFailed(
         *about,
         error=shortened(event.event_payload, limits.error_bytes_max) or NO_MESSAGE,
         retryable=not event.should_not_retry,
-        retry_after_us=max(event.retry_after_ms, 0) * 1000 if event.HasField("retry_after_ms") else None,
+        retry_after_us=_retry_after_us(event),
     )
+
+
+def _retry_after_us(event: StepActionEvent) -> int | None:
+    """The pause that the task asks for before its next attempt."""
+    if not event.HasField("retry_after_ms"):
+        return None
+    return min(max(event.retry_after_ms, 0) * MILLISECOND_US, DURATION_MAX_US)

@@ -29,7 +29,8 @@ SELECT r.key FROM runs AS r INDEXED BY runs_by_age WHERE true
 
 -- name: runs_from_parent
 -- Source: the children of a task.
-SELECT r.key FROM runs AS r INDEXED BY runs_by_parent WHERE r.parent_task_id = :parent_task_id
+SELECT r.key FROM runs AS r INDEXED BY runs_by_parent
+WHERE r.tenant_no = :tenant_no AND r.parent_task_id = :parent_task_id
 
 -- name: runs_from_metadata
 -- Source: runs the index names, and all those that are not in the index yet.
@@ -41,13 +42,14 @@ SELECT t.key, t.status FROM tasks AS t INDEXED BY tasks_by_age CROSS JOIN runs A
 
 -- name: tasks_from_parent
 -- Source: the tasks of a task's children.
-SELECT t.key, t.status FROM runs AS r INDEXED BY runs_by_parent CROSS JOIN tasks AS t ON t.run_key = r.key
-WHERE r.parent_task_id = :parent_task_id
+SELECT t.key, t.status FROM runs AS r INDEXED BY runs_by_parent
+CROSS JOIN tasks AS t INDEXED BY tasks_by_run ON t.run_key = r.key
+WHERE r.tenant_no = :tenant_no AND r.parent_task_id = :parent_task_id
 
 -- name: tasks_from_metadata
 -- Source: tasks of the runs the index names, and of all those that are not in the index yet.
 SELECT t.key, t.status FROM ({metadata_candidates}) AS found
-CROSS JOIN runs AS r ON r.key = found.run_key CROSS JOIN tasks AS t ON t.run_key = r.key WHERE true
+CROSS JOIN runs AS r ON r.key = found.run_key CROSS JOIN tasks AS t INDEXED BY tasks_by_run ON t.run_key = r.key WHERE true
 
 -- name: metadata_candidates
 -- Part: the index holds names and values cut to a length; the conditions look at the metadata itself.

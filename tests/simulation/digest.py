@@ -1,0 +1,74 @@
+"""The durable part of a core's memory, in one canonical shape (D4): what rows say, and where each task stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from limpet.core.machine import Machine
+from limpet.core.records import Run, TaskRun, Worker
+from limpet.core.rows import TaskStatus
+from limpet.core.state import State
+
+
+def durable(machine: Machine) -> dict[str, Any]:
+    """Equal for two memories exactly when nothing that must last differs."""
+    state = machine.state
+    return {
+        "workflows": {
+            name: (flow.key, flow.id, flow.newest.key if flow.newest else None) for name, flow in state.workflows.items()
+        },
+        "workers": {worker.id: _worker(worker) for worker in state.workers.values()},
+        "runs": {run.id: _run(run) for run in state.runs.values()},
+        "tasks": {task.id: _task(state, task) for task in state.tasks.values()},
+        "receipts": {key: live for key, live in state.receipts_open.items() if live},
+    }
+
+
+def differences(mine: Machine, loaded: Machine) -> list[str]:
+    """What memory has and a load would not give, or the other way round."""
+    left, right = durable(mine), durable(loaded)
+    found = []
+    for part, value in left.items():
+        if value == right[part]:
+            continue
+        if not isinstance(value, dict):
+            found.append(f"{part}: memory {value}, loaded {right[part]}")
+            continue
+        for key in sorted({*value, *right[part]}, key=str):
+            if value.get(key) != right[part].get(key):
+                found.append(f"{part} {key}: memory {value.get(key)}, loaded {right[part].get(key)}")
+    return found
+
+
+def _worker(worker: Worker) -> dict[str, Any]:
+    return {
+        "row": (worker.key, worker.name, sorted(worker.actions), worker.slots, worker.labels, worker.registered_at),
+        "state": (worker.paused, worker.lost_at, worker.gone_at),
+        "used": {kind: units for kind, units in worker.used.items() if units},
+        "tasks": sorted(worker.tasks),
+        "pinned": sorted(worker.pinned),
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "what": (run.key, run.version.key, run.priority, run.sticky, run.desired_worker_id, run.desired_labels, run.metadata),
+        "pin": (run.pin_state, run.pin_worker_id, run.pin_task_key),
+        "parent": (run.parent_run_id, run.parent_task_id, run.child_index, run.child_key, run.child_ref, run.request_id),
+        "life": (run.status, run.created_at, run.started_at, run.finished_at, run.input_bytes),
+        "tasks": {step: task.key for step, task in sorted(run.tasks.items())},
+    }
+
+
+def _task(state: State, task: TaskRun) -> dict[str, Any]:
+    live = task.status.is_live
+    overdue = task.schedule_deadline is not None and task.schedule_deadline <= state.now
+    queued = task.status is TaskStatus.QUEUED and not overdue
+    return {
+        "what": (task.key, task.run.key, task.step, task.created_at, task.level, task.enqueue_key, task.queued_at),
+        "status": (task.status, task.retry_count, task.app_retries, task.internal_retries),
+        "dates": (task.not_before, task.schedule_deadline, task.execution_deadline, task.assigned_at, task.finished_at),
+        "attempt": (task.worker.id if task.worker and live else None, task.slots_released, task.started_at, task.receipt_key),
+        "end": (task.output_bytes, task.error),
+        "class": task.cls.key if queued and task.cls is not None else None,
+    }

@@ -1,0 +1,170 @@
+"""What the checker knows of one loaded core: its rows, who listens, who was heard of. Fed by inputs and rows alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from limpet.core.decision import Decision, StartTask
+from limpet.core.definitions import TaskDefinition, WorkflowDefinition
+from limpet.core.ids import TenantNo
+from limpet.core.inputs import (
+    Input,
+    LabelsUpserted,
+    Report,
+    SlotReleased,
+    StreamClosed,
+    StreamOpened,
+    TimeoutRefreshed,
+    WorkerSeen,
+    WorkerUnsubscribed,
+)
+from limpet.core.rows import RunRow, TaskRow, TaskStatus, WorkerRow
+from limpet.core.settings import Settings
+from tests.simulation.oracle import Offer, Order, Wish, definition_of, offer_of, order_of, pin_of, used_slots, wish_of
+from tests.simulation.tables import Tables
+
+
+@dataclass(slots=True)
+class Seen:
+    """Bounds of a worker's last sign of life: certainly as late as `surely`, no later than `perhaps`."""
+
+    surely: int
+    perhaps: int
+
+
+@dataclass(slots=True)
+class Step:
+    """One step as the checker sees it: what came in, what went out, rows before and after."""
+
+    mirror: Mirror
+    now: int
+    honest: int
+    items: list[Input]
+    decision: Decision
+    tasks: list[tuple[TaskRow | None, TaskRow]]
+    runs: list[tuple[RunRow | None, RunRow]]
+    workers: list[tuple[WorkerRow | None, WorkerRow]]
+    starts: list[StartTask] = field(default_factory=list)
+
+
+class Mirror:
+    """Rows as the core's memory must have them, and the signs that have reached it."""
+
+    def __init__(self, tenant_no: TenantNo, tables: Tables, settings: Settings, now: int, seen: dict[str, int]) -> None:
+        self.tenant_no, self.tables, self.settings = tenant_no, tables, settings
+        self.loaded_at = now
+        self.sessions: dict[int, set[int]] = {}
+        self.seen: dict[int, Seen] = {}
+        for key, worker in tables.workers.items():
+            at = min(now, seen.get(worker.id, now))
+            self.seen[key] = Seen(at, at)
+        self.waiting = {key: None for key, row in tables.tasks.items() if row.status == TaskStatus.QUEUED}
+        self.live = {key: None for key, row in tables.tasks.items() if row.status == TaskStatus.ASSIGNED}
+        self.orphans = {(row.id, row.retry_count) for row in tables.tasks.values() if row.status == TaskStatus.ASSIGNED}
+        self._offers: dict[int, tuple[WorkerRow, Offer]] = {}
+
+    # Following
+
+    def follow(self, now: int, honest: int, items: list[Input], decision: Decision) -> Step:
+        """Take in one step; raises `Broken` when its rows do not fit."""
+        tables, changes = self.tables, decision.changes
+        old_tasks = {row.key: tables.tasks.get(row.key) for row in (*changes.tasks_opened, *changes.tasks_changed)}
+        old_runs = {row.key: tables.runs.get(row.key) for row in (*changes.runs_opened, *changes.runs_changed)}
+        old_workers = {row.key: tables.workers.get(row.key) for row in changes.workers}
+        tables.apply(changes)
+        step = Step(
+            self, now, honest, items, decision,
+            [(old, tables.tasks[key]) for key, old in old_tasks.items()],
+            [(old, tables.runs[key]) for key, old in old_runs.items()],
+            [(old, tables.workers[key]) for key, old in old_workers.items() if key in tables.workers],
+            [one for one in decision.deliveries if isinstance(one, StartTask)],
+        )  # fmt: skip
+        for _, new in step.tasks:
+            _place(self.waiting, new.key, new.status == TaskStatus.QUEUED)
+            _place(self.live, new.key, new.status == TaskStatus.ASSIGNED)
+        for item, reply in zip(items, decision.replies, strict=True):
+            self._hear(item, reply, honest)
+        for old, new_worker in step.workers:
+            if old is None:
+                self.seen[new_worker.key] = Seen(honest, honest)
+        return step
+
+    def _hear(self, item: Input, reply: object, at: int) -> None:
+        """Signs of life, and streams that open and close (R27)."""
+        if isinstance(item, StreamOpened) and not isinstance(reply, Exception):
+            key = self.tables.worker_keys.get(item.worker_id)
+            if key is not None:
+                self.sessions.setdefault(key, set()).add(item.session)
+        elif isinstance(item, StreamClosed):
+            self.sessions.get(self.tables.worker_keys.get(item.worker_id, 0), set()).discard(item.session)
+        elif isinstance(item, WorkerUnsubscribed):
+            self.sessions.pop(self.tables.worker_keys.get(item.worker_id, 0), None)
+        if isinstance(item, WorkerSeen | StreamOpened | LabelsUpserted) and not isinstance(reply, Exception):
+            self._heard(item.worker_id, at)
+        elif isinstance(item, Report):
+            self._heard(item.worker_ref, at)
+            self._perhaps_heard(item.task_run_id, at)
+        elif isinstance(item, SlotReleased | TimeoutRefreshed):
+            self._perhaps_heard(item.task_run_id, at)
+
+    def _heard(self, worker_id: str, at: int) -> None:
+        key = self.tables.worker_keys.get(worker_id)
+        if key is not None:
+            self.seen[key] = Seen(at, at)
+
+    def _perhaps_heard(self, task_run_id: str, at: int) -> None:
+        task = self.tables.tasks.get(self.tables.task_keys.get(task_run_id, 0))
+        if task is not None and task.worker_key in self.seen:
+            self.seen[task.worker_key].perhaps = at
+
+    # Asking
+
+    def definition(self, run: RunRow) -> WorkflowDefinition:
+        return definition_of(self.tables.versions[run.version_key].definition)
+
+    def task_definition(self, task: TaskRow) -> TaskDefinition:
+        return self.definition(self.tables.runs[task.run_key]).steps[task.step]
+
+    def offer(self, key: int) -> Offer:
+        row = self.tables.workers[key]
+        known = self._offers.get(key)
+        if known is None or known[0] is not row:
+            known = self._offers[key] = (row, offer_of(row))
+        return known[1]
+
+    def is_present(self, worker_id: str) -> bool:
+        key = self.tables.worker_keys.get(worker_id)
+        return key is not None and self.offer(key).present
+
+    def is_assignable(self, key: int, now: int, *, surely: bool) -> bool:
+        """R30, by the one bound of the last sign of life or the other."""
+        offer = self.offer(key)
+        seen = self.seen[key].surely if surely else self.seen[key].perhaps
+        listens = bool(self.sessions.get(key))
+        return offer.present and not offer.paused and listens and now - seen <= self.settings.worker_assignable_us
+
+    def free(self) -> dict[int, dict[str, int]]:
+        """Free units of every worker, from the rows alone (W1)."""
+        live = ((row, self.task_definition(row)) for row in map(self.tables.tasks.__getitem__, self.live))
+        used = used_slots(live)
+        found = {}
+        for key in self.tables.workers:
+            taken = used.get(key, {})
+            found[key] = {kind: units - taken.get(kind, 0) for kind, units in self.offer(key).slots.items()}
+        return found
+
+    def wish(self, task: TaskRow, *, set_pin: bool = False) -> Wish:
+        """What the task wants now; `set_pin`: before it set the run's pin itself."""
+        run = self.tables.runs[task.run_key]
+        pin = None if set_pin else pin_of(run)
+        return wish_of(run, self.definition(run), task.step, pin, self.is_present)
+
+    def order(self, task: TaskRow, now: int) -> Order:
+        return order_of(task, self.tables.runs[task.run_key], now, self.settings)
+
+
+def _place(where: dict[int, None], key: int, belongs: bool) -> None:
+    if belongs:
+        where[key] = None
+    else:
+        where.pop(key, None)
