@@ -23,6 +23,7 @@ from limpet.core.ids import TenantId
 from limpet.core.rows import RunRow, TaskRow
 from limpet.store.memory import MemoryStore
 from limpet.store.sqlite import SqliteStore
+from limpet.store.sqlite import commit as commit_module
 from tests.store.builders import NOW, Owner, Rows
 
 INPUT = b'{"name":"abcdefghijklmnopqrstuvwxyz0123456789","more":"..............................."}'
@@ -34,7 +35,7 @@ class Clock:
     def __init__(self) -> None:
         self.statements_s: list[float] = []
         self.commit_s: list[float] = []
-        self._began = 0.0
+        self.began = 0.0
 
     def watch(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         return Watched(connection, self)  # type: ignore[return-value]
@@ -54,12 +55,12 @@ class Watched:
     def execute(self, text: str, *values: object) -> sqlite3.Cursor:
         if text == "COMMIT":
             now = time.perf_counter()
-            self._clock.statements_s.append(now - self._clock._began)
+            self._clock.statements_s.append(now - self._clock.began)
             cursor = self._connection.execute(text)
             self._clock.commit_s.append(time.perf_counter() - now)
             return cursor
         if text == "BEGIN IMMEDIATE":
-            self._clock._began = time.perf_counter()
+            self._clock.began = time.perf_counter()
         return self._connection.execute(text, *values)
 
 
@@ -90,12 +91,8 @@ async def measure(arguments: argparse.Namespace, path: Path) -> None:
     await store.create_tenant(TenantId("one"), "One", NOW)
     await owner.claim()
     await owner.commit(rows.definitions())
-    await asyncio.sleep(0.5)  # the first pass of the metadata index is over
-    if isinstance(store, SqliteStore):
-        from limpet.store.sqlite import commit as commit_module
-
-        plain = commit_module.commit
-        commit_module.commit = lambda connection, batch: plain(clock.watch(connection), batch)  # type: ignore[assignment]
+    plain = commit_module.commit
+    commit_module.commit = lambda connection, batch: plain(clock.watch(connection), batch)
     totals: list[float] = []
     for _ in range(arguments.batches):
         for changes in lives(rows, arguments.batch, waits=arguments.waits):

@@ -1,6 +1,7 @@
 """Draws the pages that are made from code, so that they cannot say anything else than it does. Run by `make docs`.
 
 docs/limits.md          every setting and every named limit of src/limpet: name, default, and its own sentence
+docs/lifecycle.md       the states of a task run, from the transition table of core/lifecycle.py
 docs/reference/cli.md   every command with its help
 """
 
@@ -33,6 +34,11 @@ code by `make docs`; a test fails when the two differ. Letters and numbers in br
 
 Settings can be changed for an engine process: `limpet server --set worker_lost_after=45s`, the variable `LIMPET_SET`,
 or `set = ["worker_lost_after=45s"]` in `limpet.toml`. Spans are written with their unit, without the `_us` of the name.
+"""
+LIFECYCLE_INTRODUCTION = """# Lifecycle of a task run
+
+Drawn by `make docs` from the one table in `core/lifecycle.py`; a pair that is not in it is a bug and asserts. People and the
+API see five states: PENDING, QUEUED and BACKING_OFF read as QUEUED, ASSIGNED and RUNNING as RUNNING, SKIPPED as COMPLETED.
 """
 CLI_INTRODUCTION = """# Command line
 
@@ -194,7 +200,24 @@ def help_block(command: Any, path: str) -> str:
     return "```text\n" + "\n".join(lines).strip() + "\n```\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"docs/limits.md": draw_limits, "docs/reference/cli.md": draw_commands}
+def draw_lifecycle() -> str:
+    """The page docs/lifecycle.md."""
+    from limpet.core.lifecycle import TASK_RUN
+
+    arrows: dict[tuple[str, str], list[str]] = {}
+    for (status, cause), target in TASK_RUN.items():
+        arrows.setdefault((status.name, target.name), []).append(str(cause.value))
+    picture = "\n".join(f"    {source} --> {target}: {' / '.join(causes)}" for (source, target), causes in arrows.items())
+    rows = [f"| {status.name} | {cause.value} | {target.name} |" for (status, cause), target in TASK_RUN.items()]
+    listed = "\n".join(["| From | Because | To |", "|---|---|---|", *rows])
+    return f"{LIFECYCLE_INTRODUCTION}\n```mermaid\nstateDiagram-v2\n{picture}\n```\n\n{listed}\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/limits.md": draw_limits,
+    "docs/lifecycle.md": draw_lifecycle,
+    "docs/reference/cli.md": draw_commands,
+}
 
 
 def main() -> None:

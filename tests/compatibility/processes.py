@@ -39,7 +39,7 @@ class EngineProcess:
     grpc_port: int = 0
     http_port: int = 0
     token: str = ""
-    environment: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -48,10 +48,10 @@ class EngineProcess:
         command += ["--grpc-port", str(self.grpc_port), "--http-port", str(self.http_port)]
         if self.store is not None:
             command += ["--store", str(self.folder / self.store)]
+        for name, value in self.settings.items():
+            command += ["--set", f"{name}={value}"]
         with open(self.folder / "engine.log", "a") as log:
-            self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **self.environment}
-            )
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, f"the engine did not start: {(self.folder / 'engine.log').read_text()[-3000:]}"

@@ -67,7 +67,7 @@ async def test_engine_killed_under_triggers_keeps_every_acknowledged_run(
 
 async def test_AC13_T_KILL_WORKER_tasks_of_a_killed_worker_run_elsewhere(tmp_path, workers: Callable[..., WorkerProcess]) -> None:
     engine = EngineProcess(
-        tmp_path, environment={"LIMPET_WORKER_LOST_AFTER_SECONDS": "8", "LIMPET_WORKER_ASSIGNABLE_SECONDS": "6"}
+        tmp_path, settings={"worker_lost_after": "8s", "worker_assignable": "6s"}
     )
     engine.start()
     try:

@@ -227,7 +227,7 @@ def test_WK08c_a_deaf_stream_is_closed_after_thirty_seconds_and_the_task_taken_b
     s.advance(29.9)
     assert s.workers["w1"].session is not None
     s.advance(0.2)
-    closes = [d for decision in s.log.decisions for d in decision.deliveries if isinstance(d, CloseStreams)]
+    closes = [d for _, decision in s.log.decisions for d in decision.deliveries if isinstance(d, CloseStreams)]
     assert len(closes) == 1
     assert s.workers["w1"].session is None
     s.advance(4.8)
@@ -321,10 +321,10 @@ def test_WK32_a_pause_stops_new_starts_and_leaves_running_tasks_alone() -> None:
     assert s.status("a", second) == "QUEUED"
     s.unpause("w1")
     assert s.status("a", second) == "RUNNING"
-    writes = len(s.log.decisions[-2].changes.workers)
+    writes = len(s.log.decisions[-2][1].changes.workers)
     s.do(WorkerPaused(s.workers["w1"].id, False))
     assert writes == 1
-    assert not s.log.decisions[-1].changes.workers, "no change, nothing written"
+    assert not s.log.decisions[-1][1].changes.workers, "no change, nothing written"
 
 
 def test_R10_a_heartbeat_writes_nothing() -> None:
@@ -390,3 +390,18 @@ def test_an_unsubscribed_worker_loses_its_attempts_at_once() -> None:
 def test_a_worker_needs_a_usable_name(name: str) -> None:
     with pytest.raises(InvalidArgument, match="worker name"):
         Scenario().do(WorkerRegistered(name, (), (("default", 1),)))
+
+
+def test_P6_a_lost_workers_open_stream_is_ended_so_that_it_comes_back_when_it_lives_again() -> None:
+    """It beats on, and only opening its stream takes it back (R31): with the old stream it would be lost for ever."""
+    s = simple()
+    w1 = s.worker("w1")
+    s.freeze("w1")
+    s.advance(31)
+    closes = [d for _, decision in s.log.decisions for d in decision.deliveries if isinstance(d, CloseStreams)]
+    assert [(one.worker_id, one.session) for one in closes] == [(w1, None)]
+    s.thaw("w1")
+    run = s.trigger("W")
+    assert s.status("a", run) == "QUEUED"
+    s.reopen("w1")
+    assert s.ran_on("a", run) == "w1"

@@ -127,6 +127,19 @@ async def test_R8_after_a_failed_fsync_nothing_is_written_any_more(
         await sqlite.claim()
 
 
+async def test_R8_a_failed_fsync_of_a_checkpoint_ends_the_writing_too(
+    sqlite: SqliteStore, sqlite_owner: Owner, rows: Rows
+) -> None:
+    class BrokenDisk:
+        def execute(self, text: str) -> None:
+            raise sqlite_error(sqlite3.SQLITE_IOERR_FSYNC)
+
+    sqlite._idle.post(lambda _: sqlite.upkeep._checkpoint(BrokenDisk()))  # type: ignore[arg-type]
+    await sqlite._idle.run(lambda _: None)
+    with pytest.raises(FatalStoreError, match="checkpoint"):
+        await sqlite_owner.commit(Changes(runs_opened=[rows.run()]))
+
+
 async def test_R51_a_read_that_takes_too_long_is_ended(
     sqlite: SqliteStore, sqlite_owner: Owner, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,7 +122,7 @@ def _settle(state: State, placement: Placement, heap: ClassHeap, now: Instant) -
     state.touch(worker)
     placement.used_before = placement.cls.pool.used(worker)
     stirred: list[SchedulingClass] = []
-    if needs_pin(run):
+    if needs_pin(state, run):
         placement.pin_before = (run.pin_state, run.pin_worker_id, run.pin_task_key)
         state.set_pin(run, PinState.TENTATIVE, worker.id, task.key)
         stirred += state.reclassify(run, now)
@@ -133,9 +133,9 @@ def _settle(state: State, placement: Placement, heap: ClassHeap, now: Instant) -
             heappush(heap, (head[0], cls.id, cls))
 
 
-def needs_pin(run: Run) -> bool:
-    """Whether the next committed attempt sets the run's pin (ST-8)."""
-    return run.sticky is not None and run.pin_state is PinState.UNSET
+def needs_pin(state: State, run: Run) -> bool:
+    """Whether the next committed attempt sets the run's pin: none is set, or SOFT names a worker that is away (ST-8, ST-20)."""
+    return run.sticky is not None and state.pin_of(run)[0] is None
 
 
 def _hold_units(state: State, made: Plan, cls: SchedulingClass, task: TaskRun, order: Order, now: Instant) -> None:

@@ -87,6 +87,8 @@ def start(state: State, placement: Placement) -> None:
     if run.started_at is None:
         run.started_at = state.now
         state.run_changed(run)
+        if state.settings.depth_first:  # the run's other waiting tasks stand further ahead now
+            state.reclassify(run, state.now)
     state.deliveries.append(start_message(task, worker))
 
 

@@ -9,6 +9,8 @@ from limpet.core.records import Run, TaskRun, Worker
 from limpet.core.rows import PinState, RunStatus, TaskStatus
 from limpet.core.state import State
 
+NOT_BEGUN = frozenset({TaskStatus.PENDING, TaskStatus.SKIPPED, TaskStatus.CANCELLED})  # or stopped on the way
+
 
 def violations(state: State) -> list[str]:
     """All that is wrong; empty when all is well."""
@@ -30,10 +32,9 @@ def _of_run(run: Run) -> Iterator[str]:
     if run.status is RunStatus.COMPLETED and any(t.status is TaskStatus.FAILED for t in run.tasks.values()):
         yield f"G2: run {run.id} is COMPLETED with a failed task"
     on_failure = run.definition.on_failure_step
-    if on_failure is not None and on_failure in run.tasks and run.tasks[on_failure].status is not TaskStatus.SKIPPED:
+    if on_failure is not None and on_failure in run.tasks and run.tasks[on_failure].status not in NOT_BEGUN:
         others = [t for step, t in run.tasks.items() if step != on_failure]
-        waits = run.tasks[on_failure].status is TaskStatus.PENDING
-        if not waits and not any(t.status is TaskStatus.FAILED for t in others):
+        if not any(t.status is TaskStatus.FAILED for t in others):
             yield f"G3: the on-failure task of run {run.id} is {run.tasks[on_failure].status.name} though nothing failed"
 
 

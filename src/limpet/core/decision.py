@@ -33,6 +33,7 @@ class Changes:
         return bool(
             self.tasks_changed
             or self.tasks_opened
+            or self.runs_opened
             or self.runs_changed
             or self.receipts
             or self.receipts_folded

@@ -104,6 +104,8 @@ def open_stream(state: State, item: StreamOpened) -> None:
         worker.watched = False
         watch(state, worker)
         state.worker_changed(worker)
+        for run in list(worker.pinned.values()):  # a SOFT pin that named it while it was lost counts again
+            state.reclassify(run, state.now)
     worker.seen_at = state.now
     state.stir(worker)
     state.deliveries.extend(worker.missed)
@@ -173,6 +175,9 @@ def silence(state: State, worker: Worker) -> None:
         watch(state, worker)
         return
     worker.lost_at = state.now
+    if worker.sessions:  # a frozen process keeps its stream; only opening a new one takes it back (R31)
+        worker.sessions.clear()
+        state.deliveries.append(CloseStreams(worker.id, None, "the worker showed no sign of life"))
     state.worker_changed(worker)
     state.touch(worker)
     watch(state, worker)

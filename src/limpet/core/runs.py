@@ -166,6 +166,9 @@ def _result(task: TaskRun) -> TaskResult:
 def cancel_tasks(state: State, run: Run, tasks: list[TaskRun]) -> list[TaskRunId]:
     """Cancel those that have not ended; what waits for them follows (CN-1, CN-2, W4.6)."""
     taken = [task for task in tasks if not task.status.is_terminal]
+    if len(taken) > 1:  # an on-failure task that has not begun gets what the others' ends mean for it (W6.3)
+        rescue = run.definition.on_failure_step
+        taken = [task for task in taken if task.step != rescue or task.status is not TaskStatus.PENDING]
     for task in taken:
         attempts.cancel(state, task)
     if taken:

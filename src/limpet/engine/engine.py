@@ -194,6 +194,10 @@ class Engine:
 
     # --- for those who run it
 
+    def next_due(self, tenant: TenantId) -> Instant | None:
+        """When time alone will next change something for the tenant; None: never."""
+        return self._core(tenant).wake_at
+
     async def create_tenant(self, tenant: TenantId, name: str) -> Tenant:
         """Make a tenant, or find the one that has this id, and serve it."""
         created = await self._patience.insist(

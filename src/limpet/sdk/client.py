@@ -9,6 +9,8 @@ from typing import Any, TypeVar, cast, overload
 from pydantic import TypeAdapter
 from typing_extensions import deprecated
 
+from limpet.contracts import dispatcher_pb2
+from limpet.sdk._transport import GET_VERSION
 from limpet.sdk._worker.session import LifespanFn
 from limpet.sdk.config import ClientConfig
 from limpet.sdk.context import Context
@@ -112,6 +114,11 @@ class Limpet:
     def listener(self) -> RunEventListenerClient:
         """Events of runs, as they happen."""
         return self._listener
+
+    async def aio_get_engine_version(self) -> str | None:
+        """The version that the engine reports; None when it reports none."""
+        response = await self._calls.transport.acall(GET_VERSION, dispatcher_pb2.GetVersionRequest())
+        return response.version or None
 
     @property
     def current_context(self) -> Context | None:

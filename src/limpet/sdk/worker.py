@@ -98,6 +98,11 @@ class Worker:
         return self._slots.get(SlotType.DEFAULT.value, 0)
 
     @property
+    def durable_slots(self) -> int:
+        """The size of the durable pool."""
+        return self._slots.get(SlotType.DURABLE.value, 0)
+
+    @property
     def status(self) -> WorkerStatus:
         """Where the worker stands in its life."""
         if self._session is None:

@@ -54,7 +54,7 @@ class Log:
     starts: list[Started] = field(default_factory=list)
     cancels: list[CancelTask] = field(default_factory=list)
     finished: list[RunFinished] = field(default_factory=list)
-    decisions: list[Decision] = field(default_factory=list)
+    decisions: list[tuple[Instant, Decision]] = field(default_factory=list)
     stale: dict[str, int] = field(default_factory=dict)
 
 
@@ -82,7 +82,7 @@ class Readings:
         runs = [self.run(run)] if run is not None else sorted(self.tables.runs.values(), key=lambda row: -row.key)
         for one in runs:
             for row in self.tables.tasks_of(one.key):
-                if self._name_of(row) == task:
+                if self.name_of(row) == task:
                     return row
         raise AssertionError(f"no task {task} in {'any run' if run is None else run}")
 
@@ -94,7 +94,8 @@ class Readings:
             return False
         return True
 
-    def _name_of(self, row: TaskRow) -> str:
+    def name_of(self, row: TaskRow) -> str:
+        """The task's name in its workflow."""
         return self._definition(self.tables.runs[row.run_key].version_key).steps[row.step].name
 
     def _definition(self, version_key: int) -> WorkflowDefinition:
@@ -110,7 +111,7 @@ class Readings:
 
     def statuses(self, run: str) -> dict[str, str]:
         """The statuses of all tasks of a run that exist."""
-        return {self._name_of(row): self.status(row.id) for row in self.tables.tasks_of(self.run(run).key)}
+        return {self.name_of(row): self.status(row.id) for row in self.tables.tasks_of(self.run(run).key)}
 
     def run_status(self, run: str) -> str:
         return RunStatus(self.run(run).status).name

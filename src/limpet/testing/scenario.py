@@ -98,7 +98,7 @@ class Scenario(Readings):
         machine = self.machine
         decision = machine.step(inputs, self.now, self.tables.found(machine.needs(inputs)))
         self.tables.apply(decision.changes)
-        self.log.decisions.append(decision)
+        self.log.decisions.append((self.now, decision))
         for cause, count in decision.stale.items():
             self.log.stale[cause] = self.log.stale.get(cause, 0) + count
         if self.checks_reload:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from limpet.core.definitions import StickyStrategy
 from limpet.core.ids import SECOND_US
 from limpet.core.inputs import CancelRequested, ReplayRequested, RunsTriggered, WorkerPaused, WorkflowDeleted
 from limpet.core.rows import EventType, RunStatus, TaskStatus
-from limpet.store.api import LogLine, RunRecord
+from limpet.store.api import LogLine, RunQuery, RunRecord
 
 from .conftest import Town
 from .world import NOW, NOW_S, TENANT, World, task
@@ -47,8 +48,6 @@ async def full(world: World) -> AsyncIterator[World]:
 
 
 async def newest(world: World, status: RunStatus) -> RunRecord:
-    from limpet.store.api import RunQuery
-
     return (await world.reader.runs(TENANT.no, RunQuery(statuses=(status,))))[0][0]
 
 
@@ -92,20 +91,15 @@ async def test_runs_get_status_and_result(full: World, hatchet: Hatchet, status:
     assert await hatchet.runs.aio_get_status(record.run.id) == details.run.status
     assert await hatchet.runs.aio_get_result(record.run.id) == details.run.output
     assert len(details.tasks) == len(record.tasks)
-    assert details.task_events
+    assert details.task_events or status is RunStatus.QUEUED  # the newest of these backs off: its events are rows
     assert len(details.shape) == len(record.tasks) or record.workflow.name == "Report"
 
 
 async def test_every_event_type_is_parsed(full: World, hatchet: Hatchet) -> None:
-    (record,) = [each for each in (await full.reader.runs(TENANT.no, _reports(full)))[0] if len(each.tasks) == 3]
+    running = (await full.reader.runs(TENANT.no, RunQuery(statuses=(RunStatus.RUNNING,))))[0]
+    (record,) = [each for each in running if len(each.tasks) == 3]
     details = await hatchet.runs.aio_get(record.run.id)
     assert {event.event_type.name for event in details.task_events} == {kind.name for kind in EventType}
-
-
-def _reports(world: World) -> object:
-    from limpet.store.api import RunQuery
-
-    return RunQuery(statuses=(RunStatus.RUNNING,))
 
 
 async def test_runs_get_task_run(full: World, hatchet: Hatchet) -> None:
@@ -174,7 +168,8 @@ async def test_workflows_list_get_version_and_delete(full: World, hatchet: Hatch
 
 async def test_W1_6_the_id_of_a_workflow_object(full: World, hatchet: Hatchet) -> None:
     row = next(row for row in await full.reader.workflows(TENANT.no) if row.name == "greet")
-    assert hatchet.workflow(name="greet").id == row.id
+    found = await asyncio.to_thread(lambda: hatchet.workflow(name="greet").id)
+    assert found == row.id
 
 
 async def test_logs_list(full: World, hatchet: Hatchet) -> None:

@@ -25,11 +25,21 @@ from limpet.edges.rest.unbroken import Unbroken
 from limpet.engine.door import Door
 from limpet.store.api import StoreError
 
+# Absent features come first: a route with a parameter would swallow their paths.
+ROUTERS = (
+    absent.absent_router(),
+    tasks.router,
+    runs.router,
+    workers.router,
+    workflows.router,
+    metrics.router,
+    tenants.router,
+)
 ERROR_ANSWERS: dict[int | str, dict[str, Any]] = {"default": {"model": ApiErrors}}
 
 
 def build_rest(door: Door, facts: RestFacts) -> FastAPI:
-    """All routes below `/api`. Absent features come before the parametric routes that would swallow their paths."""
+    """All routes below `/api`."""
     app = FastAPI(
         title="Limpet",
         version=__version__,
@@ -47,15 +57,7 @@ def build_rest(door: Door, facts: RestFacts) -> FastAPI:
         },
     )
     app.state.door, app.state.facts = door, facts
-    for router in (
-        absent.absent_router(),
-        tasks.router,
-        runs.router,
-        workers.router,
-        workflows.router,
-        metrics.router,
-        tenants.router,
-    ):
+    for router in ROUTERS:
         app.include_router(router)
     return app
 

@@ -22,7 +22,8 @@ logger = logging.getLogger(__name__)
 LINE_CHARS_MAX = 10_000  # the engine refuses longer ones [W14.5]
 FLUSH_TIMEOUT_S = 5.0  # a leaving worker does not wait longer for its last lines
 
-_OWN_LOGGERS = ("limpet", "grpc", "asyncio")  # what this package says about itself is no line of the task's
+# What this package and its libraries say about their own work is no line of the task's.
+_OWN_LOGGERS = ("limpet", "grpc", "asyncio", "httpx", "httpcore")
 
 
 @dataclass(frozen=True, slots=True)

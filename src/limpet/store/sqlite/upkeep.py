@@ -7,6 +7,7 @@ goes before that, it is done again.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,13 +17,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
-from limpet.store.api import PRUNE_ROWS_MAX, FatalStoreError, StoreError
+from limpet.store.api import PRUNE_ROWS_MAX, FatalStoreError
 from limpet.store.matching import INDEXED_CHARS_MAX, metadata_pairs
 from limpet.store.sqlite.connection import LOG_BYTES_MAX, json_list, reading, writing
 from limpet.store.sqlite.errors import FSYNC_FAILED
 from limpet.store.sqlite.lane import Lane
 from limpet.store.sqlite.logs import LogFile
 from limpet.store.sqlite.statements import statement
+
+logger = logging.getLogger(__name__)
+INDEX_FAILED = {"event": "store.index_failed"}
 
 INDEX_RUNS_MAX = 1_000  # runs looked at in one job: about 2 ms when none has metadata
 INDEX_PAIRS_MAX = 1_000  # entries written by one job, about 4 ms; a run's own entries stay together
@@ -104,7 +108,8 @@ class Upkeep:
             self._runs_opened.clear()
             try:
                 await self.index_metadata()
-            except StoreError:
+            except Exception:
+                logger.warning("Metadata could not be indexed; filters scan it meanwhile.", exc_info=True, extra=INDEX_FAILED)
                 self._runs_opened.set()  # again after the pause
             await asyncio.sleep(INDEX_PAUSE_SECONDS)
 
