@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import warnings
 from types import ModuleType
 from typing import Any
+
+
+def official(path: str = "") -> Any:
+    """A module of the official package, imported without its warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module(f"hatchet_sdk.{path}" if path else "hatchet_sdk")
 
 
 def names_of(module: ModuleType) -> set[str]:

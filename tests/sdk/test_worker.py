@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -288,27 +289,29 @@ async def test_outcomes_are_repeated(client: Limpet, scripted: ScriptedEngine, m
         await scripted.event(STEP_EVENT_TYPE_COMPLETED, 4)
 
 
+steps_of_connection: list[str] = []
+
+
+@asynccontextmanager
+async def connection(input: EmptyModel, ctx: Context) -> AsyncIterator[str]:
+    steps_of_connection.append("open")
+    yield "conn"
+    steps_of_connection.append("closed")
+
+
 async def test_W18_2_dependencies_are_entered_and_left(client: Limpet, scripted: ScriptedEngine) -> None:
-    from contextlib import asynccontextmanager
-
-    steps: list[str] = []
-
-    @asynccontextmanager
-    async def connection(input: EmptyModel, ctx: Context) -> AsyncIterator[str]:
-        steps.append("open")
-        yield "conn"
-        steps.append("closed")
+    steps_of_connection.clear()
 
     @client.task()
     def use(input: EmptyModel, ctx: Context, conn: Annotated[str, Depends(connection)]) -> dict[str, str]:
-        steps.append("used")
+        steps_of_connection.append("used")
         return {"conn": conn}
 
     async with client.worker("w", workflows=[use]):
         await scripted.send(start_action("use:use"))
         [completed] = await scripted.event(STEP_EVENT_TYPE_COMPLETED)
     assert json.loads(completed.event_payload) == {"conn": "conn"}
-    assert steps == ["open", "used", "closed"]
+    assert steps_of_connection == ["open", "used", "closed"]
 
 
 async def test_W14_lines_and_chunks_of_a_task(client: Limpet, scripted: ScriptedEngine) -> None:

@@ -46,6 +46,12 @@ class Step:
     workers: list[tuple[WorkerRow | None, WorkerRow]]
     starts: list[StartTask] = field(default_factory=list)
 
+    @property
+    def is_paced(self) -> bool:
+        """More was due than one step handles (R53); another step follows at once."""
+        wake_at = self.decision.wake_at
+        return self.mirror.settings.due_batch_max < 1_000 and wake_at is not None and wake_at <= self.now
+
 
 class Mirror:
     """Rows as the core's memory must have them, and the signs that have reached it."""

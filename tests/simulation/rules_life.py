@@ -228,8 +228,8 @@ def _cancelled(step: Step, item: CancelRequested, reply: object) -> Iterator[str
 
 def deadlines(step: Step) -> Iterator[str]:
     """T11: nothing waits or runs past its deadline, but for what is paced: then another step follows at once (R53)."""
-    mirror, wake_at = step.mirror, step.decision.wake_at
-    if mirror.settings.due_batch_max < 1_000 and wake_at is not None and wake_at <= step.now:
+    mirror = step.mirror
+    if step.is_paced:
         return
     for key in mirror.live:
         row = mirror.tables.tasks[key]

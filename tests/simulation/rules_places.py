@@ -117,10 +117,12 @@ def _may_be_held(heavy: list[tuple[Order, TaskRow, Wish]], order: Order, row: Ta
 def _priority(step: Step, placed: list[tuple[TaskRow, int]], free: Free) -> Iterator[str]:
     """P-PRIO: nobody who waits stands before one that got a slot which the waiting one could have taken."""
     mirror, now = step.mirror, step.now
-    if not mirror.waiting:
+    if not mirror.waiting or step.is_paced:
         return
     rows = [mirror.tables.tasks[key] for key in mirror.waiting]
-    waiting = [(mirror.order(row, now), row, mirror.wish(row)) for row in rows if not _is_overdue(row, now)]
+    pinned_now = {row.run_key for row, _ in placed if _set_the_pin(step, row)}  # placing may end their other tasks, and so make new ones
+    rows = [row for row in rows if not _is_overdue(row, now) and not (row.run_key in pinned_now and row.queued_at == now)]
+    waiting = [(mirror.order(row, now), row, mirror.wish(row)) for row in rows]
     for row, worker_key in placed:
         order, offer = mirror.order(row, now), mirror.offer(worker_key)
         if mirror.settings.depth_first and _set_started(step, row):

@@ -302,10 +302,10 @@ def _next_attempt(task: TaskRun) -> None:
     task.slots_released = False
 
 
-def reopen(state: State, task: TaskRun, cause: Cause) -> None:
+def reopen(state: State, task: TaskRun) -> None:
     """A replay: a new attempt with all counters at zero (RT-6)."""
     _record_attempt(state, task, _END_EVENT[task.status], task.error or "")
-    move(state, task, cause)
+    move(state, task, Cause.REPLAY)
     _next_attempt(task)
     task.app_retries = task.internal_retries = 0
     task.level = LEVEL_INTERNAL if state.settings.retry_priority is RetryPriority.UPSTREAM else task.run.priority

@@ -47,8 +47,7 @@ class Cause(StrEnum):
     TAKEN_BACK_LATER = "start not deliverable, tried again after a delay"
     UNPLACEABLE = "scheduling timeout or scheduling error"
     CANCEL = "cancelled"
-    REPLAY = "replayed"
-    REPLAY_WAITS = "replayed, waits for its parents"
+    REPLAY = "replayed, waits for its parents if it has any"
 
 
 TASK_RUN: dict[tuple[TaskStatus, Cause], TaskStatus] = {
@@ -60,7 +59,6 @@ TASK_RUN: dict[tuple[TaskStatus, Cause], TaskStatus] = {
     (PENDING, Cause.CANCEL): CANCELLED,
     (QUEUED, Cause.PLACED): ASSIGNED,
     (QUEUED, Cause.UNPLACEABLE): FAILED,
-    (QUEUED, Cause.INPUT_TOO_LARGE): FAILED,
     (QUEUED, Cause.CANCEL): CANCELLED,
     (BACKING_OFF, Cause.DELAY_OVER): QUEUED,
     (BACKING_OFF, Cause.CANCEL): CANCELLED,
@@ -78,14 +76,10 @@ TASK_RUN: dict[tuple[TaskStatus, Cause], TaskStatus] = {
     (RUNNING, Cause.RETRIED_LATER): BACKING_OFF,
     (RUNNING, Cause.TAKEN_BACK): QUEUED,
     (RUNNING, Cause.CANCEL): CANCELLED,
-    (COMPLETED, Cause.REPLAY): QUEUED,
-    (FAILED, Cause.REPLAY): QUEUED,
-    (CANCELLED, Cause.REPLAY): QUEUED,
-    (SKIPPED, Cause.REPLAY): QUEUED,
-    (COMPLETED, Cause.REPLAY_WAITS): PENDING,
-    (FAILED, Cause.REPLAY_WAITS): PENDING,
-    (CANCELLED, Cause.REPLAY_WAITS): PENDING,
-    (SKIPPED, Cause.REPLAY_WAITS): PENDING,
+    (COMPLETED, Cause.REPLAY): PENDING,
+    (FAILED, Cause.REPLAY): PENDING,
+    (CANCELLED, Cause.REPLAY): PENDING,
+    (SKIPPED, Cause.REPLAY): PENDING,
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from limpet.core import attempts, deadlines, fleet, pins
+from limpet.core import attempts, deadlines, fleet, notices, pins
 from limpet.core.definition_text import decode_definition
 from limpet.core.definitions import DesiredLabel, StickyStrategy
 from limpet.core.ids import (
@@ -194,10 +194,10 @@ def _resume(state: State, task: TaskRun) -> None:
     """Put the task where its row says it is (T1)."""
     if task.status is TaskStatus.QUEUED:
         state.join_class(task, order_of(task, state.now, state.settings))
-        state.queued_now.append(task)
         deadlines.watch_age(state, task)
-        if task.schedule_deadline is not None and task.schedule_deadline <= state.now:
-            state.timers.arm(task.schedule_deadline, Due.SCHEDULE, task)  # the first step ends it; the rest is armed by it
+        if task.schedule_deadline is not None:
+            state.timers.arm(task.schedule_deadline, Due.SCHEDULE, task)
+        notices.watch(state, task)
     elif task.status is TaskStatus.BACKING_OFF and task.not_before is not None:
         attempts.delay(state, task, task.not_before)
     elif task.status.is_live:

@@ -30,6 +30,12 @@ def for_newcomers(state: State) -> None:
         _watch(state, cls, state.settings.waiting_notice_after_us)
 
 
+def watch(state: State, task: TaskRun) -> None:
+    """The task waits since before a load: it owes a reason later, not at once, because it may have said it already."""
+    if task.cls is not None:
+        _watch(state, task.cls, state.settings.waiting_notice_after_us)
+
+
 def _watch(state: State, cls: SchedulingClass, after_us: int) -> None:
     if not cls.noted:
         cls.noted = True

@@ -187,7 +187,7 @@ def replay(state: State, run: Run, steps: list[int]) -> list[TaskRunId]:
         run.started_at = None
     state.run_changed(run)
     for step in sorted(affected):
-        attempts.reopen(state, run.tasks[step], Cause.REPLAY_WAITS)
+        attempts.reopen(state, run.tasks[step])
     ended: list[TaskRun] = []
     statuses = {step: task.status for step, task in run.tasks.items()}
     for step in sorted(affected):

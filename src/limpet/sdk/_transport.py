@@ -130,7 +130,7 @@ def standard_retries(config: TenacityConfig) -> Retries:
     wait = config.wait() if isinstance(config.wait, type) else config.wait
     return Retries(
         attempts=max(1, config.max_attempts),
-        wait=wait or tenacity.wait_exponential_jitter(initial=1, max=8),
+        wait=wait or tenacity.wait_exponential(multiplier=1, max=8) + tenacity.wait_random(0, 1),
         not_found=config.retry_not_found,
         before_sleep=config.before_sleep,
     )

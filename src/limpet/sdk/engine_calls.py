@@ -128,7 +128,7 @@ class EngineCalls:
 
     def _patient(self) -> Retries:
         """A run is readable as soon as its trigger has returned, so that a short wait is only for a change of owner."""
-        wait = tenacity.wait_exponential_jitter(initial=0.1, max=1, jitter=0.1)
+        wait = tenacity.wait_exponential(multiplier=0.1, max=1) + tenacity.wait_random(0, 0.1)
         return Retries(attempts=self.transport.retries.attempts, wait=wait, not_found=True)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from hatchet_sdk import ClientConfig, Hatchet
 
+from limpet.edges.tokens import Addresses, dev_token
 from tests.edges.rest.world import TENANT, World
 
 from .conftest import Serve
@@ -93,3 +95,15 @@ async def test_CORS_is_off(serve: Serve) -> None:
 
 async def test_a_server_with_tokens_answers_to_any_name(serve: Serve) -> None:
     assert await status(await serve(), "GET", "/health", {"host": "limpet.example", "origin": "https://x.example"}) == 200
+
+
+async def test_the_official_client_passes_the_guard_with_the_token_that_dev_mode_prints(world: World, serve: Serve) -> None:
+    await world.open()
+    row = await world.workflow("greet")
+    worker = await world.worker_joins("north")
+    url = f"http://127.0.0.1:{await serve(dev_mode=True)}"
+    hatchet = Hatchet(config=ClientConfig(token=dev_token(TENANT.id, Addresses(url, "127.0.0.1:1"))))
+    assert (await hatchet.runs.aio_create("greet", {})).run.workflow_id == row.id
+    assert (await hatchet.workers.aio_pause(worker.worker_id)).metadata.id == worker.worker_id
+    await hatchet.workflows.aio_delete(row.id)
+    assert len(world.submitted) == 3

@@ -73,6 +73,12 @@ def test_RT4_a_task_that_backs_off_is_not_queued_yet() -> None:
     ]
 
 
+def test_a_task_that_is_cancelled_while_it_backs_off_was_not_queued_again() -> None:
+    task = row(TaskStatus.CANCELLED, retry_count=1, assigned_at=None, finished_at=NOW + 9 * SECOND_US)
+    closed = [event(E.QUEUED, 0), event(E.ASSIGNED, 1), event(E.FAILED, 2), event(E.RETRYING, 2, 1)]
+    assert story(task, *closed) == ["QUEUED(0)", "ASSIGNED(0)", "FAILED(0)", "RETRYING(1)", "CANCELLED(1)"]
+
+
 def test_OB11_a_lost_worker() -> None:
     task = row(TaskStatus.ASSIGNED, retry_count=1, queued_at=NOW + 30 * SECOND_US, assigned_at=NOW + 31 * SECOND_US)
     closed = [event(E.QUEUED, 0), event(E.ASSIGNED, 1), event(E.STARTED, 2), event(E.REASSIGNED, 30)]

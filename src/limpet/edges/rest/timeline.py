@@ -86,6 +86,8 @@ def timeline(task: TaskRow, rows: Iterable[EventRow], started_at: int | None) ->
     told = {event.kind for event in written if event.retry_count == task.retry_count}
     if told & FAILURES:
         told |= FAILURES
+    if task.assigned_at is None and task.queued_at < max((e.at for e in written if e.retry_count < task.retry_count), default=0):
+        told.add(EventType.QUEUED)  # the column is still that of the attempt before: this one ended while it backed off
     derived = [event for event in from_columns(task, task.started_at or started_at) if event.kind not in told]
     return sorted(written + derived, key=lambda event: event.place)
 

@@ -45,7 +45,7 @@ REGISTER_TIMEOUT_S = 30.0
 UNSUBSCRIBE_TIMEOUT_S = 5.0
 UPSERT_TIMEOUT_S = 30.0
 PUT_WORKFLOW_CONCURRENCY = 5  # a worker with hundreds of workflows does not flood the engine at start
-REGISTER_RETRIES = Retries(attempts=10, wait=tenacity.wait_exponential_jitter(initial=0.2, max=5, jitter=0.2))
+REGISTER_RETRIES = Retries(attempts=10, wait=tenacity.wait_exponential(multiplier=0.2, max=5) + tenacity.wait_random(0, 0.2))
 
 LifespanFn = Callable[[], AsyncIterator[Any]]
 
