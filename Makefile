@@ -13,10 +13,10 @@ SEEDS ?= 2000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint lint-style lint-format lint-types lint-spelling format bench proto docs simulate compat
+.PHONY: help setup demo test lint lint-style lint-format lint-types lint-spelling format bench proto docs transcripts simulate compat
 
 help: ## List the targets, a sentence each.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv with everything that developing needs; the other targets do it by themselves.
 
@@ -64,6 +64,9 @@ proto: $(STAMP) ## Generate src/limpet/contracts from proto/.
 
 docs: $(STAMP) ## Draw the pages that are made from code: limits, command line, lifecycle.
 	$(BIN)/python docs/draw.py
+
+transcripts: $(STAMP) ## Write the core's transcripts anew; read the difference before you commit it.
+	$(BIN)/python -m tests.core.transcript --rewrite
 
 simulate: $(STAMP) ## Run the simulation with many more seeds than `make test` does.
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)

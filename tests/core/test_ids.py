@@ -30,7 +30,8 @@ for n in range(60):
         s.cancel(run)
     if n % 5 == 0:
         live = [t.id for t in s.machine.state.tasks.values() if t.status.is_live]
-        s.fail(live[n % len(live)])
+        if live:
+            s.fail(live[n % len(live)])
     if n == 30:
         s.kill("w3"); s.advance(40); s.unsubscribe("w4"); s.restart()
 s.run_to_end(); s.advance(400)
@@ -62,7 +63,7 @@ def test_ids_sort_by_their_instant() -> None:
 
 def test_tenants_share_no_keys() -> None:
     assert first_key(TenantNo(2)) - first_key(TenantNo(1)) == 1 << TENANT_KEY_SHIFT
-    assert first_key(TenantNo(2**23 - 1)) + (1 << TENANT_KEY_SHIFT) <= 2**63
+    assert first_key(TenantNo(2**23 - 1)) + (1 << TENANT_KEY_SHIFT) - 2 < 2**63, "a key fits a signed column"
 
 
 def test_is_uuid_takes_only_the_usual_form() -> None:

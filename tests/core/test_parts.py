@@ -249,7 +249,7 @@ def test_depth_first_puts_runs_that_started_ahead_of_those_that_did_not() -> Non
 def test_a_class_gives_its_first_task_and_forgets_those_that_left() -> None:
     tasks = queued(1, 1, 1)
     key = (ActionId("a"), (), (("default", 1),), None, None, False)
-    cls = SchedulingClass(key, Pools().of(key, ()))
+    cls = SchedulingClass(key, Pools().of(key[:4], ()))
     for task in tasks:
         cls.push(order_of(task, START, Settings()), task)
     assert cls.head() is not None
@@ -267,7 +267,7 @@ def test_a_class_gives_its_first_task_and_forgets_those_that_left() -> None:
 def test_S2_entries_of_tasks_that_left_do_not_pile_up() -> None:
     [task] = queued(1)
     key = (ActionId("a"), (), (("default", 1),), None, None, False)
-    cls = SchedulingClass(key, Pools().of(key, ()))
+    cls = SchedulingClass(key, Pools().of(key[:4], ()))
     for _ in range(1_000):
         cls.push(order_of(task, START, Settings()), task)
         cls.drop(task)

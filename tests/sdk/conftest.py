@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -11,15 +13,12 @@ from tests.sdk.scripted_engine import ScriptedEngine
 
 
 @pytest.fixture(autouse=True)
-def _no_configuration_around(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> Iterator[None]:
+def _no_configuration_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No variables and no `.env` files of the machine that runs the tests."""
-    import os
-
     for name in list(os.environ):
         if name.upper().startswith(("LIMPET_", "HATCHET_CLIENT_")):
             monkeypatch.delenv(name)
-    monkeypatch.chdir(str(tmp_path))
-    yield
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

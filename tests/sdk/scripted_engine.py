@@ -17,6 +17,7 @@ from limpet.sdk.config import ClientConfig, TenacityConfig
 
 WORKER_ID = "0190aaaa-0000-7000-8000-000000000001"
 RUN_ID = "0190bbbb-0000-7000-8000-000000000001"
+STREAM_ENDED = "the end of ListenV2"  # recorded like a call
 PATIENCE_S = 10.0  # only a broken test waits this long
 
 Answer = Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]
@@ -153,11 +154,14 @@ class ScriptedEngine:
         queue: asyncio.Queue[Any] = asyncio.Queue()
         self.streams.append(queue)
         await self._record("ListenV2", request, context)
-        while True:
-            item = await queue.get()
-            if isinstance(item, grpc.StatusCode):
-                await context.abort(item, "scripted end")
-            yield item
+        try:
+            while True:
+                item = await queue.get()
+                if isinstance(item, grpc.StatusCode):
+                    await context.abort(item, "scripted end")
+                yield item
+        finally:
+            await self._record(STREAM_ENDED, request, context)
 
     async def _subscribe_runs(self, requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
         async def read() -> None:

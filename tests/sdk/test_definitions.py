@@ -101,9 +101,7 @@ def test_W2_11_built_in_defaults(offline: Limpet) -> None:
 
 
 def test_everything_declared_reaches_the_message(offline: Limpet) -> None:
-    limit = ConcurrencyExpression(
-        expression="input.a", max_runs=2, limit_strategy=ConcurrencyLimitStrategy.CANCEL_NEWEST
-    )
+    limit = ConcurrencyExpression(expression="input.a", max_runs=2, limit_strategy=ConcurrencyLimitStrategy.CANCEL_NEWEST)
     workflow = offline.workflow(
         name="w", sticky=StickyStrategy.HARD, default_priority=3, concurrency=limit, input_validator=Order
     )

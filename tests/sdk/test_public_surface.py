@@ -103,9 +103,7 @@ def test_every_value_type_has_the_official_fields(name: str) -> None:
     assert set(theirs.model_fields) - set(have.model_fields) == FIELDS_WAITING.get(name, set())
 
 
-@pytest.mark.parametrize(
-    "name", sorted(n for n in limpet.__all__ if hasattr(getattr(official(), n, None), "__members__"))
-)
+@pytest.mark.parametrize("name", sorted(n for n in limpet.__all__ if hasattr(getattr(official(), n, None), "__members__")))
 def test_every_enum_has_the_official_members(name: str) -> None:
     theirs, have = getattr(official(), name), getattr(limpet, name)
     assert {member.name: member.value for member in have} == {member.name: member.value for member in theirs}

@@ -88,7 +88,7 @@ def test_LB3_values_that_are_refused() -> None:
 def test_LB3_both_spellings() -> None:
     label = DesiredWorkerLabel(key="a", value=1)
     assert desired_labels_by_key([label, DesiredWorkerLabel(value=2)]) == {"a": label}
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="older spelling"):
         assert desired_labels_by_key({"b": label}) == {"b": label}
 
 

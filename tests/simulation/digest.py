@@ -70,5 +70,10 @@ def _task(state: State, task: TaskRun) -> dict[str, Any]:
         "dates": (task.not_before, task.schedule_deadline, task.execution_deadline, task.assigned_at, task.finished_at),
         "attempt": (task.worker.id if task.worker and live else None, task.slots_released, task.started_at, task.receipt_key),
         "end": (task.output_bytes, task.error),
-        "class": task.cls.key if queued and task.cls is not None else None,
+        "class": task.class_id if queued and task.in_queue else None,
     }
+
+
+def _class_key(state: State, task: TaskRun) -> object:
+    cls = state.queue_of(task)
+    return None if cls is None else cls.key

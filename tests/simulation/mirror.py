@@ -68,6 +68,8 @@ class Mirror:
         self.live = {key: None for key, row in tables.tasks.items() if row.status == TaskStatus.ASSIGNED}
         self.orphans = {(row.id, row.retry_count) for row in tables.tasks.values() if row.status == TaskStatus.ASSIGNED}
         self._offers: dict[int, tuple[WorkerRow, Offer]] = {}
+        self._wishes: dict[int, tuple[RunRow, bool, Wish]] = {}
+        self._free: dict[int, dict[str, int]] | None = None
 
     # Following
 
@@ -78,6 +80,8 @@ class Mirror:
         old_runs = {row.key: tables.runs.get(row.key) for row in (*changes.runs_opened, *changes.runs_changed)}
         old_workers = {row.key: tables.workers.get(row.key) for row in changes.workers}
         tables.apply(changes)
+        if changes.tasks_changed or changes.tasks_opened or changes.workers or changes.workers_forgotten:
+            self._free = None
         step = Step(
             self, now, honest, items, decision,
             [(old, tables.tasks[key]) for key, old in old_tasks.items()],
@@ -150,7 +154,12 @@ class Mirror:
         return offer.present and not offer.paused and listens and now - seen <= self.settings.worker_assignable_us
 
     def free(self) -> dict[int, dict[str, int]]:
-        """Free units of every worker, from the rows alone (W1)."""
+        """Free units of every worker, from the rows alone (W1). Not to be changed."""
+        if self._free is None:
+            self._free = self._count_free()
+        return self._free
+
+    def _count_free(self) -> dict[int, dict[str, int]]:
         live = ((row, self.task_definition(row)) for row in map(self.tables.tasks.__getitem__, self.live))
         used = used_slots(live)
         found = {}
@@ -162,8 +171,15 @@ class Mirror:
     def wish(self, task: TaskRow, *, set_pin: bool = False) -> Wish:
         """What the task wants now; `set_pin`: before it set the run's pin itself."""
         run = self.tables.runs[task.run_key]
-        pin = None if set_pin else pin_of(run)
-        return wish_of(run, self.definition(run), task.step, pin, self.is_present)
+        if set_pin:
+            return wish_of(run, self.definition(run), task.step, None, self.is_present)
+        pin = pin_of(run)
+        is_there = pin is not None and self.is_present(pin)
+        known = self._wishes.get(task.key)
+        if known is None or known[0] is not run or known[1] is not is_there:
+            wish = wish_of(run, self.definition(run), task.step, pin, self.is_present)
+            known = self._wishes[task.key] = (run, is_there, wish)
+        return known[2]
 
     def order(self, task: TaskRow, now: int) -> Order:
         return order_of(task, self.tables.runs[task.run_key], now, self.settings)

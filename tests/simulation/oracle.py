@@ -120,7 +120,10 @@ def may_go(wish: Wish, offer: Offer) -> bool:
 
 
 def has_room(wish: Wish, free: Slots) -> bool:
-    return all(free.get(kind, 0) >= units for kind, units in wish.slots)
+    for kind, units in wish.slots:
+        if free.get(kind, 0) < units:
+            return False
+    return True
 
 
 def rank(wish: Wish, offer: Offer) -> tuple[int, int, int]:

@@ -56,9 +56,10 @@ def _outcome(row: TaskRow) -> tuple[object, ...]:
 
 def _birth(step: Step, new: TaskRow) -> Iterator[str]:
     run = step.mirror.tables.runs[new.run_key]
-    if S(new.status) not in BORN:
+    replayed = any(isinstance(item, ReplayRequested) for item in step.items)
+    if S(new.status) not in BORN and not replayed:
         yield f"T2: task {new.id} is born {S(new.status).name}"
-    if new.retry_count and not any(isinstance(item, ReplayRequested) for item in step.items):
+    if new.retry_count and not replayed:
         yield f"T3: task {new.id} is born with attempt {new.retry_count}"
     if new.level != run.priority or new.enqueue_key != new.key:
         yield f"PR-5: task {new.id} is born at level {new.level}, its run has priority {run.priority}"
@@ -254,7 +255,7 @@ def losses(step: Step) -> Iterator[str]:
     for key, worker in mirror.tables.workers.items():
         if worker.lost_at is None and worker.gone_at is None:
             silence = step.honest - mirror.seen[key].perhaps
-            if silence > limit + SECOND:
+            if silence > limit + SECOND and not step.is_paced:
                 yield f"L4: worker {worker.id} has been silent for {silence} us and is not lost"
     for key in mirror.live:
         row = mirror.tables.tasks[key]

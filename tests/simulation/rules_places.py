@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from limpet.core.definitions import StickyStrategy
 from limpet.core.rows import PinState, TaskRow
 from tests.simulation.mirror import Mirror, Step
-from tests.simulation.oracle import Offer, Order, Wish, has_room, may_go, pin_of, rank
+from tests.simulation.oracle import FAR, Offer, Order, Wish, has_room, may_go, pin_of, rank
 
 Free = dict[int, dict[str, int]]
 RATIO_SCALE = 1_000_000
@@ -29,7 +29,8 @@ def placements(step: Step) -> Iterator[str]:
     """Every start of the step, in its order, against the free units of that moment."""
     if not step.starts:
         return
-    mirror, free = step.mirror, step.mirror.free()
+    mirror = step.mirror
+    free = {key: dict(pools) for key, pools in mirror.free().items()}
     placed = [(mirror.tables.tasks[start.task_key], mirror.tables.worker_keys[start.worker_id]) for start in step.starts]
     old = {new.key: before for before, new in step.tasks}
     heavy = _heavy(mirror, step.now, [row for row, _ in placed])
@@ -82,7 +83,7 @@ def _is_best(
     """P-SOFT, P-WEIGHT, SL-15: no other worker with room was better."""
     mirror, mine = step.mirror, step.mirror.offer(worker_key)
     run = mirror.tables.runs[row.run_key]
-    order = mirror.order(row, step.now)
+    order = _order_before(step, row)
     best = (rank(wish, mine), -_ratio(wish, mine, free[worker_key]))
     for key in mirror.tables.workers:
         other = mirror.offer(key)
@@ -137,6 +138,12 @@ def _priority(step: Step, placed: list[tuple[TaskRow, int]], free: Free) -> Iter
                 )
 
 
+def _order_before(step: Step, row: TaskRow) -> Order:
+    """The order at the moment of decision: the run's start, with depth first, comes only by the placement."""
+    order = step.mirror.order(row, step.now)
+    return (*order[:2], FAR, *order[3:]) if step.mirror.settings.depth_first and _set_started(step, row) else order
+
+
 def _set_started(step: Step, row: TaskRow) -> bool:
     return step.mirror.tables.runs[row.run_key].started_at == step.now
 
@@ -149,19 +156,25 @@ def work_conservation(mirror: Mirror, now: int) -> Iterator[str]:
     """L1: no waiting task and worker fit each other by all rules."""
     if not mirror.waiting:
         return
-    ready = [key for key in mirror.tables.workers if mirror.is_assignable(key, now, surely=True)]
+    free = mirror.free()
+    ready = [
+        (mirror.offer(key), pools)
+        for key, pools in free.items()
+        if any(units > 0 for units in pools.values()) and mirror.is_assignable(key, now, surely=True)
+    ]
     if not ready:
         return
-    free, heavy, looked = mirror.free(), _heavy(mirror, now, []), set()
+    looked: set[Wish] = set()
     for key in mirror.waiting:
         row = mirror.tables.tasks[key]
         wish = mirror.wish(row)
         if wish in looked or _is_overdue(row, now):
             continue
-        if not wish.is_heavy and not heavy:
+        fitting = [offer for offer, pools in ready if has_room(wish, pools) and may_go(wish, offer)]
+        if not fitting:
             looked.add(wish)
-        for worker_key in ready:
-            offer = mirror.offer(worker_key)
-            if has_room(wish, free[worker_key]) and may_go(wish, offer):
-                if not _may_be_held(heavy, mirror.order(row, now), row, offer):
-                    yield f"L1: task {row.id} waits although worker {offer.id} could take it"
+            continue
+        heavy, order = _heavy(mirror, now, []), mirror.order(row, now)
+        for offer in fitting:
+            if not _may_be_held(heavy, order, row, offer):
+                yield f"L1: task {row.id} waits although worker {offer.id} could take it"

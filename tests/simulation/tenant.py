@@ -167,8 +167,8 @@ class Tenant:
         """Ask the engine; when it dies, ask again after three seconds, for ever (R33)."""
         if waiter.answer is not None or waiter.gave_up:
             return
-        engine = self.world.engine
-        if engine is not None and engine.serving:
+        engine = self.world.engine if self.world.engine is not None and self.world.engine.serving else None
+        if engine is not None:
             engine.subscribe(self.no, waiter.run_id, partial(self._result, waiter))
         self.world.agenda.after(RESUBSCRIBE_AFTER, partial(self._check_stream, waiter, engine))
 

@@ -13,8 +13,8 @@ from heapq import heapify, heappop, heappush
 
 from limpet.core.ids import Instant, TaskKey
 from limpet.core.placement import is_assignable
-from limpet.core.queue import Order, SchedulingClass, order_of
-from limpet.core.records import Hold, Run, TaskRun, Worker
+from limpet.core.queue import SchedulingClass, order_of
+from limpet.core.records import Hold, Order, Run, TaskRun, Worker
 from limpet.core.rows import PinState
 from limpet.core.slots import active_hold, capable, fits, give_back, held_against, is_heavy, take
 from limpet.core.state import State

@@ -52,7 +52,7 @@ def delay(state: State, task: TaskRun, until: Instant) -> None:
 
 def leave_queue(state: State, task: TaskRun) -> None:
     """Out of the queue, wherever it stands; what it had kept on a worker is free for others."""
-    if task.cls is not None:
+    if task.in_queue:
         state.leave_class(task)
     state.overdue.pop(task.key, None)
     release_hold(state, task)

@@ -40,7 +40,7 @@ def _of_run(run: Run) -> Iterator[str]:
 
 def _of_task(state: State, task: TaskRun) -> Iterator[str]:
     """T1, T4, T7: each task in exactly one place, with what belongs to that place."""
-    in_queue, owned = task.cls is not None, task.worker is not None and task.key in task.worker.tasks
+    in_queue, owned = task.in_queue, task.worker is not None and task.key in task.worker.tasks
     if in_queue and task.status is not TaskStatus.QUEUED:
         yield f"T1: task {task.id} is {task.status.name} and still in a queue"
     if task.status is TaskStatus.QUEUED and not in_queue and task.key not in state.overdue:

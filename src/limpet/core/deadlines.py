@@ -32,7 +32,7 @@ def _schedule(state: State, task: TaskRun) -> None:
     if task.status is not TaskStatus.QUEUED or deadline is None or deadline > state.now:
         return
     waited = f"{task.definition.schedule_timeout_us / SECOND_US:g}s"
-    why = why_waiting(state, task, state.now).text if task.cls is not None else "not placed in time"
+    why = why_waiting(state, task, state.now).text if task.in_queue else "not placed in time"
     text = f"Scheduling timed out after {waited}: {why}."
     state.event(task, EventType.SCHEDULING_TIMED_OUT, text)
     attempts.end(state, task, Cause.UNPLACEABLE, error=text)
@@ -91,7 +91,7 @@ def _notice(state: State, subject: Any) -> None:
 
 def _age(state: State, task: TaskRun) -> None:
     """The task has waited another interval: it moves up in its queue (PR-15)."""
-    if task.cls is not None and task.status is TaskStatus.QUEUED:
+    if task.in_queue and task.status is TaskStatus.QUEUED:
         state.leave_class(task)
         state.join_class(task, order_of(task, state.now, state.settings))
         watch_age(state, task)
@@ -131,5 +131,5 @@ def _holds(due: Due, subject: Any) -> bool:
     if due is Due.ATTEMPT:
         return bool(subject.status.is_live)
     if due is Due.AGE:
-        return subject.cls is not None
+        return bool(subject.in_queue)
     return due is not Due.PIN or subject.status is not RunStatus.COMPLETED

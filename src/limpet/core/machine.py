@@ -154,7 +154,7 @@ class Machine:
         state.arm_queued()
 
     def _place_once(self) -> bool:
-        """One plan, carried out. Returns whether tasks ended by it, so that others may wait now."""
+        """One plan, carried out. Returns whether others may wait now, or stand elsewhere, because of it."""
         state = self.state
         made = plan(state, state.now)
         state.settle_down()
@@ -165,7 +165,8 @@ class Machine:
             if worker.hold is not None and worker.hold.task is task:
                 state.timers.arm(worker.hold.until, Due.HOLD, worker)
         pinned = [placement.task.run for placement in made.placements if placement.pin_before is not None]
-        return sum(runs.fail_doomed(state, run) for run in pinned) > 0
+        doomed = sum(runs.fail_doomed(state, run) for run in pinned)
+        return doomed > 0 or (state.settings.depth_first and bool(made.placements))  # a run that starts moves its tasks up
 
     def _handle(self, item: Input, found: Found) -> object:
         """The reply to one input, or the error it is refused with."""

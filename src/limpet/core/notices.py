@@ -20,7 +20,7 @@ def for_newcomers(state: State) -> None:
     """After placing: tasks that came in this step and still wait."""
     hopeless: dict[int, Why] = {}
     for task in state.queued_now:
-        cls = task.cls
+        cls = state.queue_of(task)
         if cls is None or task.status is not TaskStatus.QUEUED:
             continue
         if not cls.pool.capable_count:
@@ -32,8 +32,9 @@ def for_newcomers(state: State) -> None:
 
 def watch(state: State, task: TaskRun) -> None:
     """The task waits since before a load: it owes a reason later, not at once, because it may have said it already."""
-    if task.cls is not None:
-        _watch(state, task.cls, state.settings.waiting_notice_after_us)
+    cls = state.queue_of(task)
+    if cls is not None:
+        _watch(state, cls, state.settings.waiting_notice_after_us)
 
 
 def _watch(state: State, cls: SchedulingClass, after_us: int) -> None:

@@ -14,8 +14,7 @@ from heapq import heappop, heappush
 from limpet.core import affinity
 from limpet.core.definitions import DesiredLabel
 from limpet.core.ids import ActionId, Instant, WorkerKey
-from limpet.core.queue import ClassKey, Order, SchedulingClass
-from limpet.core.records import TaskRun, Worker
+from limpet.core.records import Order, TaskRun, Worker
 from limpet.core.settings import Settings
 from limpet.core.slots import Request, capable, fits, free_ratio, held_against
 
@@ -53,13 +52,13 @@ class Member:
 class Pool:
     """Workers that pass one set of hard filters. Mutated by `Pools` and by asking it for the best."""
 
-    __slots__ = ("_changed", "_heap", "_stamps", "_uses", "capable_count", "classes", "key", "members", "number")
+    __slots__ = ("_changed", "_heap", "_stamps", "_uses", "capable_count", "is_wanted", "key", "members", "number")
 
     def __init__(self, key: PoolKey, number: int) -> None:
         self.key = key
         self.number = number
         self.members: dict[WorkerKey, Member] = {}
-        self.classes: dict[int, SchedulingClass] = {}
+        self.is_wanted = False  # some task waits for it
         self.capable_count = 0
         self._changed: dict[WorkerKey, None] = {}
         self._heap: list[tuple[tuple[int, int], int, int, WorkerKey, int]] = []
@@ -81,7 +80,7 @@ class Pool:
             return
         rank = (0 if whole is None or whole <= worker.actions else 1, -affinity.score(labels, worker.labels))
         self.members[worker.key] = Member(worker, rank, known.last_used if known else 0)
-        worker.pools[self.number] = self
+        worker.pools[self.number] = None
         self.capable_count += capable(worker, request)
         self._changed[worker.key] = None
 
@@ -144,21 +143,21 @@ class Pool:
 class Pools:
     """All pools of a tenant, by filter and by action."""
 
-    __slots__ = ("_by_action", "_by_key", "_numbers")
+    __slots__ = ("_by_action", "_by_key", "_by_number", "_numbers")
 
     def __init__(self) -> None:
         self._by_key: dict[PoolKey, Pool] = {}
+        self._by_number: dict[int, Pool] = {}
         self._by_action: dict[ActionId, dict[int, Pool]] = {}
         self._numbers = 0
 
-    def of(self, key: ClassKey, workers: Iterable[Worker]) -> Pool:
-        """The pool of a class; built from the workers when it is new."""
-        pool_key: PoolKey = key[:4]
-        pool = self._by_key.get(pool_key)
+    def of(self, key: PoolKey, workers: Iterable[Worker]) -> Pool:
+        """The pool of a filter; built from the workers when it is new."""
+        pool = self._by_key.get(key)
         if pool is None:
             self._make_room()
             self._numbers += 1
-            pool = self._by_key[pool_key] = Pool(pool_key, self._numbers)
+            pool = self._by_key[key] = self._by_number[self._numbers] = Pool(key, self._numbers)
             self._by_action.setdefault(key[0], {})[pool.number] = pool
             for worker in workers:
                 if key[0] in worker.actions:
@@ -171,6 +170,10 @@ class Pools:
             for pool in self._by_action.get(action, {}).values():
                 pool.consider(worker)
 
+    def numbered(self, number: int) -> Pool:
+        """The pool with that number."""
+        return self._by_number[number]
+
     def all(self) -> Iterator[Pool]:
         return iter(self._by_key.values())
 
@@ -178,13 +181,14 @@ class Pools:
         if len(self._by_key) < POOLS_MAX:
             return
         for key, pool in list(self._by_key.items()):
-            if not pool.classes:
+            if not pool.is_wanted:
                 self._remove(key, pool)
             if len(self._by_key) < POOLS_MAX * 3 // 4:
                 return
 
     def _remove(self, key: PoolKey, pool: Pool) -> None:
         del self._by_key[key]
+        del self._by_number[pool.number]
         del self._by_action[key[0]][pool.number]
         for member in pool.members.values():
             member.worker.pools.pop(pool.number, None)

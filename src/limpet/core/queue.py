@@ -9,22 +9,18 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
 
 from limpet.core.definitions import DesiredLabel
 from limpet.core.ids import ActionId, ClassId, Instant
-from limpet.core.records import Run, TaskRun
+from limpet.core.placement import Pool
+from limpet.core.records import Order, Run, TaskRun
 from limpet.core.settings import Settings
 from limpet.core.slots import Request
-
-if TYPE_CHECKING:
-    from limpet.core.placement import Pool
 
 LEVEL_INTERNAL = 4  # ahead of all first attempts: what lost its place without its own doing (PR-21)
 LEVEL_MAX_AGED = 3
 NEVER_STARTED = (1 << 62) - 1
 
-Order = tuple[int, int, int, int]
 ClassKey = tuple[ActionId, tuple[DesiredLabel, ...], Request, frozenset[ActionId] | None, str | None, bool]
 
 
@@ -83,16 +79,20 @@ class SchedulingClass:
         """The first task and its order."""
         while self._heap:
             order, ticket, task = self._heap[0]
-            if task.cls is self and task.ticket == ticket:
+            if self._stands(task, ticket):
                 return order, task
             heappop(self._heap)
         return None
+
+    def _stands(self, task: TaskRun, ticket: int) -> bool:
+        """Whether a heap entry still means its task: tickets are unique in one class, not over all of them."""
+        return task.ticket == ticket and task.in_queue and task.class_id == self.id
 
     def tasks(self, limit: int) -> list[TaskRun]:
         """Some waiting tasks, roughly the first in order."""
         found = []
         for _, ticket, task in self._heap:
-            if task.cls is self and task.ticket == ticket:
+            if self._stands(task, ticket):
                 found.append(task)
                 if len(found) >= limit:
                     break
@@ -102,7 +102,7 @@ class SchedulingClass:
         """How many of its tasks stand before that order, counted up to `limit`."""
         count = 0
         for other, ticket, task in self._heap:
-            if other < order and task.cls is self and task.ticket == ticket:
+            if other < order and self._stands(task, ticket):
                 count += 1
                 if count >= limit:
                     break
@@ -111,18 +111,23 @@ class SchedulingClass:
     def push(self, order: Order, task: TaskRun) -> None:
         self._tickets += 1  # never twice in this heap: a run that comes back from the store has other objects for its tasks
         task.ticket = self._tickets
-        task.cls, task.class_id = self, self.id
+        task.in_queue, task.class_id = True, self.id
         self.size += 1
         heappush(self._heap, (order, task.ticket, task))
 
     def drop(self, task: TaskRun) -> None:
         """Take the task out; its heap entry goes when it is met, or in a sweep once most are stale."""
-        assert task.cls is self
-        task.cls = None
+        assert task.in_queue
+        assert task.class_id == self.id
+        task.in_queue = False
         self.size -= 1
         if len(self._heap) > 2 * self.size + 64:
-            self._heap = [e for e in self._heap if e[2].cls is self and e[2].ticket == e[1]]
+            self._heap = [entry for entry in self._heap if self._stands(entry[2], entry[1])]
             heapify(self._heap)
+
+    def _stands(self, task: TaskRun, ticket: int) -> bool:
+        """Whether a heap entry is the task's present place: it neither left, nor moved to another class, nor came back."""
+        return task.in_queue and task.ticket == ticket and task.class_id == self.id
 
 
 def base_labels(run: Run, step: int) -> tuple[DesiredLabel, ...]:

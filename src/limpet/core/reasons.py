@@ -99,7 +99,7 @@ def _deciding_type(worker: Worker, request: tuple[tuple[str, int], ...]) -> str:
 
 def why_waiting(state: State, task: TaskRun, now: Instant) -> Why:
     """The one dominant reason of a queued task, or of one that will be, over all workers that are not gone."""
-    cls = state.class_of(task) if task.status is TaskStatus.BACKING_OFF else task.cls
+    cls = state.class_of(task) if task.status is TaskStatus.BACKING_OFF else state.queue_of(task)
     if cls is None:
         return Why(Reason.NONE, "It is not in a queue.", False)
     workers = [w for w in state.workers.values() if w.gone_at is None]
@@ -188,7 +188,7 @@ def _explain_queued(state: State, task: TaskRun, now: Instant) -> Explanation:
     if chosen is not None:
         text = f"It is placed on worker {chosen.name} ({chosen.id}) with the next step."
         return Explanation(task.id, Outlook.NOW, Reason.NONE, text, chosen.id, chosen.name)
-    if task.cls is None:
+    if not task.in_queue:
         return Explanation(task.id, Outlook.NOT_NOW, Reason.NONE, "Its schedule timeout has passed; it ends with the next step.")
     as_it_is = why_waiting(state, task, now)
     outlook = Outlook.NEVER if as_it_is.never else Outlook.NOT_NOW
@@ -216,17 +216,19 @@ def _after_the_next_step(state: State, task: TaskRun, now: Instant) -> tuple[Wor
     chosen = next((p.worker for p in made.placements if p.task is task), None)
     why = why_waiting(state, task, now)
     workers = [w for w in state.workers.values() if w.gone_at is None]
-    verdicts = [] if task.cls is None else [verdict(state, task.cls, task, worker, now) for worker in workers]
+    cls = state.queue_of(task)
+    verdicts = [] if cls is None else [verdict(state, cls, task, worker, now) for worker in workers]
     rewind(state, made, now)
     return chosen, why, verdicts
 
 
 def _position(state: State, task: TaskRun, now: Instant) -> int:
     """1 for the first among all waiting tasks that compete for the same workers, capped."""
-    assert task.cls is not None
+    own = state.queue_of(task)
+    assert own is not None
     order = order_of(task, now, state.settings)
-    rivals = {cls.id: cls for cls in task.cls.pool.classes.values()}
-    for member in task.cls.pool.members.values():
+    rivals = {cls.id: cls for cls in state.classes_in(own.pool)}
+    for member in own.pool.members.values():
         for cls in state.classes_of(member.worker):
             rivals[cls.id] = cls
     ahead = 0
@@ -275,7 +277,7 @@ def _unblock(task: TaskRun, verdicts: list[Verdict]) -> list[str]:
 
 def could_take(state: State, task: TaskRun, worker: Worker, now: Instant) -> bool:
     """Whether this worker could take the task at once; for checks of work conservation (L1)."""
-    cls = task.cls
+    cls = state.queue_of(task)
     return cls is not None and takes(state, cls, worker, task, order_of(task, now, state.settings), now)
 
 

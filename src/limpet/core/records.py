@@ -28,8 +28,10 @@ from limpet.core.rows import PinState, RunStatus, TaskStatus
 
 if TYPE_CHECKING:
     from limpet.core.decision import CancelTask
-    from limpet.core.placement import Pool
-    from limpet.core.queue import SchedulingClass
+
+
+Order = tuple[int, int, int, int]
+"""The place of a task among all that wait; smallest first. Made by `queue.order_of`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -60,7 +62,7 @@ class Hold:
     """Freed units of a worker kept for a task that needs more than are free now (SL-6)."""
 
     task: TaskRun
-    order: tuple[int, ...]
+    order: Order
     until: Instant
 
 
@@ -71,7 +73,7 @@ class Worker:
     sessions: numbers of its open streams, oldest first; the last one gets starts (WK-17)
     tasks:    live attempts it owns, released slots included (SL-11)
     pinned:   unfinished runs whose pin names it
-    pools:    the candidate pools it is a member of
+    pools:    numbers of the candidate pools it is a member of
     missed:   cancels it could not be told because no stream was open (CN-2)
     """
 
@@ -91,7 +93,7 @@ class Worker:
     sessions: list[int] = field(default_factory=list)
     tasks: dict[TaskKey, TaskRun] = field(default_factory=dict)
     pinned: dict[RunKey, Run] = field(default_factory=dict)
-    pools: dict[int, Pool] = field(default_factory=dict)
+    pools: dict[int, None] = field(default_factory=dict)
     missed: list[CancelTask] = field(default_factory=list)
     hold: Hold | None = None
     watched: bool = False  # a timer stands for its silence
@@ -178,7 +180,7 @@ class TaskRun:
     error: str | None = None
     receipt_key: int | None = None
     orphaned_by_engine: bool = False  # unconfirmed since a load: its requeue is the engine's own fault (R28)
-    cls: SchedulingClass | None = None
+    in_queue: bool = False  # stands in the scheduling class named by class_id
     class_id: int = 0
     ticket: int = 0
     avoid: WorkerKey | None = None  # after a timeout without a sticky strategy (section 10, 19)

@@ -47,7 +47,7 @@ def is_heavy(request: Request) -> bool:
 def active_hold(worker: Worker, now: Instant) -> Hold | None:
     """The hold on the worker's freed units, while its task still waits and its time is not up."""
     hold = worker.hold
-    return hold if hold is not None and hold.until > now and hold.task.cls is not None else None
+    return hold if hold is not None and hold.until > now and hold.task.in_queue else None
 
 
 def held_against(worker: Worker, order: tuple[int, ...], task: TaskRun, now: Instant) -> bool:

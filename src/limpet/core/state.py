@@ -16,7 +16,7 @@ from limpet.core.decision import Changes, Delivery
 from limpet.core.definition_text import encode_definition
 from limpet.core.definitions import StickyStrategy
 from limpet.core.ids import Instant, RunKey, TaskKey, TenantNo, VersionKey, WorkerKey, external_id
-from limpet.core.placement import Pools, is_assignable
+from limpet.core.placement import Pool, Pools, is_assignable
 from limpet.core.queue import ClassKey, SchedulingClass, base_labels, order_of
 from limpet.core.records import Run, TaskRun, Version, Worker, Workflow
 from limpet.core.rows import (
@@ -55,6 +55,8 @@ class State:
         self.tasks: dict[str, TaskRun] = {}
         self.pools = Pools()
         self.classes: dict[ClassKey, SchedulingClass] = {}
+        self._classes_by_id: dict[int, SchedulingClass] = {}
+        self._waiting: dict[int, dict[int, SchedulingClass]] = {}  # by pool number: classes that are not empty
         self.timers = Timers()
         self.receipts_open: dict[int, int] = {}  # receipt key to its attempts that still live
         self._awake: dict[int, SchedulingClass] = {}
@@ -188,8 +190,8 @@ class State:
 
     def touch(self, worker: Worker) -> None:
         """Free units or availability of the worker changed."""
-        for pool in worker.pools.values():
-            pool.touch(worker)
+        for number in worker.pools:
+            self.pools.numbered(number).touch(worker)
 
     def stir(self, worker: Worker) -> None:
         """The worker may take something now that it could not before: its classes are looked at in this step."""
@@ -198,10 +200,14 @@ class State:
 
     def classes_of(self, worker: Worker) -> Iterator[SchedulingClass]:
         """The waiting classes that might go to the worker."""
-        for pool in worker.pools.values():
-            for cls in pool.classes.values():
+        for number in worker.pools:
+            for cls in self._waiting.get(number, {}).values():
                 if not cls.hard or cls.pin == worker.id:
                     yield cls
+
+    def classes_in(self, pool: Pool) -> list[SchedulingClass]:
+        """The waiting classes that share a pool of candidates."""
+        return list(self._waiting.get(pool.number, {}).values())
 
     def awake_classes(self) -> list[SchedulingClass]:
         """Classes with something new: tasks that came, or workers that stirred."""
@@ -229,8 +235,14 @@ class State:
         if cls is None:
             if len(self.classes) >= CLASSES_MAX:
                 self.classes = {other.key: other for other in self.classes.values() if other.size}
-            cls = self.classes[key] = SchedulingClass(key, self.pools.of(key, self.workers.values()))
+                self._classes_by_id = {other.id: other for other in self.classes.values()}
+            cls = self.classes[key] = SchedulingClass(key, self.pools.of(key[:4], self.workers.values()))
+            self._classes_by_id[cls.id] = cls
         return cls
+
+    def queue_of(self, task: TaskRun) -> SchedulingClass | None:
+        """The class the task waits in; None: it does not wait in a queue."""
+        return self._classes_by_id[task.class_id] if task.in_queue else None
 
     def pin_of(self, run: Run) -> tuple[str | None, bool]:
         """(worker id, whether nowhere else) that the pin means right now (table 1.4)."""
@@ -244,24 +256,27 @@ class State:
     def join_class(self, task: TaskRun, order: tuple[int, int, int, int]) -> SchedulingClass:
         cls = self.class_of(task)
         cls.push(order, task)
-        cls.pool.classes[cls.id] = cls
+        self._waiting.setdefault(cls.pool.number, {})[cls.id] = cls
+        cls.pool.is_wanted = True
         self._awake[cls.id] = cls
         return cls
 
     def leave_class(self, task: TaskRun) -> None:
         """Take the task out of its queue."""
-        cls = task.cls
+        cls = self.queue_of(task)
         assert cls is not None
         cls.drop(task)
         if not cls.size:
-            cls.pool.classes.pop(cls.id, None)
+            waiting = self._waiting[cls.pool.number]
+            waiting.pop(cls.id, None)
+            cls.pool.is_wanted = bool(waiting)
             self._awake.pop(cls.id, None)
 
     def reclassify(self, run: Run, now: Instant) -> list[SchedulingClass]:
         """The run's pin changed: its waiting tasks move to the class they belong to now."""
         moved = []
         for task in run.tasks.values():
-            if task.cls is not None:
+            if task.in_queue:
                 self.leave_class(task)
                 moved.append(self.join_class(task, order_of(task, now, self.settings)))
                 self.task_changed(task)  # its class is a stored column (R39)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -61,14 +62,14 @@ class Demo:
         self.low, self.high, self.train, self.report, self.long = low, high, train, report, long
 
     @property
-    def general(self) -> list:
+    def general(self) -> list[Any]:
         """What the label workers carry."""
         soft, soft_child = self.soft
         hard, hard_child = self.hard
         return [soft, soft_child, hard, hard_child, self.train, self.report, self.long]
 
     @property
-    def lanes(self) -> list:
+    def lanes(self) -> list[Any]:
         """What the worker with one slot carries."""
         return [self.low, self.high]
 
@@ -80,27 +81,27 @@ def work(input: Job, ctx: Context) -> Place:
     return Place(worker=ctx.worker_id, number=input.number, attempt=ctx.attempt_number, began_at=began_at)
 
 
-def sticky_workflow(limpet: Limpet, name: str, strategy: StickyStrategy) -> tuple:
+def sticky_workflow(limpet: Limpet, name: str, strategy: StickyStrategy) -> tuple[Any, Any]:
     """Two roots, and a step behind them that spawns a sticky child."""
     parent = limpet.workflow(name=name, sticky=strategy)
     child = limpet.workflow(name=f"{name}-child", sticky=strategy)
 
     @parent.task()
-    def step1a(input: EmptyModel, ctx: Context) -> dict:
+    def step1a(input: EmptyModel, ctx: Context) -> dict[str, str]:
         return {"worker": ctx.worker.id()}
 
     @parent.task()
-    def step1b(input: EmptyModel, ctx: Context) -> dict:
+    def step1b(input: EmptyModel, ctx: Context) -> dict[str, str]:
         return {"worker": ctx.worker.id()}
 
     @parent.task(parents=[step1a, step1b])
-    async def step2(input: EmptyModel, ctx: Context) -> dict:
+    async def step2(input: EmptyModel, ctx: Context) -> dict[str, str]:
         ref = await child.aio_run_no_wait(options=TriggerWorkflowOptions(sticky=True))
         result = await ref.aio_result()
         return {"worker": ctx.worker.id(), "child": result["child"]["worker"]}
 
     @child.task(name="child")
-    def run_child(input: EmptyModel, ctx: Context) -> dict:
+    def run_child(input: EmptyModel, ctx: Context) -> dict[str, str]:
         return {"worker": ctx.worker.id()}
 
     return parent, child

@@ -22,7 +22,9 @@ from limpet.sdk.attempt import Attempt
 logger = logging.getLogger(__name__)
 
 OUTCOME_ATTEMPTS_MAX = 20
-OUTCOME_RETRIES = Retries(attempts=OUTCOME_ATTEMPTS_MAX, wait=tenacity.wait_exponential(multiplier=0.5, max=10) + tenacity.wait_random(0, 0.5))
+OUTCOME_RETRIES = Retries(
+    attempts=OUTCOME_ATTEMPTS_MAX, wait=tenacity.wait_exponential(multiplier=0.5, max=10) + tenacity.wait_random(0, 0.5)
+)
 
 
 @dataclass(frozen=True, slots=True)

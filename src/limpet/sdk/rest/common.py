@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 
@@ -18,7 +18,7 @@ class APIError(RestModel):
     """REST model `APIError`."""
 
     code: int | None = None
-    field: str | None = None
+    var_field: str | None = Field(default=None, alias="field")
     description: str
     docs_link: str | None = None
 

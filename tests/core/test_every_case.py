@@ -1,0 +1,52 @@
+"""Every acceptance case of the assignment specification is shown by a test that carries its id, or stands in the one list."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.core.waiting_cases import ELSEWHERE, PARTLY_SHOWN, WAITING
+
+TESTS = Path(__file__).resolve().parents[1]
+CASES = [str(number) for number in range(1, 102)] + ["32b", "65b", "95b"]
+NAME = re.compile(r"def (test_\w+)")
+CASE = re.compile(r"(?<![A-Za-z])AC(\d+b?)(?![0-9a-z])")
+
+
+def shown() -> dict[str, set[str]]:
+    """Case ids that occur in names of tests, with the files they occur in."""
+    found: dict[str, set[str]] = {}
+    for path in TESTS.rglob("test_*.py"):
+        for name in NAME.findall(path.read_text(encoding="utf-8")):
+            for case in CASE.findall(name):
+                found.setdefault(case.lstrip("0"), set()).add(str(path.relative_to(TESTS.parent)))
+    return found
+
+
+def test_every_acceptance_case_is_shown_or_waits_by_name() -> None:
+    known = {*shown(), *WAITING, *ELSEWHERE}
+    assert [f"AC-{case}" for case in CASES if case not in known] == []
+
+
+def test_the_list_names_only_cases_that_exist_and_each_in_one_place() -> None:
+    assert {*WAITING, *ELSEWHERE} <= set(CASES)
+    assert not set(WAITING) & set(ELSEWHERE)
+    assert set(WAITING) >= PARTLY_SHOWN
+
+
+def test_a_case_that_is_shown_waits_no_longer() -> None:
+    assert set(shown()) & set(WAITING) == PARTLY_SHOWN
+
+
+def test_every_id_in_a_name_is_an_acceptance_case() -> None:
+    assert set(shown()) <= set(CASES)
+
+
+def test_cases_that_belong_to_another_folder_are_shown_nowhere_else() -> None:
+    """Their folder may still be without them; once the id appears, it appears there."""
+    strays = {
+        case: files
+        for case, files in shown().items()
+        if case in ELSEWHERE and not any(file.startswith(ELSEWHERE[case]) for file in files)
+    }
+    assert strays == {}
