@@ -64,8 +64,8 @@ async def seed_workers(seed: Any) -> AsyncIterator[dict[str, str]]:
 
 
 async def test_AC17_the_seeds_sticky_run_and_its_child_share_a_worker(seed: Any, seed_workers: dict[str, str]) -> None:
-    results = await asyncio.gather(*(seed.sticky_workflow.aio_run() for _ in range(10)))
-    for result in results:
+    for _ in range(5):  # one after the other: SOFT may go elsewhere when the pinned worker is full
+        result = await seed.sticky_workflow.aio_run()
         workers = {result["step1a"]["worker"], result["step1b"]["worker"], *result["step2"].values()}
         assert len(workers) == 1
         assert workers <= set(seed_workers.values())

@@ -125,10 +125,6 @@ class SchedulingClass:
             self._heap = [entry for entry in self._heap if self._stands(entry[2], entry[1])]
             heapify(self._heap)
 
-    def _stands(self, task: TaskRun, ticket: int) -> bool:
-        """Whether a heap entry is the task's present place: it neither left, nor moved to another class, nor came back."""
-        return task.in_queue and task.ticket == ticket and task.class_id == self.id
-
 
 def base_labels(run: Run, step: int) -> tuple[DesiredLabel, ...]:
     """The label set in force: the trigger's if it gave any, else the definition's (LB-14, LB-15)."""

@@ -1,8 +1,8 @@
 """An import path of the official package; the names live in `limpet.sdk`."""
 
+from limpet.sdk.declaration import Declaration as BaseWorkflow
 from limpet.sdk.run_reference import TaskRunRef
 from limpet.sdk.standalone import Standalone
-from limpet.sdk.workflow import Declaration as BaseWorkflow
 from limpet.sdk.workflow import Workflow
 
 __all__ = ["BaseWorkflow", "Standalone", "TaskRunRef", "Workflow"]

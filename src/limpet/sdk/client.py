@@ -14,6 +14,7 @@ from limpet.sdk._transport import GET_VERSION
 from limpet.sdk._worker.session import LifespanFn
 from limpet.sdk.config import ClientConfig
 from limpet.sdk.context import Context
+from limpet.sdk.declaration import ClientParts, Declaration
 from limpet.sdk.durations import Duration
 from limpet.sdk.engine_calls import EngineCalls
 from limpet.sdk.features.logs import LogsClient
@@ -39,7 +40,7 @@ from limpet.sdk.serde import EmptyModel
 from limpet.sdk.standalone import Standalone, StandaloneDecorator
 from limpet.sdk.task import DEFAULT_EXECUTION_TIMEOUT, DEFAULT_RETRIES, DEFAULT_SCHEDULE_TIMEOUT, TaskOptions
 from limpet.sdk.worker import SLOTS_DEFAULT, Worker
-from limpet.sdk.workflow import ClientParts, Declaration, Workflow
+from limpet.sdk.workflow import Workflow
 from limpet.sdk.workflow_config import WorkflowConfig
 
 TWorkflowInput = TypeVar("TWorkflowInput")

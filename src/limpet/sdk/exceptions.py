@@ -61,7 +61,7 @@ class LifespanSetupError(Exception):
 
 
 class LoopAlreadyRunningError(Exception):
-    """A blocking call was made where an event loop is running."""
+    """Kept for code that catches it: a worker that is started inside a running loop serves in a thread instead."""
 
 
 class EngineNotFoundError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
@@ -144,5 +145,9 @@ class TaskDefaults(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> TaskDefaults:
-        check_priority(self.priority, what="TaskDefaults.priority")
+        if check_priority(self.priority, what="TaskDefaults.priority") is not None:
+            warnings.warn(
+                "TaskDefaults.priority has no effect: a priority belongs to a run. Set default_priority on the workflow.",
+                stacklevel=2,
+            )
         return self

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from limpet.contracts import admin_pb2
 from limpet.sdk.context import Context
+from limpet.sdk.declaration import NO_INPUT, Declaration
 from limpet.sdk.gathering import aio_gather_results, gather_results
 from limpet.sdk.labels import DesiredWorkerLabel
 from limpet.sdk.priority import Priority
@@ -17,7 +18,7 @@ from limpet.sdk.serde import load_output
 from limpet.sdk.sticky_child import StickyTarget
 from limpet.sdk.task import Task
 from limpet.sdk.trigger_options import TriggerWorkflowOptions, WorkflowRunTriggerConfig, merged_options
-from limpet.sdk.workflow import NO_INPUT, Declaration, Workflow
+from limpet.sdk.workflow import Workflow
 
 TWorkflowInput = TypeVar("TWorkflowInput")
 R = TypeVar("R")

@@ -21,10 +21,10 @@ from limpet.contracts import admin_pb2
 from limpet.sdk._worker.heartbeat import HEARTBEAT_INTERVAL_S
 from limpet.sdk._worker.session import LifespanFn, Session, WorkerPlan
 from limpet.sdk.config import ClientConfig
+from limpet.sdk.declaration import Declaration
 from limpet.sdk.engine_calls import EngineCalls
 from limpet.sdk.options import SlotType
 from limpet.sdk.task import Task
-from limpet.sdk.workflow import Declaration
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ class Worker:
         self._extra_workflows: list[admin_pb2.CreateWorkflowVersionRequest] = []
         self._session: Session | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_known = threading.Event()
         self._serving: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
         self._ended = False
@@ -143,6 +144,7 @@ class Worker:
         except RuntimeError:
             asyncio.run(self.aio_start())
             return
+        self._new_session()  # what is wrong with the definitions is said here, not in the thread
         self._thread = threading.Thread(target=lambda: asyncio.run(self.aio_start()), name="limpet-worker", daemon=True)
         self._thread.start()
         logger.info("Worker %s serves in the background; `await worker.exit_gracefully()` ends it.", self._name)
@@ -151,6 +153,7 @@ class Worker:
         """Serve in the running event loop until stopped."""
         session = self._new_session()
         self._loop = asyncio.get_running_loop()
+        self._loop_known.set()
         with self._signal_handlers():
             try:
                 await session.run()
@@ -169,9 +172,12 @@ class Worker:
 
     async def exit_gracefully(self) -> None:
         """Drain: take no new tasks, let running ones end, leave. Returns when that is done."""
+        if self._thread is not None:
+            await asyncio.to_thread(self._loop_known.wait)  # a background start may not have come that far
         if self._session is None or self._loop is None:
             return
-        self._loop.call_soon_threadsafe(self._session.request_stop)
+        if not self._ended:
+            self._loop.call_soon_threadsafe(self._session.request_stop)
         if self._serving is not None:
             await asyncio.shield(self._serving)
         elif self._thread is not None:

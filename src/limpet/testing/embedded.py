@@ -7,43 +7,54 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from limpet.core.explain import Explanation
-from limpet.core.ids import TenantNo
-from limpet.core.inputs import TimePassed, WorkerSeen
+from limpet.core.ids import SECOND_US
 from limpet.core.settings import Settings
+from limpet.core.views import WorkerView
 from limpet.edges.grpc.server import GrpcServer
 from limpet.edges.grpc.settings import GrpcSettings
-from limpet.edges.http.options import HttpOptions
-from limpet.edges.http.server import HttpServer
 from limpet.edges.streams import StreamRegistry
 from limpet.edges.tokens import Addresses, OpenAccess, dev_token
-from limpet.engine.engine import Engine
 from limpet.engine.recovery import DEFAULT_TENANT_ID
 from limpet.engine.settings import EngineSettings
-from limpet.store.api import RunRecord, TaskRecord
-from limpet.store.memory import MemoryStore
+from limpet.testing.assertions import Assertions
+from limpet.testing.insight import Insight, RunLike, RunView, run_id_of
+from limpet.testing.lazy_http import LazyHttp
+from limpet.testing.observed import ObservedEngine
 from limpet.testing.shifting_clock import ShiftingClock
+from limpet.testing.virtual_time import VirtualTime
+
+if TYPE_CHECKING:
+    from limpet.edges.http.server import HttpServer
 
 T = TypeVar("T")
-CALL_PATIENCE_S = 30.0  # a call into the engine's thread that takes longer is a hang
+STOP_GRACE_S = 1.0  # for calls under way when the test ends
+STOP_PATIENCE_S = 30.0  # an engine that takes longer to stop hangs
 
 
-class EmbeddedEngine:
+class EmbeddedEngine(Assertions):
     """`start`, use, `stop`; or as a context manager. Forgets everything at its end."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
-        self.grpc_address = ""
-        self.http_url = ""
-        self.token = ""
         self.tenant_id = DEFAULT_TENANT_ID
+        self.grpc_address = self.http_url = self.token = ""
+        self._access = OpenAccess(DEFAULT_TENANT_ID)
+        self._clock = ShiftingClock()
+        self._streams = StreamRegistry(end_spread_s=0)
+        self.engine = ObservedEngine(self._streams, self._clock, EngineSettings(core=self.settings))
+        self.insight = Insight(self.engine, self.tenant_id)
+        self.time = VirtualTime(self.engine, self._clock, self.tenant_id)
+        self._http = LazyHttp(self._make_http)
+        self._ends = AsyncExitStack()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="limpet-engine", daemon=True)
-        self._ends = AsyncExitStack()
+
+    # Life
 
     def __enter__(self) -> EmbeddedEngine:
         self.start()
@@ -55,94 +66,107 @@ class EmbeddedEngine:
     def start(self) -> None:
         """Listen on free ports of the loopback address."""
         self._thread.start()
-        self.call(self._start)
+        try:
+            self.call(self._start)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """End streams and threads; what the engine knew is gone. Harmless when called twice."""
         if not self._thread.is_alive():
             return
-        self.call(self._ends.aclose)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(CALL_PATIENCE_S)
-        self._loop.close()
+        try:
+            asyncio.run_coroutine_threadsafe(self._ends.aclose(), self._loop).result(STOP_PATIENCE_S)
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(STOP_PATIENCE_S)
+            self._loop.close()
+
+    def at_stop(self, end: Callable[[], Awaitable[object]]) -> None:
+        """Await this in the engine's event loop before the engine stops."""
+        self._ends.push_async_callback(end)
 
     async def _start(self) -> None:
-        streams = StreamRegistry()
-        self._clock = ShiftingClock()
-        self.engine = Engine(MemoryStore(), streams, self._clock, EngineSettings(core=self.settings))
         self._ends.push_async_callback(self.engine.stop)
         await self.engine.start()
-        access = OpenAccess(DEFAULT_TENANT_ID)
-        grpc = GrpcServer(self.engine, streams, access, GrpcSettings(limits=self.settings))
-        self._ends.push_async_callback(grpc.stop)
+        grpc = GrpcServer(self.engine, self._streams, self._access, GrpcSettings(limits=self.settings), clock=self._clock.now)
+        self._ends.push_async_callback(grpc.stop, STOP_GRACE_S)
         self.grpc_address = f"127.0.0.1:{await grpc.start('127.0.0.1', 0)}"
-        http = HttpServer(self.engine, access, HttpOptions(dev_mode=True, calls_per_second=None))
-        self._ends.push_async_callback(http.stop)
-        self.http_url = f"http://127.0.0.1:{await http.start('127.0.0.1', 0)}"
-        self.token = dev_token(DEFAULT_TENANT_ID, Addresses(self.http_url, self.grpc_address))
+        self._ends.push_async_callback(self._http.stop)
+        self.http_url = self._http.listen()
+        self.token = dev_token(self.tenant_id, Addresses(self.http_url, self.grpc_address))
+
+    def _make_http(self) -> HttpServer:
+        from limpet.edges.http.options import HttpOptions
+        from limpet.edges.http.server import HttpServer
+        from limpet.edges.rest.facts import RestFacts
+
+        facts = RestFacts(
+            tenants=self.engine.store.tenants,
+            settings=self.settings,
+            clock=lambda: self._clock.now() / SECOND_US,
+            server_url=self.http_url,
+            environment="development",
+        )
+        return HttpServer(self.engine, self._access, HttpOptions(dev_mode=True, calls_per_second=None, rest=facts))
+
+    # The two ways into the engine's event loop
 
     def call(self, function: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
         """Run a coroutine function in the engine's event loop and wait for it."""
-        future = asyncio.run_coroutine_threadsafe(function(*arguments), self._loop)
-        return future.result(CALL_PATIENCE_S)
+        __tracebackhide__ = True
+        return asyncio.run_coroutine_threadsafe(function(*arguments), self._loop).result()
+
+    async def aio_call(self, function: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
+        """The same, without blocking the event loop of the caller."""
+        __tracebackhide__ = True
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(*arguments), self._loop))
 
     # What a client needs
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that the official clients read; `monkeypatch.setenv` them before making a client."""
-        return {
-            "HATCHET_CLIENT_TOKEN": self.token,
-            "HATCHET_CLIENT_HOST_PORT": self.grpc_address,
-            "HATCHET_CLIENT_SERVER_URL": self.http_url,
-            "HATCHET_CLIENT_API_URL": self.http_url,
-            "HATCHET_CLIENT_TLS_STRATEGY": "none",
+        """Variables that clients read, ours and the official ones; set them before a client is made."""
+        values = {
+            "TOKEN": self.token,
+            "HOST_PORT": self.grpc_address,
+            "SERVER_URL": self.http_url,
+            "TLS_STRATEGY": "none",
         }
+        both = {f"{prefix}_{name}": value for prefix in ("LIMPET", "HATCHET_CLIENT") for name, value in values.items()}
+        return {**both, "HATCHET_CLIENT_API_URL": self.http_url}
 
     # What a test asks
 
-    def run(self, run_id: str) -> RunRecord | None:
-        """A run with its tasks, as the store has it."""
-        return self.call(self.engine.reader.run, self._tenant_no(), run_id)
+    def run(self, run: RunLike) -> RunView:
+        """A run with its tasks as it stands now."""
+        return self.call(self.insight.run, run_id_of(run))
 
-    def task(self, task_run_id: str) -> TaskRecord | None:
-        """A task with its run, as the store has it."""
-        return self.call(self.engine.reader.task, self._tenant_no(), task_run_id)
+    def explain(self, task: RunLike) -> Explanation:
+        """Why a task waits, or where it is. A run of one task is named by the run too. Raises NotFound."""
+        return self.call(self.insight.explain, run_id_of(task))
 
-    def explain(self, task_run_id: str) -> Explanation:
-        """Why a task waits, or where it is. Raises NotFound."""
-        return self.call(self.engine.explain, self.tenant_id, task_run_id)
+    def explain_waiting(self) -> str:
+        """Every waiting task with its reason, as the failing assertions print it."""
+        return self.call(self.insight.describe_waiting)
 
-    def worker_name(self, worker_key: int | None) -> str:
-        """The name of a worker, by its row key; "nobody" for None."""
-        if worker_key is None:
-            return "nobody"
-        return next((w.name for w in self.engine.workers(self.tenant_id) if w.key == worker_key), f"worker #{worker_key}")
+    def workers(self) -> list[WorkerView]:
+        """All registered workers, with slots, labels and what they run."""
+        return self.call(self._workers)
 
-    def _tenant_no(self) -> TenantNo:
-        number = self.engine.tenant_no(self.tenant_id)
-        assert number is not None, "the default tenant exists from the start"
-        return number
+    async def _workers(self) -> list[WorkerView]:
+        return list(self.engine.workers(self.tenant_id))
 
     # Virtual time
 
     def advance(self, seconds: float) -> None:
-        """Let time pass at once: timeouts, back-offs and delays fall due in their order.
+        """Let time pass at once: time-outs, back-offs and delays fall due in their order.
 
-        Liveness stays real: a worker that is connected now is not taken for lost because of a jump.
+        Workers do not get faster: advance up to what you wait for, let it happen, and go on from there.
         """
-        self.call(self._advance, round(seconds * 1_000_000))
+        self.call(self.time.advance, seconds)
 
-    async def _advance(self, by_us: int) -> None:
-        target = self._clock.now() + by_us
-        while True:
-            due = self.engine.next_due(self.tenant_id)
-            left = target - self._clock.now()
-            step = left if due is None else min(left, max(0, due - self._clock.now()))
-            for worker in self.engine.workers(self.tenant_id):
-                if worker.stream_open:
-                    self.engine.notify(self.tenant_id, WorkerSeen(worker.worker_id))
-            self._clock.shift(max(0, step))
-            await self.engine.submit(self.tenant_id, TimePassed())
-            if self._clock.now() >= target:
-                return
+    async def aio_advance(self, seconds: float) -> None:
+        """The twin of `advance`, for tests whose own event loop runs the workers."""
+        await self.aio_call(self.time.advance, seconds)

@@ -1,4 +1,4 @@
-"""The pytest plugin: `limpet_engine` and what goes with it. Loaded by pytest at start, so it imports nothing heavy."""
+"""The pytest plugin: `limpet_engine` and what goes with it. Loaded at every start of pytest, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,17 +8,26 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from limpet.core.settings import Settings
     from limpet.sdk.client import Limpet
     from limpet.testing.embedded import EmbeddedEngine
     from limpet.testing.fake_worker import FakeWorker
 
 
 @pytest.fixture
-def limpet_engine() -> Iterator[EmbeddedEngine]:
+def limpet_settings() -> Settings:
+    """Settings of `limpet_engine`; override this fixture to change them."""
+    from limpet.core.settings import Settings
+
+    return Settings()
+
+
+@pytest.fixture
+def limpet_engine(limpet_settings: Settings) -> Iterator[EmbeddedEngine]:
     """A fresh engine in this process, on free ports; safe with pytest-xdist. Forgets everything after the test."""
     from limpet.testing.embedded import EmbeddedEngine
 
-    with EmbeddedEngine() as engine:
+    with EmbeddedEngine(limpet_settings) as engine:
         yield engine
 
 
@@ -26,33 +35,38 @@ def limpet_engine() -> Iterator[EmbeddedEngine]:
 def limpet_client(limpet_engine: EmbeddedEngine) -> Limpet:
     """A client of `limpet_engine`."""
     from limpet.sdk.client import Limpet
-    from limpet.sdk.config import ClientConfig
+    from limpet.sdk.config import ClientConfig, ClientTLSConfig
 
     return Limpet(
-        config=ClientConfig(token=limpet_engine.token, host_port=limpet_engine.grpc_address, server_url=limpet_engine.http_url)
+        config=ClientConfig(
+            token=limpet_engine.token,
+            host_port=limpet_engine.grpc_address,
+            server_url=limpet_engine.http_url,
+            tls_config=ClientTLSConfig(strategy="none"),
+        )
     )
 
 
 @pytest.fixture
-def hatchet_environment(limpet_engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Environment variables of `limpet_engine`, set for the test: `hatchet_sdk.Hatchet()` then talks to it."""
+def limpet_environment(limpet_engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Variables of `limpet_engine`, set for the test: a client made without arguments talks to it, ours or an official one."""
     for name, value in limpet_engine.environment.items():
         monkeypatch.setenv(name, value)
     return limpet_engine.environment
 
 
 @pytest.fixture
-def fake_worker(limpet_engine: EmbeddedEngine) -> Iterator[Callable[..., FakeWorker]]:
-    """Makes workers that do what the test says: `fake_worker("w1", ["mywf:task"], slots=2, labels={"gpu": "yes"})`."""
+def hatchet_environment(limpet_environment: dict[str, str]) -> dict[str, str]:
+    """The same, under the name that tests of official clients look for: `hatchet_sdk.Hatchet()` then talks to the engine."""
+    return limpet_environment
+
+
+@pytest.fixture
+def fake_worker(limpet_engine: EmbeddedEngine) -> Callable[..., FakeWorker]:
+    """Makes workers that do what the test says: `fake_worker("w1", [my_workflow], slots=2, labels={"gpu": "yes"})`."""
     from limpet.testing.fake_worker import FakeWorker
 
-    made: list[FakeWorker] = []
+    def make(name: str, offers: list[Any], **options: Any) -> FakeWorker:
+        return FakeWorker(limpet_engine, name, offers, **options)
 
-    def make(name: str, actions: list[str], **options: Any) -> FakeWorker:
-        worker = FakeWorker(limpet_engine, name, actions, **options)
-        made.append(worker)
-        return worker
-
-    yield make
-    for worker in made:
-        worker.close()
+    return make

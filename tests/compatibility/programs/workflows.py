@@ -96,6 +96,12 @@ def _plain(hatchet: Hatchet) -> dict[str, Any]:
         journal.write("sleeper done", number=input.number, retry=ctx.retry_count, worker=ctx.worker_id)
         return Doubled(value=2 * input.number)
 
+    @hatchet.task(name="idler", input_validator=Number, execution_timeout=timedelta(hours=1))
+    async def idler(input: Number, ctx: Context) -> Doubled:
+        journal.write("idler", retry=ctx.retry_count)
+        await asyncio.sleep(input.seconds)
+        return Doubled(value=2 * input.number)
+
     @hatchet.task(name="urgent", default_priority=3, input_validator=Number)
     def urgent(input: Number, ctx: Context) -> dict:
         journal.write("priority", number=input.number, priority=ctx.priority)
@@ -141,7 +147,7 @@ def _plain(hatchet: Hatchet) -> dict[str, Any]:
         results = await double.aio_run_many([double.create_bulk_run_item(Number(number=n)) for n in range(input.number)])
         return {"sum": sum(result.value for result in results)}
 
-    tasks = (double, patient, sleeper, urgent, ordinary, fails_once, fails_for_good, labelled, anywhere, relabel, lifespan, parent)
+    tasks = (double, patient, sleeper, idler, urgent, ordinary, fails_once, fails_for_good, labelled, anywhere, relabel, lifespan, parent)
     return {task.name: task for task in tasks}
 
 

@@ -130,8 +130,11 @@ class HttpServer:
 
     async def start(self, host: str, port: int) -> int:
         """Listen; port 0 takes any free one. Returns the port. Raises OSError when the address is taken."""
+        return await self.serve(bind(host, port))
+
+    async def serve(self, listener: socket.socket) -> int:
+        """Listen on a bound socket, which is this server's from now on. Returns its port."""
         assert self._serving is None, "the HTTP server was started twice"
-        listener = bind(host, port)
         self._server = QuietServer(configuration(self._app, self._options))
         self._serving = asyncio.create_task(self._server.serve([listener]), name="http-server")
         listening = asyncio.create_task(self._server.listening.wait())

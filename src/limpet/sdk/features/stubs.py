@@ -6,9 +6,10 @@ from typing import Any, TypeVar, overload
 
 from pydantic import TypeAdapter
 
+from limpet.sdk.declaration import ClientParts
 from limpet.sdk.serde import EmptyModel
 from limpet.sdk.standalone import Standalone
-from limpet.sdk.workflow import ClientParts, Workflow
+from limpet.sdk.workflow import Workflow
 from limpet.sdk.workflow_config import WorkflowConfig
 
 TWorkflowInput = TypeVar("TWorkflowInput")

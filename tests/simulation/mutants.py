@@ -1,0 +1,329 @@
+"""`python -m tests.simulation.mutants`: planted bugs that the simulation must find (reliability 6.1, mutation proof).
+
+Each mutant is one small change, made while it is tried and undone after it; production code has no switches. A mutant
+that survives 1,000 seeds means that a checker is too weak, and the command then ends with 1.
+
+Planted bugs of the specification that have no room to live in yet: a leaked admission (no concurrency limits), a window
+refilled without regard to priority and a window full of blocked tasks (the core holds whole queues), a cron advance in a
+separate commit (no schedules), and a fence without a lock (this store commits at one instant; the fence without any check
+stands for it; `tests/store` races real connections).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from multiprocessing import Pool
+from typing import Any
+
+from limpet.core import assignment, attempts, deadlines, fleet, graph, loading, machine, pins, queue, reasons, reports, runs, slots
+from limpet.core import state as core_state
+from limpet.core import triggers
+from limpet.core.inputs import StreamOpened, TaskStarted
+from limpet.core.rows import PinState, TaskStatus
+from limpet.core.timers import Due
+from limpet.store.api import FenceMismatch
+from tests.simulation.agenda import MS, EngineClock
+from tests.simulation.engine import Engine
+from tests.simulation.store import ModelStore
+from tests.simulation.world import simulate
+
+SEEDS_MAX = 1_000  # the specification's patience with a mutant
+
+
+class Surgery:
+    """Changes to modules, classes and tables, all undone at the end."""
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], object]] = []
+
+    def put(self, where: Any, name: str, what: Any) -> Any:
+        """Replace an attribute; returns what it was."""
+        old = getattr(where, name)
+        self._undo.append(partial(setattr, where, name, old))
+        setattr(where, name, what)
+        return old
+
+    def put_item(self, table: dict[Any, Any], key: Any, what: Any) -> Any:
+        """Replace an entry; returns what it was."""
+        old = table[key]
+        self._undo.append(partial(table.__setitem__, key, old))
+        table[key] = what
+        return old
+
+    def undo(self) -> None:
+        """As it was."""
+        while self._undo:
+            self._undo.pop()()
+
+
+Mutant = Callable[[Surgery], None]
+
+
+def acknowledge_before_commit(surgery: Surgery) -> None:
+    def commit(self: Engine, moves: Any, done: Any, refused: Any) -> None:
+        for move in moves:
+            self.tell(move)
+        real(self, moves, self._next_turn, refused)
+
+    real = surgery.put(Engine, "_commit", commit)
+
+
+def ignore_retry_count(surgery: Surgery) -> None:
+    real = surgery.put(reports, "_fitting", lambda state, report: real(state, replace(report, retry_count=None)))
+
+
+def resend_on_reconnect(surgery: Surgery) -> None:
+    def open_stream(state: Any, item: StreamOpened) -> None:
+        real(state, item)
+        worker = state.workers_by_id[item.worker_id]
+        waiting = [task for task in worker.tasks.values() if task.status is TaskStatus.ASSIGNED]
+        state.deliveries.extend(attempts.start_message(task, worker) for task in waiting)
+
+    real = surgery.put_item(machine.HANDLERS, StreamOpened, open_stream)
+
+
+def skip_labels_when_sticky(surgery: Surgery) -> None:
+    real = surgery.put(core_state, "base_labels", lambda run, step: () if run.sticky is not None else real(run, step))
+
+
+def leak_a_slot_on_cancel(surgery: Surgery) -> None:
+    def cancel(state: Any, task: Any) -> None:
+        task.slots_released = task.slots_released or task.status.is_live
+        real(state, task)
+
+    real = surgery.put(attempts, "cancel", cancel)
+
+
+def dead_on_take_over(surgery: Surgery) -> None:
+    def worker(row: Any, now: Any, seen: Any) -> Any:
+        made = real(row, now, seen)
+        made.seen_at = made.registered_at
+        return made
+
+    real = surgery.put(loading, "_worker", worker)
+
+
+def lost_worker_forgotten_on_reload(surgery: Surgery) -> None:
+    real = surgery.put(loading, "_worker", lambda row, now, seen: real(row._replace(lost_at=None), now, seen))
+
+
+def receipts_not_loaded(surgery: Surgery) -> None:
+    surgery.put(loading, "_load_receipts", lambda state, tasks, rows: None)
+
+
+def fence_without_check(surgery: Surgery) -> None:
+    surgery.put(ModelStore, "check_fence", lambda self, fence: None)
+
+
+def fence_on_epoch_only(surgery: Surgery) -> None:
+    def check(self: ModelStore, fence: Any) -> None:
+        if fence.epoch != self.epoch:
+            raise FenceMismatch("another epoch")
+
+    surgery.put(ModelStore, "check_fence", check)
+
+
+def load_before_epoch_bump(surgery: Surgery) -> None:
+    def claim(self: Engine) -> None:
+        self.owned = self.store.claim()
+        self.serve()
+
+    def take_over(self: Engine) -> None:
+        self.rewinds = self.world.rewinds
+        for seat in self.seats.values():
+            self.load(seat)
+        self.later(100 * MS, partial(claim, self))
+
+    surgery.put(Engine, "take_over", take_over)
+
+
+def subscribe_after_look_up(surgery: Surgery) -> None:
+    def subscribe(self: Engine, tenant_no: Any, run_id: str, waiter: Any) -> None:
+        self.look_up_result(tenant_no, run_id, waiter, self.agenda.now)
+        self.later(self.world.spread(50 * MS), partial(self.register_waiter, tenant_no, run_id, waiter))
+
+    surgery.put(Engine, "subscribe", subscribe)
+
+
+def wall_clock_used(surgery: Surgery) -> None:
+    surgery.put(EngineClock, "now", lambda self: self._wall.wall())
+
+
+def priority_inverted(surgery: Surgery) -> None:
+    def order_of(task: Any, now: Any, settings: Any) -> Any:
+        level, *rest = real(task, now, settings)
+        return (-level, *rest)
+
+    real = queue.order_of
+    for module in (assignment, attempts, core_state, deadlines, loading, reasons):
+        surgery.put(module, "order_of", order_of)
+
+
+def pin_lost_on_reload(surgery: Surgery) -> None:
+    def run(state: Any, row: Any) -> Any:
+        return real(state, row._replace(pin_state=PinState.UNSET, pin_worker_id=None, pin_task_key=None))
+
+    real = surgery.put(loading, "_run", run)
+
+
+def tentative_is_bound(surgery: Surgery) -> None:
+    def set_pin(self: Any, run: Any, state: PinState, worker_id: Any, task_key: Any) -> None:
+        real(self, run, PinState.BOUND if state is PinState.TENTATIVE else state, worker_id, task_key)
+
+    real = surgery.put(core_state.State, "set_pin", set_pin)
+
+
+def bound_is_tentative(surgery: Surgery) -> None:
+    def worker_left(state: Any, worker: Any) -> Any:
+        for run in worker.pinned.values():
+            run.pin_state = PinState.TENTATIVE
+        return real(state, worker)
+
+    real = surgery.put(pins, "worker_left", worker_left)
+
+
+def on_failure_runs_twice(surgery: Surgery) -> None:
+    def follow(state: Any, run: Any, ended: Any) -> None:
+        rescue = run.definition.on_failure_step
+        if rescue in run.tasks and run.tasks[rescue].status.is_terminal:
+            if any(task.status is TaskStatus.FAILED and task.step != rescue for task in ended):
+                del run.tasks[rescue]
+        real(state, run, ended)
+
+    real = surgery.put(runs, "follow", follow)
+
+
+def child_key_ignored(surgery: Surgery) -> None:
+    surgery.put(triggers, "child_ref_of", lambda item: None)
+
+
+def request_id_ignored(surgery: Surgery) -> None:
+    surgery.put(triggers, "_known", lambda item, ref, found: None if ref is None else found.runs_by_ref.get(ref))
+
+
+def hold_never_released(surgery: Surgery) -> None:
+    def active_hold(worker: Any, now: Any) -> Any:
+        return worker.hold
+
+    for module in (assignment, slots):
+        surgery.put(module, "active_hold", active_hold)
+    surgery.put(attempts, "release_hold", lambda state, task: None)
+    surgery.put_item(deadlines._HANDLERS, Due.HOLD, lambda state, worker: None)
+
+
+def cancel_not_sent(surgery: Surgery) -> None:
+    surgery.put(attempts, "send_cancel", lambda state, worker, task, retry_count: None)
+
+
+def requeue_keeps_attempt_number(surgery: Surgery) -> None:
+    def next_attempt(task: Any) -> None:
+        real(task)
+        task.retry_count -= 1
+
+    real = surgery.put(attempts, "_next_attempt", next_attempt)
+
+
+def engine_faults_counted(surgery: Surgery) -> None:
+    def take_back(*args: Any, **more: Any) -> Any:
+        return real(*args, **{**more, "engines_fault": False})
+
+    real = surgery.put(attempts, "take_back", take_back)
+
+
+def confirmed_like_unconfirmed(surgery: Surgery) -> None:
+    """A receipt is counted, and the attempt still waits for it."""
+    surgery.put_item(machine.HANDLERS, TaskStarted, lambda state, report: reports._fitting(state, report) and None)
+
+
+def execution_timeout_ignored(surgery: Surgery) -> None:
+    real = surgery.put(deadlines, "_attempt", lambda state, task, at: None)
+    assert callable(real)
+
+
+def children_start_with_any_parent(surgery: Surgery) -> None:
+    def fate(definition: Any, step: int, statuses: Any) -> Any:
+        verdict = real(definition, step, statuses)
+        parents = [statuses.get(one) for one in definition.parent_steps[step]]
+        return graph.Fate.QUEUE if verdict is graph.Fate.WAIT and TaskStatus.COMPLETED in parents else verdict
+
+    real = surgery.put(graph, "fate", fate)
+
+
+def silent_worker_stays_assignable(surgery: Surgery) -> None:
+    surgery.put_item(machine.HANDLERS, fleet.StreamClosed, lambda state, item: None)
+
+
+MUTANTS: dict[str, Mutant] = {
+    one.__name__.replace("_", " "): one
+    for one in (
+        acknowledge_before_commit,
+        ignore_retry_count,
+        resend_on_reconnect,
+        skip_labels_when_sticky,
+        leak_a_slot_on_cancel,
+        dead_on_take_over,
+        lost_worker_forgotten_on_reload,
+        receipts_not_loaded,
+        fence_without_check,
+        fence_on_epoch_only,
+        load_before_epoch_bump,
+        subscribe_after_look_up,
+        wall_clock_used,
+        priority_inverted,
+        pin_lost_on_reload,
+        tentative_is_bound,
+        bound_is_tentative,
+        on_failure_runs_twice,
+        child_key_ignored,
+        request_id_ignored,
+        hold_never_released,
+        cancel_not_sent,
+        requeue_keeps_attempt_number,
+        engine_faults_counted,
+        confirmed_like_unconfirmed,
+        execution_timeout_ignored,
+        children_start_with_any_parent,
+        silent_worker_stays_assignable,
+    )
+}
+
+
+def hunt(name: str, seeds_max: int = SEEDS_MAX) -> tuple[str, int | None, str]:
+    """The first seed that catches the mutant, and the first words of what it said; None: it survived."""
+    surgery = Surgery()
+    MUTANTS[name](surgery)
+    try:
+        for seed in range(seeds_max):
+            try:
+                simulate(seed)
+            except Exception as error:
+                return name, seed, f"{type(error).__name__}: {error}".replace("\n", " ")[:110]
+    finally:
+        surgery.undo()
+    return name, None, ""
+
+
+def main() -> int:
+    """0 when every mutant was caught."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants", description=__doc__)
+    parser.add_argument("names", nargs="*", help="only these; all when none is named")
+    parser.add_argument("--seeds", type=int, default=SEEDS_MAX)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    began, survivors = time.monotonic(), 0
+    with Pool(options.processes) as pool:
+        for name, seed, words in pool.imap_unordered(partial(hunt, seeds_max=options.seeds), options.names or MUTANTS):
+            survivors += seed is None
+            print(f"{name:36} {'SURVIVED' if seed is None else f'seed {seed}'}  {words}", flush=True)
+    print(f"{survivors} of {len(options.names or MUTANTS)} survived, {time.monotonic() - began:.0f} s")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
