@@ -122,13 +122,17 @@ class WorkerProcess:
         """Return once the engine lists the worker as active."""
         with open(self.engine.folder / f"{self.name}.log", "a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", self.module, json.dumps({"name": self.name, **self.options})],
+                self.command(json.dumps({"name": self.name, **self.options})),
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **self.engine.client_environment()},
                 start_new_session=True,
             )
         wait_for(f"worker {self.name} is active", self.row)
+
+    def command(self, options: str) -> list[str]:
+        """What starts it."""
+        return [sys.executable, "-m", self.module, options]
 
     def row(self) -> dict[str, Any] | None:
         """The worker as the engine lists it, once it is active."""

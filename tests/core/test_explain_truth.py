@@ -12,8 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from limpet.core import reasons
 from limpet.core.definitions import Comparator, StickyStrategy
 from limpet.core.explain import Outlook, Reason
+from limpet.core.ids import Instant
 from limpet.core.records import TaskRun, Worker
 from limpet.core.rows import TaskStatus
 from limpet.core.settings import HardStickyPolicy, Settings
@@ -237,3 +239,33 @@ def test_explain_of_what_does_not_wait() -> None:
     assert s.explain("a").outlook is Outlook.ENDED
     s.complete("b")
     assert s.machine.explain(s.task("b", run).id, s.now) is None
+
+
+def test_a_task_past_its_schedule_timeout_is_about_to_end() -> None:
+    s = Scenario(checks=False)
+    s.workflow("W", make_task("a", schedule_timeout=2))
+    s.worker("w1", slots=0)
+    run = s.trigger("W")
+    answer = s.machine.explain(s.task("a", run).id, Instant(s.now + 3_000_000))
+    assert answer is not None
+    assert answer.outlook is Outlook.NOT_NOW
+    assert "schedule timeout has passed" in answer.text
+
+
+def test_a_replayed_task_waits_for_its_parents() -> None:
+    s = Scenario()
+    s.workflow("W", "a", make_task("b", "a"))
+    s.worker("w1")
+    run = s.trigger("W")
+    s.run_to_end()
+    s.replay(run)
+    assert s.explain("b").reason is Reason.WAITING_FOR_PARENTS
+
+
+def test_the_position_is_counted_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reasons, "POSITION_MAX", 3)
+    s = Scenario()
+    s.workflow("W", "a")
+    runs = [s.trigger("W") for _ in range(6)]
+    assert [s.explain("a", run).position for run in runs] == [1, 2, 3, 3, 3, 3]
+    assert "position 3+" in s.explain("a", runs[5]).text

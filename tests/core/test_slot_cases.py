@@ -7,10 +7,11 @@ from collections import Counter
 
 import pytest
 
+from limpet.core import placement, state
 from limpet.core.errors import InvalidArgument, NotFound
 from limpet.core.inputs import SlotReleased, TaskCompleted, WorkerRegistered, WorkflowPut
 from limpet.core.rows import EventType
-from limpet.testing.builders import make_task, make_workflow
+from limpet.testing.builders import make_task, make_workflow, wish
 from limpet.testing.scenario import Scenario
 
 
@@ -226,3 +227,27 @@ def test_a_report_in_the_same_step_as_a_trigger_frees_the_slot_for_it() -> None:
     s.step(TaskCompleted(row.id, 0, ""), TaskCompleted(row.id, 0, ""))
     assert s.status("a", second) == "RUNNING"
     assert sum(s.log.stale.values()) == 1
+
+
+@pytest.mark.parametrize(("pools_max", "classes_max"), [(4, 100), (100, 6), (4, 6)])
+def test_S2_forgotten_pools_and_classes_come_back_as_they_should_be(
+    monkeypatch: pytest.MonkeyPatch, pools_max: int, classes_max: int
+) -> None:
+    """Distinct filters are remembered up to a bound; what was dropped is built anew from the workers of then."""
+    monkeypatch.setattr(placement, "POOLS_MAX", pools_max)
+    monkeypatch.setattr(state, "CLASSES_MAX", classes_max)
+    s = Scenario(checks_reload=True)
+    for n in range(12):
+        s.workflow(f"W{n}", make_task(f"t{n}", action="x", labels=[wish("n", n)]))
+    for round_ in range(3):
+        s.worker(f"w{round_}", slots=2)
+        for n in range(12):
+            s.trigger(f"W{n}")
+            s.trigger(f"W{n}")
+            s.trigger(f"W{n}")
+            s.run_to_end()
+        s.unsubscribe(f"w{round_}")
+        s.trigger(f"W{round_}")
+    assert len(s.log.finished) == 3 * 36 + 2
+    assert sum(1 for _ in s.machine.state.pools.all()) <= pools_max
+    assert len(s.machine.state.classes) <= classes_max

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from limpet.core.decision import CloseStreams
+from limpet.core.definitions import StickyStrategy
 from limpet.core.errors import InvalidArgument, NotFound
 from limpet.core.inputs import StreamClosed, StreamOpened, TaskCompleted, TaskStarted, WorkerPaused, WorkerRegistered, WorkerSeen
 from limpet.core.rows import EventType, TaskStatus
@@ -405,3 +406,47 @@ def test_P6_a_lost_workers_open_stream_is_ended_so_that_it_comes_back_when_it_li
     assert s.status("a", run) == "QUEUED"
     s.reopen("w1")
     assert s.ran_on("a", run) == "w1"
+
+
+@pytest.mark.parametrize("how", ["unconfirmed", "undeliverable"])
+def test_WK23_lost_receipts_and_undeliverable_starts_share_one_budget_that_ends_the_task(how: str) -> None:
+    s = Scenario(Settings(internal_retries_max=1), checks_reload=True)
+    s.workflow("W", "a", make_task("b", "a"))
+    s.worker("w1", confirms=False)
+    run = s.trigger("W")
+    s.undeliverable("a")
+    s.advance(0.1)
+    if how == "undeliverable":
+        s.undeliverable("a")
+    else:
+        s.close_stream("w1")
+        s.advance(5)
+    assert s.statuses(run) == {"a": "FAILED", "b": "CANCELLED"}
+    assert "maximum reassignment count of 1" in s.error("a")
+
+
+def test_R29_a_worker_that_a_run_is_pinned_to_is_not_forgotten() -> None:
+    s = Scenario(Settings(worker_forgotten_after_us=60_000_000), checks_reload=True)
+    s.workflow("W", "a", make_task("b", "a", retries=1, backoff=100, execution_timeout=500), sticky=StickyStrategy.HARD)
+    s.worker("w1")
+    run = s.trigger("W")
+    s.complete("a")
+    s.fail("b")
+    s.kill("w1")
+    s.advance(95)
+    assert s.run(run).pin_worker_id == s.workers["w1"].id
+    assert len(s.tables.workers) == 1, "b still waits out its delay"
+    s.advance(60)
+    assert s.status("b") == "FAILED"
+    s.advance(61)
+    assert not s.tables.workers
+
+
+def test_R24_a_report_for_an_attempt_that_waits_again_is_stale() -> None:
+    s = simple(retries=1, backoff=5)
+    s.worker("w1")
+    s.trigger("W")
+    s.fail("a")
+    s.complete("a", by="w1")
+    assert s.status("a") == "BACKING_OFF"
+    assert s.log.stale == {"attempt already ended": 1}

@@ -97,6 +97,7 @@ class Engine:
     def serve(self) -> None:
         """Take calls; whatever was due meanwhile comes first."""
         self.serving = True
+        self.world.serves(self)
         for seat in self.seats.values():
             self.put(seat.tenant_no, TimePassed())
 

@@ -259,6 +259,64 @@ def silent_worker_stays_assignable(surgery: Surgery) -> None:
     surgery.put_item(machine.HANDLERS, fleet.StreamClosed, lambda state, item: None)
 
 
+# Bugs that the simulation has found in the core, planted again.
+
+
+def tickets_shared_between_classes(surgery: Surgery) -> None:
+    """A task that moved on is still found at its old place in another class."""
+    stands = lambda self, task, ticket: task.in_queue and task.ticket == ticket  # noqa: E731
+    surgery.put(queue.SchedulingClass, "_stands", stands)
+
+
+def tickets_of_tasks(surgery: Surgery) -> None:
+    """Numbered by task: the two objects of a replayed task may have the same order and ticket, and cannot be compared."""
+
+    def push(self: Any, order: Any, task: Any) -> None:
+        self._tickets = task.ticket
+        real(self, order, task)
+
+    real = surgery.put(queue.SchedulingClass, "push", push)
+
+
+def soft_pin_forgotten_on_return(surgery: Surgery) -> None:
+    """Waiting tasks of a SOFT run do not notice that their lost worker is back."""
+
+    def open_stream(state: Any, item: StreamOpened) -> Any:
+        worker = state.workers_by_id.get(item.worker_id)
+        if worker is None:
+            return real(state, item)
+        pinned, worker.pinned = worker.pinned, {}
+        try:
+            return real(state, item)
+        finally:
+            worker.pinned = pinned
+
+    real = surgery.put_item(machine.HANDLERS, StreamOpened, open_stream)
+
+
+def soft_run_never_pinned_again(surgery: Surgery) -> None:
+    """A SOFT run whose named worker is away wanders for ever (ST-20, ST-21)."""
+    surgery.put(assignment, "needs_pin", lambda state, run: run.sticky is not None and run.pin_state is PinState.UNSET)
+
+
+def deadlines_armed_after_load(surgery: Surgery) -> None:
+    """What fell due while nobody looked waits for a second step."""
+    real = surgery.put(loading.notices, "watch", lambda state, task: state.queued_now.append(task))
+    assert callable(real)
+    surgery.put(loading, "_resume", _resume_without_timer(loading._resume))
+
+
+def _resume_without_timer(real: Any) -> Any:
+    def resume(state: Any, task: Any) -> None:
+        armed = state.timers
+        if task.status is TaskStatus.QUEUED:
+            state.timers = type(armed)()
+        real(state, task)
+        state.timers = armed
+
+    return resume
+
+
 MUTANTS: dict[str, Mutant] = {
     one.__name__.replace("_", " "): one
     for one in (
@@ -290,6 +348,11 @@ MUTANTS: dict[str, Mutant] = {
         execution_timeout_ignored,
         children_start_with_any_parent,
         silent_worker_stays_assignable,
+        tickets_shared_between_classes,
+        tickets_of_tasks,
+        soft_pin_forgotten_on_return,
+        soft_run_never_pinned_again,
+        deadlines_armed_after_load,
     )
 }
 

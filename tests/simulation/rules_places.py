@@ -71,6 +71,8 @@ def _is_allowed(step: Step, row: TaskRow, old: TaskRow | None, worker_key: int, 
         yield f"W2: {what}: the worker is not assignable"
     if not may_go(mirror.wish(row, set_pin=set_pin), offer):
         yield f"P-REQ: {what}: the worker fails a hard filter: {mirror.wish(row, set_pin=set_pin)}, {offer}"
+    if run.sticky is not None and (pin_of(run) is None or not mirror.is_present(pin_of(run) or "")):
+        yield f"ST-11: {what}: its sticky run has no pin to a worker that is there: {run.pin_worker_id}"
     if run.sticky == StickyStrategy.HARD and pin_of(run) != offer.id:
         yield f"P-HARD: {what}: its run is pinned to {run.pin_worker_id}"
     if row.schedule_deadline is not None and row.schedule_deadline <= step.now:

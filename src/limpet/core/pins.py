@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from limpet.core.definitions import StickyStrategy
-from limpet.core.ids import Instant
 from limpet.core.records import Run, TaskRun, Worker
 from limpet.core.rows import PinState, TaskStatus
 from limpet.core.settings import HardStickyPolicy
@@ -96,8 +95,3 @@ def set_initial_pin(state: State, run: Run) -> None:
         state.set_pin(run, PinState.UNSET, None, None)
     else:
         state.set_pin(run, PinState.BOUND, run.desired_worker_id, None)
-
-
-def grace_over_at(state: State, worker: Worker) -> Instant | None:
-    """When a lost worker's HARD runs stop waiting for it."""
-    return None if worker.lost_at is None else Instant(worker.lost_at + state.settings.hard_sticky_grace_us)

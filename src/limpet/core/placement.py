@@ -52,13 +52,14 @@ class Member:
 class Pool:
     """Workers that pass one set of hard filters. Mutated by `Pools` and by asking it for the best."""
 
-    __slots__ = ("_changed", "_heap", "_stamps", "_uses", "capable_count", "is_wanted", "key", "members", "number")
+    __slots__ = ("_changed", "_heap", "_stamps", "_uses", "capable_count", "is_dropped", "is_wanted", "key", "members", "number")
 
     def __init__(self, key: PoolKey, number: int) -> None:
         self.key = key
         self.number = number
         self.members: dict[WorkerKey, Member] = {}
         self.is_wanted = False  # some task waits for it
+        self.is_dropped = False  # nobody tells it of workers any more
         self.capable_count = 0
         self._changed: dict[WorkerKey, None] = {}
         self._heap: list[tuple[tuple[int, int], int, int, WorkerKey, int]] = []
@@ -190,5 +191,6 @@ class Pools:
         del self._by_key[key]
         del self._by_number[pool.number]
         del self._by_action[key[0]][pool.number]
+        pool.is_dropped = True
         for member in pool.members.values():
             member.worker.pools.pop(pool.number, None)

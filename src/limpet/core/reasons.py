@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from limpet.core import affinity
-from limpet.core.assignment import plan, rewind, takes
+from limpet.core.assignment import plan, rewind
 from limpet.core.explain import Explanation, Outlook, Reason, Verdict
 from limpet.core.ids import Instant
 from limpet.core.placement import is_assignable
@@ -273,12 +273,6 @@ def _unblock(task: TaskRun, verdicts: list[Verdict]) -> list[str]:
         if c in causes
     ]
     return found or [f"Start a worker that registers {action}."]
-
-
-def could_take(state: State, task: TaskRun, worker: Worker, now: Instant) -> bool:
-    """Whether this worker could take the task at once; for checks of work conservation (L1)."""
-    cls = state.queue_of(task)
-    return cls is not None and takes(state, cls, worker, task, order_of(task, now, state.settings), now)
 
 
 def _named(state: State, worker_id: str | None) -> str:

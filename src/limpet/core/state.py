@@ -238,6 +238,8 @@ class State:
                 self._classes_by_id = {other.id: other for other in self.classes.values()}
             cls = self.classes[key] = SchedulingClass(key, self.pools.of(key[:4], self.workers.values()))
             self._classes_by_id[cls.id] = cls
+        elif cls.pool.is_dropped:
+            cls.pool = self.pools.of(key[:4], self.workers.values())
         return cls
 
     def queue_of(self, task: TaskRun) -> SchedulingClass | None:
@@ -270,6 +272,8 @@ class State:
             waiting = self._waiting[cls.pool.number]
             waiting.pop(cls.id, None)
             cls.pool.is_wanted = bool(waiting)
+            if not waiting:
+                del self._waiting[cls.pool.number]
             self._awake.pop(cls.id, None)
 
     def reclassify(self, run: Run, now: Instant) -> list[SchedulingClass]:

@@ -137,6 +137,11 @@ class EmbeddedEngine(Assertions):
         both = {f"{prefix}_{name}": value for prefix in ("LIMPET", "HATCHET_CLIENT") for name, value in values.items()}
         return {**both, "HATCHET_CLIENT_API_URL": self.http_url}
 
+    @property
+    def http_is_used(self) -> bool:
+        """Whether anybody has called the HTTP side; it is made at the first call."""
+        return self._http.is_used
+
     # What a test asks
 
     def run(self, run: RunLike) -> RunView:

@@ -66,8 +66,10 @@ class Start:
 class FakeWorker:
     """Connected as soon as it is made. Blocking calls; everything runs in the engine's thread.
 
-    offers: action ids as in "workflow:task", or declared workflows, which it registers too
-    slots:  of the default type, or a number for each slot type
+    offers:   action ids as in "workflow:task", or declared workflows, which it registers too
+    slots:    of the default type, or a number for each slot type
+    confirms: it reports STARTED for every start as soon as it comes, as real workers do; else the test does
+    listens:  it opens its stream at once and beats; else it only registers
     """
 
     def __init__(
@@ -78,10 +80,11 @@ class FakeWorker:
         *,
         slots: int | Mapping[str, int] = 100,
         labels: Mapping[str, str | int] | None = None,
+        confirms: bool = True,
         listens: bool = True,
     ) -> None:
         self.name, self.id = name, ""
-        self._engine = engine
+        self._engine, self._confirms = engine, confirms
         self._slots = {"default": slots} if isinstance(slots, int) else dict(slots)
         self._labels = dict(labels or {})
         self._starts: asyncio.Queue[Start] = asyncio.Queue()
@@ -108,15 +111,14 @@ class FakeWorker:
     # What it reports
 
     def work(self, output: Mapping[str, Any] | None = None, within_s: float = PATIENCE_S) -> Start:
-        """Take the next start, confirm it, and complete it with this output."""
+        """Take the next start and complete it with this output."""
         __tracebackhide__ = True
         start = self.next_start(within_s)
-        self.confirm(start)
         self.complete(start, output)
         return start
 
     def confirm(self, start: Start) -> None:
-        """Report STARTED: the receipt."""
+        """Report STARTED, the receipt: for a worker made with `confirms=False`."""
         self.report(start, pb.STEP_EVENT_TYPE_STARTED)
 
     def complete(self, start: Start, output: Mapping[str, Any] | None = None) -> None:
@@ -129,15 +131,7 @@ class FakeWorker:
 
     def report(self, start: Start, kind: pb.StepActionEventType, payload: str = "", **fields: Any) -> None:
         """Report anything. `fields` of the message replace those of a well-behaved worker."""
-        event: dict[str, Any] = {
-            "worker_id": self.id,
-            "task_run_external_id": start.task_run_id,
-            "action_id": start.message.action_id,
-            "event_type": kind,
-            "event_payload": payload.encode(),
-            "retry_count": start.message.retry_count,
-        }
-        self._engine.call(self._call, "SendStepActionEvent", pb.StepActionEvent(**(event | fields)))
+        self._engine.call(self._report, start, kind, payload, fields)
 
     def release_slot(self, start: Start) -> None:
         """Give back the attempt's slots."""
@@ -192,7 +186,8 @@ class FakeWorker:
             worker_name=self.name, actions=actions, slot_config=self._slots, labels=_wire_labels(self._labels)
         )
         self.id = str((await self._call("Register", request)).worker_id)
-        self._engine.time.scripted.add(self.id)
+        if not self._confirms:
+            self._engine.time.scripted.add(self.id)
         if listens:
             await self._listen()
             self._beating = asyncio.create_task(self._beat())
@@ -214,8 +209,26 @@ class FakeWorker:
     async def _read(self, call: Any) -> None:
         with contextlib.suppress(grpc.aio.AioRpcError):
             async for action in call:
-                is_cancel = action.action_type == pb.CANCEL_STEP_RUN
-                (self._cancels if is_cancel else self._starts).put_nowait(Start(action))
+                await self._came(Start(action))
+
+    async def _came(self, start: Start) -> None:
+        if start.message.action_type == pb.CANCEL_STEP_RUN:
+            self._cancels.put_nowait(start)
+            return
+        if self._confirms:
+            await self._report(start, pb.STEP_EVENT_TYPE_STARTED, "", {})
+        self._starts.put_nowait(start)
+
+    async def _report(self, start: Start, kind: pb.StepActionEventType, payload: str, fields: Mapping[str, Any]) -> None:
+        event: dict[str, Any] = {
+            "worker_id": self.id,
+            "task_run_external_id": start.task_run_id,
+            "action_id": start.message.action_id,
+            "event_type": kind,
+            "event_payload": payload.encode(),
+            "retry_count": start.message.retry_count,
+        }
+        await self._call("SendStepActionEvent", pb.StepActionEvent(**{**event, **fields}))
 
     async def _beat(self) -> None:
         while True:

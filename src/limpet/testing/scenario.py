@@ -123,11 +123,12 @@ class Scenario(Readings):
     def _deliver(self, decision: Decision) -> None:
         following: list[Input] = []
         for delivery in decision.deliveries:
-            following += self._reaction(delivery)
+            following += self.react(delivery)
         if following:
             self.step(*following)
 
-    def _reaction(self, delivery: Delivery) -> list[Input]:
+    def react(self, delivery: Delivery) -> list[Input]:
+        """What the outside does with a delivery; the inputs that follow from it."""
         if isinstance(delivery, StartTask):
             return self._read_start(delivery)
         if isinstance(delivery, CancelTask):
@@ -296,7 +297,7 @@ class Scenario(Readings):
         self.do(WorkerUnsubscribed(worker.id))
         worker.session = None
 
-    def label(self, name: str, **labels: LabelValue) -> None:
+    def label(self, name: str, /, **labels: LabelValue) -> None:
         """Merge labels into the worker's."""
         self.do(LabelsUpserted(self.workers[name].id, tuple(labels.items())))
 

@@ -1,9 +1,10 @@
 'use strict';
 // A client program of the official TypeScript client that does what it reads: one JSON request per line on standard
-// input, one JSON answer per line on the third descriptor, in the order in which the answers come
-// (standard output belongs to the client, which logs there).
+// input, one JSON answer per line on standard output, in the order in which the answers come.
 
-const { createWriteStream } = require('node:fs');
+// What the client logs goes to standard error, so that standard output holds answers alone.
+globalThis.console = new (require('node:console').Console)(process.stderr);
+
 const { createInterface } = require('node:readline');
 const { HatchetClient } = require('@hatchet-dev/typescript-sdk/v1');
 const { build } = require('./workflows');
@@ -11,7 +12,6 @@ const { build } = require('./workflows');
 const hatchet = HatchetClient.init();
 const workflows = build(hatchet);
 const references = new Map();
-const answers = createWriteStream(null, { fd: 3 });
 
 const deeds = {
   // Run and wait; an array as input is a bulk.
@@ -19,13 +19,13 @@ const deeds = {
   // Run without waiting: the run's id, or the ids.
   start: async ({ workflow, input, options }) => {
     const found = await workflows[workflow].runNoWait(input, options);
-    const ids = await Promise.all([found].flat().map(remember));
-    return Array.isArray(found) ? ids : ids[0];
+    return Array.isArray(found) ? Promise.all(found.map(remember)) : remember(found);
   },
   // Wait for a run that `start` has begun.
   result: ({ run }) => references.get(run).output,
-  cancel: ({ runs }) => hatchet.runs.cancel({ ids: runs }),
-  replay: ({ runs }) => hatchet.runs.replay({ ids: runs }),
+  // The client returns the whole HTTP exchange; its body is the answer.
+  cancel: async ({ runs }) => (await hatchet.runs.cancel({ ids: runs })).data,
+  replay: async ({ runs }) => (await hatchet.runs.replay({ ids: runs })).data,
   status: ({ run }) => hatchet.runs.get_status(run),
   get: ({ run }) => hatchet.runs.get(run),
   tenant: () => hatchet.tenant.get(),
@@ -46,7 +46,7 @@ async function answer({ id, deed, ...facts }) {
 }
 
 function write(line) {
-  answers.write(`${JSON.stringify(line)}\n`);
+  process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
 createInterface({ input: process.stdin })

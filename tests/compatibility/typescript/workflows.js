@@ -3,7 +3,7 @@
 // runs them, and the driver triggers them through the same declarations.
 
 const { setTimeout: sleep } = require('node:timers/promises');
-const { NonRetryableError, StickyStrategy, WorkerLabelComparator } = require('@hatchet-dev/typescript-sdk/v1');
+const { NonRetryableError, Priority, StickyStrategy, WorkerLabelComparator } = require('@hatchet-dev/typescript-sdk/v1');
 const journal = require('./journal');
 
 const whereIRun = (_, ctx) => ({ worker: ctx.worker.id() });
@@ -45,18 +45,16 @@ function plain(hatchet) {
     },
   });
 
-  const prioritised = hatchet.task({
-    name: 'prioritised',
-    fn: async ({ number }, ctx) => {
-      journal.write('priority', { number, priority: ctx.priority() });
-      return { priority: ctx.priority() };
-    },
-  });
+  const noteLevel = async ({ number }, ctx) => {
+    journal.write('priority', { number, priority: ctx.priority() });
+    return { priority: ctx.priority() };
+  };
+  const ordinary = hatchet.task({ name: 'ordinary', fn: noteLevel });
+  const urgent = hatchet.task({ name: 'urgent', defaultPriority: Priority.HIGH, fn: noteLevel });
 
   const sleeper = hatchet.task({
     name: 'sleeper',
     executionTimeout: '120s',
-    retries: 0,
     fn: async ({ number, seconds }, ctx) => {
       const facts = { number, retry: ctx.retryCount(), worker: ctx.worker.id() };
       journal.write('sleeper', facts);
@@ -71,7 +69,7 @@ function plain(hatchet) {
     },
   });
 
-  return [double, parent, failsOnce, failsForGood, prioritised, sleeper];
+  return [double, parent, failsOnce, failsForGood, ordinary, urgent, sleeper];
 }
 
 function labelled(hatchet) {
@@ -102,7 +100,8 @@ function labelled(hatchet) {
   return [zoned, roomy, anywhere, relabel];
 }
 
-// The seed's sticky workflow and its child, in both strategies.
+// The seed's sticky workflow and its child, in both strategies. Observed with client 1.33.2: `child.run(input,
+// { sticky: true })` sends no wish for a worker; the forms of the context do.
 function sticky(hatchet) {
   return [StickyStrategy.SOFT, StickyStrategy.HARD].flatMap((strategy) => {
     const child = hatchet.workflow({ name: `sticky-${strategy}-child`, sticky: strategy });
@@ -115,7 +114,7 @@ function sticky(hatchet) {
       name: 'step2',
       parents: [step1a, step1b],
       fn: async (_, ctx) => {
-        const result = await child.run({}, { sticky: true });
+        const result = await ctx.runChild(child, {}, { sticky: true });
         return { worker: ctx.worker.id(), child: result.child.worker };
       },
     });

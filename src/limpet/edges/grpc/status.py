@@ -19,6 +19,9 @@ from limpet.store.api import StoreError
 _log = logging.getLogger(__name__)
 
 INVALID_TOKEN = "invalid auth token"  # the text that official clients know
+# A client takes 8 KiB of trailing metadata; above, it throws our code away and sees one that it repeats. What is not
+# ASCII travels as three characters a byte, so this stays within it whatever the text.
+DETAILS_BYTES_MAX = 2_000
 
 CODES: dict[type[Exception], StatusCode] = {
     errors.InvalidArgument: StatusCode.INVALID_ARGUMENT,
@@ -37,10 +40,15 @@ CODES: dict[type[Exception], StatusCode] = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What the caller sees."""
+    """What the caller sees; a long sentence, which can only come of long names in the request, is cut."""
 
     code: StatusCode
     details: str
+
+    def __post_init__(self) -> None:
+        raw = self.details.encode()
+        if len(raw) > DETAILS_BYTES_MAX:
+            object.__setattr__(self, "details", raw[:DETAILS_BYTES_MAX].decode(errors="ignore") + "…")
 
 
 def refusal_of(error: Exception, *, of_stream: bool = False) -> Refusal:

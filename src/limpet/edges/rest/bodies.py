@@ -6,35 +6,41 @@ Fields that are not named here are ignored, as the wire demands: clients may be 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from fastapi import Request
+from msgspec import Meta
 
 from limpet.core.errors import InvalidArgument
 from limpet.edges.json_text import check_object
 
 BodyType = TypeVar("BodyType", bound=msgspec.Struct)
 
+# The same bounds as on the gRPC wire, where its types and the labels' translation set them [X15].
+Integer = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+Text = Annotated[str, Meta(max_length=255, pattern=r"^[^\x00]*$")]
+Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
+
 
 class LabelWish(msgspec.Struct, frozen=True, rename="camel"):
     """A desired worker label of a trigger (LB-1); `comparator` by name or by its number on the wire."""
 
-    value: str | int
+    value: Text | Integer
     required: bool = False
-    weight: int = 100
+    weight: Integer = 100
     comparator: str | int = 0
 
 
 class TriggerBody(msgspec.Struct, frozen=True):
     """V1TriggerWorkflowRunRequest, and the optional labels of LB-17."""
 
-    workflow_name: str = msgspec.field(name="workflowName")
+    workflow_name: Name = msgspec.field(name="workflowName")
     input: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
     additional_metadata: msgspec.Raw = msgspec.field(name="additionalMetadata", default_factory=msgspec.Raw)
     priority: int | None = None
     return_only_id: bool | None = None
-    desired_worker_labels: dict[str, LabelWish] | None = msgspec.field(name="desiredWorkerLabels", default=None)
+    desired_worker_labels: dict[Name, LabelWish] | None = msgspec.field(name="desiredWorkerLabels", default=None)
 
 
 class TaskFilter(msgspec.Struct, frozen=True, rename="camel"):
@@ -64,7 +70,7 @@ async def read_body(request: Request, kind: type[BodyType]) -> BodyType:
     """The body as that kind. Raises InvalidArgument with the place of the first fault."""
     try:
         return msgspec.json.decode(await request.body(), type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"the body of the call is not usable: {error}") from error
     except RecursionError as error:
         raise InvalidArgument("the body of the call is nested too deeply: at most 1,000 levels are read") from error

@@ -1,0 +1,1 @@
+"""Processes that the benchmarks start: a worker and a client, with our SDK or the official one."""

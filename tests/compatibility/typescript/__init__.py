@@ -1,0 +1,1 @@
+"""The official TypeScript client: programs for Node.js, and what starts them."""
