@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from pydantic import BaseModel
 
-from limpet import Context, Limpet
+from limpet import Context, Limpet, NonRetryableException
 
 limpet = Limpet()
 
@@ -25,7 +25,7 @@ def price(input: Order, ctx: Context) -> dict:
 @invoice.task(retries=3, backoff_factor=1.0)
 def tax(input: Order, ctx: Context) -> dict:
     if input.poisoned:
-        raise ValueError("the tax office does not know this order")
+        raise NonRetryableException("the tax office does not know this order")
     if ctx.retry_count == 0:
         raise ConnectionError("the tax office hung up; the second attempt gets through")
     return {"cents": input.amount * 19}

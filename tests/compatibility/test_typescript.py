@@ -202,6 +202,25 @@ class TestOneSlot:
         assert not [line for line in lines_of(engine, "sleeper") if line["number"] == 301]
 
 
+def test_a_stopped_worker_ends_by_itself_and_its_run_still_returns(
+    engine: EngineProcess, client: TypeScriptClient, single: TypeScriptWorker
+) -> None:
+    """The client unsubscribes before its running tasks have ended, and lets them end."""
+    single.stop()
+    leaving = TypeScriptWorker(engine, "ts-leaving", {"slots": 5, "only": ["sleeper"]})
+    staying = TypeScriptWorker(engine, "ts-staying", {"slots": 5, "only": ["sleeper"]})
+    with running(leaving):
+        run = begin(client, engine, number=400, seconds=1.5)
+        with running(staying):
+            leaving.stop()
+            assert leaving.process is not None
+            assert leaving.process.returncode == 0
+            assert "ts-leaving" not in {row["name"] for row in engine.workers() if row["status"] == "ACTIVE"}
+            assert client.do("result", run=run)["value"] == 800
+            later = client.do("run", workflow="sleeper", input=[{"number": n, "seconds": 0} for n in range(401, 411)])
+            assert {result["worker"] for result in later} == {staying.id}
+
+
 def test_AC13_T_KILL_WORKER_tasks_of_a_killed_worker_run_elsewhere(tmp_path: Path) -> None:
     engine = EngineProcess(tmp_path, settings={"worker_lost_after": "8s", "worker_assignable": "6s"})
     client = TypeScriptClient(engine)

@@ -16,6 +16,7 @@ from limpet.core import reasons
 from limpet.core.definitions import Comparator, StickyStrategy
 from limpet.core.explain import Outlook, Reason
 from limpet.core.ids import Instant
+from limpet.core.inputs import StreamOpened
 from limpet.core.records import TaskRun, Worker
 from limpet.core.rows import TaskStatus
 from limpet.core.settings import HardStickyPolicy, Settings
@@ -242,11 +243,14 @@ def test_explain_of_what_does_not_wait() -> None:
 
 
 def test_a_task_past_its_schedule_timeout_is_about_to_end() -> None:
-    s = Scenario(checks=False)
+    """Two deadlines have passed and one fits a step (R53): the other is not placed although a worker has come."""
+    s = Scenario(Settings(due_batch_max=1))
     s.workflow("W", make_task("a", schedule_timeout=2))
-    s.worker("w1", slots=0)
-    run = s.trigger("W")
-    answer = s.machine.explain(s.task("a", run).id, Instant(s.now + 3_000_000))
+    w1 = s.worker("w1", listens=False)
+    runs = [s.trigger("W") for _ in range(2)]
+    now = Instant(s.now + 3_000_000)
+    s.machine.apply([StreamOpened(w1, 1)], now)
+    answer = s.machine.explain(s.task("a", runs[1]).id, now)
     assert answer is not None
     assert answer.outlook is Outlook.NOT_NOW
     assert "schedule timeout has passed" in answer.text

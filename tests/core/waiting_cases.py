@@ -25,11 +25,11 @@ PARTLY_SHOWN = frozenset({"29", "93"})
 
 ELSEWHERE = {
     "20": "tests/sdk",
-    "21": "tests/edges",
-    "48": "tests/sdk",
+    "21": "tests/testing",
+    "48": "tests/testing",
     "59": "tests/compatibility",
     "60": "tests/compatibility",
     "66": "tests/edges",
-    "79": "tests/compatibility",
+    "79": "tests/testing",
     "98": "tests/sdk",
 }

@@ -152,6 +152,16 @@ async def test_W2_13_an_unfit_definition_is_refused_with_its_place(house: House,
     assert "bad" not in [row["name"] for row in listed.json()["rows"] or ()], "a refused definition leaves nothing behind"
 
 
+async def test_a_registration_cannot_fill_the_log(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """The sentences about what is not carried out are for people: a thousand of them help nobody."""
+    limit = [admin.CreateTaskRateLimit(key="api", units=1)]
+    tasks = [task(f"t{n}", rate_limits=limit, is_durable=True) for n in range(1000)]
+    await house.workflow("chatty", *tasks)
+    said = [record.getMessage() for record in caplog.records if "chatty" in record.getMessage()]
+    assert 1 <= len(said) <= 50
+    assert any("declares 1980 more features" in line for line in said)
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "says"),
     [

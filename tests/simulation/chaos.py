@@ -156,5 +156,3 @@ def start_engine(world: World) -> Engine:
     engine = Engine(world)
     engine.start()
     return engine
-
-

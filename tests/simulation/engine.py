@@ -214,7 +214,9 @@ class Engine:
     # Commit (R8)
 
     def _commit(self, moves: Sequence[Move], done: Callable[[], None], refused: Callable[[DataError], None]) -> None:
-        batch = Batch(Fence(self.owned.epoch, self.owned.seq + 1), [(move.seat.tenant_no, move.decision.changes) for move in moves])
+        batch = Batch(
+            Fence(self.owned.epoch, self.owned.seq + 1), [(move.seat.tenant_no, move.decision.changes) for move in moves]
+        )
         self._send(batch, 0, done, refused)
 
     def _send(self, batch: Batch, tries: int, done: Callable[[], None], refused: Callable[[DataError], None]) -> None:
@@ -289,7 +291,9 @@ class Engine:
             self._next_turn()
             return
         seat, entry = entries[0]
-        opened = [seat.inbox.popleft() for _ in range(len(seat.inbox)) if isinstance(seat.inbox[0].item, StreamOpened | TimePassed)]
+        opened = [
+            seat.inbox.popleft() for _ in range(len(seat.inbox)) if isinstance(seat.inbox[0].item, StreamOpened | TimePassed)
+        ]
         move = self._decide(seat, [*opened, entry])
         go_on = partial(self._apply_alone, entries[1:])
         if not move.decision.changes:

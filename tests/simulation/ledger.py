@@ -109,7 +109,7 @@ class Ledger:
         confirming = self.confirming.pop(id(decision), [])
         if engine.rewinds != self.world.rewinds:
             return
-        if decision.changes and engine.owned.seq > self.world.store.seq or not self._is_durable(decision):
+        if (decision.changes and engine.owned.seq > self.world.store.seq) or not self._is_durable(decision):
             raise Violation("D2: an answer leaves before its commit")
         self.confirmed.update(confirming)
         for item, reply in zip(items, decision.replies, strict=True):
@@ -121,7 +121,9 @@ class Ledger:
         tables, changes = self.world.store.tables[self.no], decision.changes
         return (
             all(row.key in tables.runs for row in changes.runs_opened)
-            and all(tables.tasks[row.key].retry_count >= row.retry_count for row in changes.tasks_changed if row.key in tables.tasks)
+            and all(
+                tables.tasks[row.key].retry_count >= row.retry_count for row in changes.tasks_changed if row.key in tables.tasks
+            )
             and all(row.key in tables.receipts for row in changes.receipts[-1:])
         )
 

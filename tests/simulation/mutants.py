@@ -21,9 +21,23 @@ from functools import partial
 from multiprocessing import Pool
 from typing import Any
 
-from limpet.core import assignment, attempts, deadlines, fleet, graph, loading, machine, pins, queue, reasons, reports, runs, slots
+from limpet.core import (
+    assignment,
+    attempts,
+    deadlines,
+    fleet,
+    graph,
+    loading,
+    machine,
+    pins,
+    queue,
+    reasons,
+    reports,
+    runs,
+    slots,
+    triggers,
+)
 from limpet.core import state as core_state
-from limpet.core import triggers
 from limpet.core.inputs import StreamOpened, TaskStarted
 from limpet.core.rows import PinState, TaskStatus
 from limpet.core.timers import Due

@@ -111,7 +111,7 @@ def _live_changed(
     if any(isinstance(one, TaskFailed) and not one.retryable for one in fitting[:1]):
         if new.app_retries > old.app_retries:
             yield f"T8: task {new.id} is retried after a failure marked as not retryable"
-    if ended and new.internal_retries > old.internal_retries or _is_engine_requeue(old, new, replayed):
+    if (ended and new.internal_retries > old.internal_retries) or _is_engine_requeue(old, new, replayed):
         yield from _superseded(step, old, new, confirmed)
 
 
@@ -159,7 +159,10 @@ def _counters(step: Step, old: TaskRow, new: TaskRow) -> Iterator[str]:
         yield f"T7: task {new.id} has used {new.app_retries} of {retries} retries"
     if new.internal_retries > settings.internal_retries_max:
         yield f"T7: task {new.id} was taken back {new.internal_retries} times"
-    if new.app_retries - old.app_retries + max(0, new.internal_retries - old.internal_retries) > new.retry_count - old.retry_count:
+    if (
+        new.app_retries - old.app_retries + max(0, new.internal_retries - old.internal_retries)
+        > new.retry_count - old.retry_count
+    ):
         yield f"T7: the counters of task {new.id} grew more than its attempts"
     if new.retry_count == old.retry_count + 1:
         upstream = settings.retry_priority is RetryPriority.UPSTREAM

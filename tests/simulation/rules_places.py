@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from limpet.core.definitions import StickyStrategy
-from limpet.core.rows import PinState, TaskRow
+from limpet.core.rows import PinState, TaskRow, TaskStatus
 from tests.simulation.mirror import Mirror, Step
 from tests.simulation.oracle import FAR, Offer, Order, Wish, has_room, may_go, pin_of, rank
 
@@ -32,14 +32,19 @@ def placements(step: Step) -> Iterator[str]:
     mirror = step.mirror
     free = {key: dict(pools) for key, pools in mirror.free().items()}
     placed = [(mirror.tables.tasks[start.task_key], mirror.tables.worker_keys[start.worker_id]) for start in step.starts]
-    old = {new.key: before for before, new in step.tasks}
-    heavy = _heavy(mirror, step.now, [row for row, _ in placed])
+    left = [
+        new
+        for before, new in step.tasks
+        if new.status != TaskStatus.QUEUED and (before is None or before.status == TaskStatus.QUEUED)
+    ]
+    heavy = _heavy(mirror, step.now, left)
     for row, worker_key in placed:
         _shift(free[worker_key], mirror.wish(row), +1)
     for row, worker_key in placed:
         set_pin = _set_the_pin(step, row)
-        yield from _is_allowed(step, row, old.get(row.key), worker_key, set_pin)
-        yield from _is_best(step, row, old.get(row.key), worker_key, mirror.wish(row, set_pin=set_pin), free, heavy)
+        yield from _is_allowed(step, row, worker_key, set_pin)
+        if not step.is_paced:
+            yield from _is_best(step, row, worker_key, mirror.wish(row, set_pin=set_pin), free, heavy)
         _shift(free[worker_key], mirror.wish(row), -1)
     yield from _priority(step, placed, free)
 
@@ -60,7 +65,7 @@ def _set_the_pin(step: Step, row: TaskRow) -> bool:
     )  # fmt: skip
 
 
-def _is_allowed(step: Step, row: TaskRow, old: TaskRow | None, worker_key: int, set_pin: bool) -> Iterator[str]:
+def _is_allowed(step: Step, row: TaskRow, worker_key: int, set_pin: bool) -> Iterator[str]:
     """W2, P-HARD, P-REQ, T11: whether the worker may get the task at all."""
     mirror = step.mirror
     offer, run = mirror.offer(worker_key), mirror.tables.runs[row.run_key]
@@ -80,7 +85,7 @@ def _is_allowed(step: Step, row: TaskRow, old: TaskRow | None, worker_key: int, 
 
 
 def _is_best(
-    step: Step, row: TaskRow, old: TaskRow | None, worker_key: int, wish: Wish, free: Free, heavy: list[tuple[Order, TaskRow, Wish]]
+    step: Step, row: TaskRow, worker_key: int, wish: Wish, free: Free, heavy: list[tuple[Order, TaskRow, Wish]]
 ) -> Iterator[str]:
     """P-SOFT, P-WEIGHT, SL-15: no other worker with room was better."""
     mirror, mine = step.mirror, step.mirror.offer(worker_key)
@@ -104,7 +109,7 @@ def _ratio(wish: Wish, offer: Offer, pools: dict[str, int]) -> int:
 
 
 def _heavy(mirror: Mirror, now: int, more: list[TaskRow]) -> list[tuple[Order, TaskRow, Wish]]:
-    """Tasks for which freed units may be held (SL-6): those that wait, and those placed in this very step."""
+    """Tasks for which freed units may be held (SL-6): those that wait, and those that did until this step."""
     if not mirror.settings.slot_hold_us:
         return []
     rows = [mirror.tables.tasks[key] for key in mirror.waiting] + more
@@ -123,7 +128,9 @@ def _priority(step: Step, placed: list[tuple[TaskRow, int]], free: Free) -> Iter
     if not mirror.waiting or step.is_paced:
         return
     rows = [mirror.tables.tasks[key] for key in mirror.waiting]
-    pinned_now = {row.run_key for row, _ in placed if _set_the_pin(step, row)}  # placing may end their other tasks, and so make new ones
+    pinned_now = {
+        row.run_key for row, _ in placed if _set_the_pin(step, row)
+    }  # placing may end their other tasks, and so make new ones
     rows = [row for row in rows if not _is_overdue(row, now) and not (row.run_key in pinned_now and row.queued_at == now)]
     waiting = [(mirror.order(row, now), row, mirror.wish(row)) for row in rows]
     for row, worker_key in placed:

@@ -128,7 +128,9 @@ def _completed_there(step: Step, run: RunRow) -> bool:
 
 def _replayed(step: Step, old: RunRow, new: RunRow) -> Iterator[str]:
     """P-REPLAY: the pin goes when its setter is replayed, or when its worker is lost or gone; else it stays."""
-    again = {task.key for before, task in step.tasks if task.run_key == new.key and before and task.retry_count > before.retry_count}
+    again = {
+        task.key for before, task in step.tasks if task.run_key == new.key and before and task.retry_count > before.retry_count
+    }
     whole = len(again) == len(step.mirror.definition(new).steps)
     is_lost = not step.mirror.is_present(old.pin_worker_id or "")
     is_reset = whole or old.pin_task_key in again or old.pin_worker_id is None or is_lost

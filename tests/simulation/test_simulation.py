@@ -17,7 +17,17 @@ SEEDS, CHUNK = 200, 20
 SEEDS_LONG, CHUNK_LONG = 5_000, 250
 ROOT = Path(__file__).parents[2]
 FOUND = [int(line.split()[0]) for line in (Path(__file__).parent / "seeds.txt").read_text().splitlines() if line[:1].isdigit()]
-EVERYWHERE = {"lost", "doubled", "delayed", "transient", "answer_lost", "slow_commit", "worker died", "stream cut", "engine killed"}
+EVERYWHERE = {
+    "lost",
+    "doubled",
+    "delayed",
+    "transient",
+    "answer_lost",
+    "slow_commit",
+    "worker died",
+    "stream cut",
+    "engine killed",
+}
 SOMEWHERE = EVERYWHERE | {
     "undeliverable", "worker left", "worker stalled", "stream deaf", "engine frozen", "engine replaced", "engine reloaded",
     "store rewound", "store away", "outage", "clock jumped", "poison refused", "worker unknown to the engine",

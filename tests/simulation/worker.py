@@ -308,5 +308,3 @@ class SimWorker:
 
 def _nothing(reply: object) -> None:
     """Whoever asked does not care."""
-
-

@@ -22,7 +22,6 @@ QUIET_WITHIN = 600 * SECOND  # timeouts, back-offs and retries of every task of 
 RESTART_AFTER = 2 * SECOND
 
 
-
 class World:
     """Everything that exists in one seed."""
 

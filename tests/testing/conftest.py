@@ -14,8 +14,6 @@ from limpet.testing import EmbeddedEngine
 from tests.testing.wire import Wire
 
 
-
-
 @pytest.fixture(autouse=True)
 def _no_configuration_around(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variables of the machine that runs the tests."""

@@ -95,7 +95,9 @@ def test_assert_waiting_for_any_reason_or_one(engine: EmbeddedEngine, wire: Wire
         engine.assert_waiting(run, because="no_such_reason")
 
 
-def test_a_failing_assert_waiting_prints_why_everything_waits(engine: EmbeddedEngine, wire: Wire, fake_worker: MakeWorker) -> None:
+def test_a_failing_assert_waiting_prints_why_everything_waits(
+    engine: EmbeddedEngine, wire: Wire, fake_worker: MakeWorker
+) -> None:
     worker = fake_worker("w1", ["w:a"], slots=1)
     wire.trigger("plain")
     run, other = wire.trigger("plain"), wire.trigger("plain")

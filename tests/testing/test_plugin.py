@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable
 
+import hatchet_sdk
 import pytest
 
 from limpet import Context, EmptyModel, Limpet, StickyStrategy
@@ -64,7 +65,7 @@ def test_a_declared_workflow_is_registered_by_a_fake_worker(
     worker = fake_worker("w1", [order])
     reference = order.run(EmptyModel(), wait_for_result=False)
     worker.fail(worker.next_start(), "the box is too small")
-    assert worker.work().task == "apologise"
+    assert worker.work().task == "apologise-on-failure"
     assert limpet_engine.wait_until_ended(reference).tasks["pack"].error == "the box is too small"
 
 
@@ -73,8 +74,6 @@ def test_the_official_client_finds_the_engine_by_its_environment(
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        import hatchet_sdk
-
         hatchet = hatchet_sdk.Hatchet()
 
         @hatchet.task(name="greet")

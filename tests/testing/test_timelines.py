@@ -60,7 +60,7 @@ def test_AC79_AC06_a_hard_run_fails_when_its_worker_stays_away(
     first.complete(start)
     first.close()
     limpet_engine.advance(58)
-    limpet_engine.assert_waiting(run, because=Reason.PIN_GONE)
+    limpet_engine.assert_waiting(run, because=Reason.PIN_DISCONNECTED)
     limpet_engine.advance(7)
     ended = limpet_engine.wait_until_ended(run)
     assert ended.tasks["b"].status == "FAILED"

@@ -24,6 +24,7 @@ from limpet.core.rows import RunStatus
 from limpet.core.state import State, version_row, workflow_row
 
 DEFAULT_PRIORITY = 1
+WARNINGS_MAX = 20  # of one registration: a graph of a thousand tasks must not fill the log at every start of a worker
 
 
 def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
@@ -33,7 +34,7 @@ def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
     text = encode_definition(definition)
     digest = checksum(text)
     workflow = state.workflows.get(definition.name)
-    warnings = tuple(sentence_of(definition, feature, where) for feature, where in definition.undelivered)
+    warnings = warnings_of(definition)
     if workflow is not None and workflow.newest is not None and workflow.newest.checksum == digest:
         return WorkflowPutReply(workflow.id, workflow.newest.id, False, warnings)
     if workflow is None:
@@ -49,6 +50,16 @@ def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
     state.changes.versions.append(version_row(version, state.tenant_no, state.now))
     state.notices.extend(warnings)
     return WorkflowPutReply(workflow.id, version.id, True, warnings)
+
+
+def warnings_of(definition: WorkflowDefinition) -> tuple[str, ...]:
+    """A sentence for each declared feature that is not carried out; of very many, the first and how many follow."""
+    told = definition.undelivered[:WARNINGS_MAX]
+    sentences = tuple(sentence_of(definition, feature, where) for feature, where in told)
+    left = len(definition.undelivered) - len(told)
+    if not left:
+        return sentences
+    return (*sentences, f"Workflow {definition.name} declares {left} more features that this engine does not carry out yet.")
 
 
 def sentence_of(definition: WorkflowDefinition, feature: Feature, where: str) -> str:

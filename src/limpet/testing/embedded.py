@@ -48,7 +48,7 @@ class EmbeddedEngine(Assertions):
         self._streams = StreamRegistry(end_spread_s=0)
         self.engine = ObservedEngine(self._streams, self._clock, EngineSettings(core=self.settings))
         self.insight = Insight(self.engine, self.tenant_id)
-        self.time = VirtualTime(self.engine, self._clock, self.tenant_id)
+        self.time = VirtualTime(self.engine, self._streams, self._clock, self.tenant_id)
         self._http = LazyHttp(self._make_http)
         self._ends = AsyncExitStack()
         self._loop = asyncio.new_event_loop()

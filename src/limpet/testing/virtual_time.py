@@ -1,7 +1,7 @@
 """Time that a test lets pass at once: what it brings falls due in its order, while liveness stays real.
 
-A worker that is connected now is not taken for lost because of a jump; only a FakeWorker that fell silent is. And a
-start that is on its way to a real worker is confirmed before time goes on.
+A worker that is connected now is not taken for lost because of a jump; only a FakeWorker that fell silent is. And time
+does not go on while a start is on its way to a worker, or the end of a stream on its way to the engine.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from __future__ import annotations
 from limpet.core.ids import SECOND_US, TenantId
 from limpet.core.inputs import TimePassed, WorkerSeen
 from limpet.core.views import WorkerView
+from limpet.edges.streams import StreamRegistry
 from limpet.testing.observed import ObservedEngine
 from limpet.testing.shifting_clock import ShiftingClock
 
-RECEIPT_PATIENCE_S = 2.0  # a worker on this machine confirms within milliseconds; one that does not is deaf
+SETTLE_PATIENCE_S = 2.0  # workers on this machine answer within milliseconds; one that does not is deaf
 
 
 class VirtualTime:
     """Lets time pass for one tenant. `scripted`: worker ids that confirm on command only; `silent`: that beat no more."""
 
-    def __init__(self, engine: ObservedEngine, clock: ShiftingClock, tenant: TenantId) -> None:
-        self._engine, self._clock, self._tenant = engine, clock, tenant
+    def __init__(self, engine: ObservedEngine, streams: StreamRegistry, clock: ShiftingClock, tenant: TenantId) -> None:
+        self._engine, self._streams, self._clock, self._tenant = engine, streams, clock, tenant
         self.scripted: set[str] = set()
         self.silent: set[str] = set()
 
@@ -27,7 +28,7 @@ class VirtualTime:
         """Jump from one due date to the next until so much time has passed."""
         target = self._clock.now() + round(seconds * SECOND_US)
         while True:
-            await self._receipts()
+            await self._settled()
             due = self._engine.next_due(self._tenant)
             stop_at = target if due is None else min(target, due)
             self._keep_alive()
@@ -43,16 +44,22 @@ class VirtualTime:
             if worker.stream_open and worker.worker_id not in self.silent:
                 self._engine.notify(self._tenant, WorkerSeen(worker.worker_id))
 
-    async def _receipts(self) -> None:
-        """Let real workers confirm what was just sent to them."""
+    async def _settled(self) -> None:
+        """Let what is on its way over the wire arrive."""
 
         async def look() -> bool | None:
-            return None if any(self._owes_receipt(worker) for worker in self._engine.workers(self._tenant)) else True
+            owed = any(self._owes_receipt(worker) for worker in self._engine.workers(self._tenant))
+            return None if owed or self._streams_change() else True
 
         try:
-            await self._engine.pulse.until(look, RECEIPT_PATIENCE_S)
+            await self._engine.pulse.until(look, SETTLE_PATIENCE_S)
         except TimeoutError:
             return  # it stays unconfirmed, and the engine does what it does with deaf workers
+
+    def _streams_change(self) -> bool:
+        """Whether the engine has yet to hear of a stream that opened or ended."""
+        standing = sum(session.box.end_reason is None for session in self._streams.sessions)
+        return standing != self._engine.streams_open.total()
 
     def _owes_receipt(self, worker: WorkerView) -> bool:
         if not worker.stream_open or worker.worker_id in self.scripted:

@@ -1,4 +1,4 @@
-"""Who may come in, and who must leave: the first thing every call meets (X4), and every 10 s each open stream (X2)."""
+"""Who may come in, and who must leave: the first thing every call meets (X4), and every few seconds each open stream (X2)."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ class GrpcSettings:
 
     tls: Tls | None = None
     calls_per_second: float | None = None
-    access_recheck_s: float = 10.0  # of open streams [X2]
+    # Of open streams: with the five seconds that the table of tokens is old at most, within the ten of X2.
+    access_recheck_s: float = 4.0
     unknown_run_patience_s: float = 10.0  # a run may be asked for before its trigger is visible [R36]
     heartbeat_patience_s: float = 1.0  # the first heartbeat and the stream set off together; clients allow 5 s
     limits: Settings = Settings()
