@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # Test processes side by side: two, because the suites share the machine with the servers they start.
 JOBS ?= 2
 # Seeds of `make simulate`; `make test` runs a couple of hundred.
-SEEDS ?= 2000
+SEEDS ?= 5000
 # More arguments for the tool behind a target: `make test ARGS="tests/cli -k exit"`.
 ARGS ?=
 
@@ -34,7 +34,7 @@ demo: $(STAMP) ## Start an engine and workers, run the sticky, priority and labe
 	$(BIN)/limpet demo $(ARGS)
 
 test: $(STAMP) ## Run every test of the short tier; minutes.
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not compat" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(ARGS)
 
 lint: lint-style lint-format lint-types lint-spelling ## Check style, formatting, types and spelling.
 
@@ -71,5 +71,11 @@ transcripts: $(STAMP) ## Write the core's transcripts anew; read the difference 
 simulate: $(STAMP) ## Run the simulation with many more seeds than `make test` does.
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
-compat: $(STAMP) ## Run the unchanged official clients against the engine.
+mutants: $(STAMP) ## Plant known bugs one by one; the simulation must find each.
+	$(BIN)/python -m tests.simulation.mutants $(ARGS)
+
+compat: $(STAMP) ## Run the unchanged official clients against the engine, ten idle minutes included.
 	$(BIN)/python -m pytest -m compat $(ARGS)
+
+wheel: $(STAMP) ## Build the wheel, install it into an empty environment, play the demo there.
+	$(BIN)/python -m pytest tests/house/test_wheel.py $(ARGS)

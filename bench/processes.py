@@ -24,14 +24,16 @@ PREFIXES = ("LIMPET_", "HATCHET_CLIENT_")
 
 
 class Process:
-    """A child with its log, ended by its process group."""
+    """A child with its log, ended by its process group. `answers`: it says JSON lines, which are read; else nobody listens."""
 
-    def __init__(self, command: list[str], folder: Path, name: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, command: list[str], folder: Path, name: str, environment: dict[str, str] | None = None, *, answers: bool = True
+    ) -> None:
         self._log = folder / f"{name}.log"
         clean = {key: value for key, value in os.environ.items() if not key.startswith(PREFIXES)}
         with self._log.open("ab") as log:
             self.popen = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE if answers else log, stderr=log, text=True,
                 env={**clean, **(environment or {})}, start_new_session=True,
             )  # fmt: skip
 
@@ -111,7 +113,7 @@ class Stage:
 
     def worker(self, sdk: str, slots: int) -> Process:
         """A worker process of the no-op task, connected when this returns."""
-        process = self._start("worker", "bench.programs.worker", json.dumps({"sdk": sdk, "slots": slots}))
+        process = self._start("worker", "bench.programs.worker", json.dumps({"sdk": sdk, "slots": slots}), answers=False)
         self.await_active_workers(1)
         return process
 
@@ -137,8 +139,8 @@ class Stage:
             process.end()
         self.engine.end()
 
-    def _start(self, name: str, *arguments: str) -> Process:
-        process = Process([sys.executable, "-m", *arguments], self.folder, name, self.engine.environment)
+    def _start(self, name: str, *arguments: str, answers: bool = True) -> Process:
+        process = Process([sys.executable, "-m", *arguments], self.folder, name, self.engine.environment, answers=answers)
         self.others[name] = process
         return process
 
@@ -146,6 +148,7 @@ class Stage:
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder on the disk that holds temporary files; set TMPDIR to measure another one."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a stopped benchmark leaves no process behind
     with tempfile.TemporaryDirectory(prefix="limpet-bench-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 

@@ -141,7 +141,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 8), st.bo
 
 
 @given(policy=st.sampled_from(HardStickyPolicy), fleet=st.lists(st.integers(0, 11), min_size=1, max_size=4), steps=STEPS)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_AC101_explain_tells_the_truth_about_the_next_step(
     policy: HardStickyPolicy, fleet: list[int], steps: list[tuple[Callable[[Scenario, int, bool], None], int, bool]]
 ) -> None:

@@ -11,7 +11,7 @@ from tests.documentation.pages import DOCS, GUIDE, Block, blocks, shown_name
 from tests.documentation.stage import Stage
 
 PLAYED = {"python worker", "python run", "sh run", "text output"}
-OTHER_KINDS = {"sh", "text", "toml", "json", "mermaid", "ts"}
+OTHER_KINDS = {"sh", "text", "toml", "json", "mermaid", "ts", "python test"}  # tests are run by tests/testing
 MANUALS = [*GUIDE, *sorted((DOCS / "operating").glob("*.md"))]
 WITH_A_PLAY = [page for page in MANUALS if any(block.kind in PLAYED for block in blocks(page))]
 
@@ -26,7 +26,7 @@ def test_a_page_runs_as_it_stands(page: Path, tmp_path: Path, monkeypatch: pytes
 
 
 def test_most_of_the_guide_is_played() -> None:
-    assert len(WITH_A_PLAY) >= 10
+    assert len(WITH_A_PLAY) >= 9
 
 
 @pytest.mark.parametrize("page", MANUALS, ids=shown_name)

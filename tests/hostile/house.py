@@ -10,7 +10,7 @@ import json
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import grpc.aio
@@ -27,11 +27,12 @@ from limpet.contracts.methods import METHODS, Method
 from limpet.core.ids import TenantId
 from limpet.edges.access import Access
 from limpet.edges.grpc.settings import GrpcSettings
-from limpet.edges.signing import KeyRing, load_key_ring
+from limpet.edges.signing import load_key_ring
 from limpet.edges.streams import StreamRegistry
 from limpet.edges.tokens import Addresses, TokenAccess, mint_token
+from limpet.engine.engine import Engine
 from limpet.engine.settings import EngineSettings
-from limpet.store.api import Token
+from limpet.store.api import RunQuery, Token
 
 MINE = TenantId("707d0855-80ab-4e1f-a156-f1c4546cbf52")
 THEIRS = TenantId("11111111-2222-4333-8444-555555555555")
@@ -54,68 +55,40 @@ class ShortPatience(compose.EngineProcess):
 
     def _grpc_settings(self) -> GrpcSettings:
         return replace(
-            super()._grpc_settings(), access_recheck_s=0.2, unknown_run_patience_s=0.2, heartbeat_patience_s=0, calls_per_second=None
+            super()._grpc_settings(),
+            access_recheck_s=0.2,
+            unknown_run_patience_s=0.2,
+            heartbeat_patience_s=0,
+            calls_per_second=None,
         )
 
 
-class House:
-    """An engine as `limpet server` composes it, and callers of two tenants. Use `async with`."""
+class Callers:
+    """Callers of two tenants, hostile and good ones, of an engine at these addresses. Use `async with`."""
 
-    def __init__(self, folder: Path, settings: EngineSettings | None = None, *, is_dev: bool = False) -> None:
-        self.folder, self.store = folder, folder / "store.db"
-        self.key_file = folder / "store.db.signing-key"
-        self._plan = Plan(
-            store=self.store, grpc_port=0, http_port=0, is_dev=is_dev, key_file=None if is_dev else self.key_file,
-            settings=settings or EngineSettings(),
-        )  # fmt: skip
+    def __init__(self, grpc_address: str = "", http_address: str = "", token: str = "") -> None:
+        self.grpc_address, self.http_address = grpc_address, http_address
+        self.mine = self.theirs = token
         self._numbers = count(1)
 
-    async def __aenter__(self) -> House:
-        self.process = ShortPatience(self._plan)
-        ready = await self.process.start()
-        self.grpc_address, self.http_address = ready.grpc, ready.http
+    async def __aenter__(self) -> Self:
         self.channel = self.dial()
         self.http = httpx.AsyncClient(base_url=self.http_address, timeout=ANSWER_WITHIN_S)
-        self.mine = self.theirs = ready.token or ""
-        if not self._plan.is_dev:
-            self.keys = load_key_ring(self.key_file)
-            await self.engine.create_tenant(THEIRS, "theirs")
-            self.mine, self.my_token = await self.mint(MINE)
-            self.theirs, _ = await self.mint(THEIRS)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.http.aclose()
         await self.channel.close()
-        await self.process.stop()
-
-    @property
-    def engine(self) -> Any:
-        return self.process.engine
-
-    @property
-    def streams(self) -> StreamRegistry:
-        return self.process.streams
 
     def dial(self, **more: Any) -> grpc.aio.Channel:
         """A channel of its own, without limits on the client's side."""
         return grpc.aio.insecure_channel(self.grpc_address, options=UNBOUNDED, **more)
 
-    async def mint(self, tenant: TenantId, *, keys: KeyRing | None = None, **more: Any) -> tuple[str, Token]:
-        """A token that counts from now on."""
-        rows = {each.id: each for each in await self.process.store.tenants()}
-        minted = mint_token(keys or self.keys, rows[tenant], "ci", Addresses(self.http_address, self.grpc_address), **more)
-        await self.process.store.put_token(minted.row)
-        await self.refresh_tokens()
-        return minted.token, minted.row
-
-    async def refresh_tokens(self) -> None:
-        assert isinstance(self.process.access, TokenAccess)
-        await self.process.access.refresh()
-
     # --- gRPC
 
-    def open(self, path: str, *messages: Message | bytes, token: str | None = None, channel: grpc.aio.Channel | None = None) -> Any:
+    def open(
+        self, path: str, *messages: Message | bytes, token: str | None = None, channel: grpc.aio.Channel | None = None
+    ) -> Any:
         """Start a call of whatever kind; messages of a client's stream are all sent, then the sending side is closed."""
         method, raw = BY_PATH[path], [one if isinstance(one, bytes) else one.SerializeToString() for one in messages]
         token = self.mine if token is None else token
@@ -204,23 +177,74 @@ class House:
         assert details.task_runs[name].output == b'{"fine": true}'
         await worker.leave()
 
+
+class House(Callers):
+    """An engine as `limpet server` composes it, and its callers."""
+
+    def __init__(self, folder: Path, settings: EngineSettings | None = None, *, is_dev: bool = False) -> None:
+        super().__init__()
+        self.folder, self.store = folder, folder / "store.db"
+        self.key_file = folder / "store.db.signing-key"
+        self._plan = Plan(
+            store=self.store, grpc_port=0, http_port=0, is_dev=is_dev, key_file=None if is_dev else self.key_file,
+            settings=settings or EngineSettings(),
+        )  # fmt: skip
+
+    async def __aenter__(self) -> Self:
+        self.process = ShortPatience(self._plan)
+        ready = await self.process.start()
+        self.grpc_address, self.http_address = ready.grpc, ready.http
+        await super().__aenter__()
+        self.mine = self.theirs = ready.token or ""
+        if not self._plan.is_dev:
+            self.keys = load_key_ring(self.key_file)
+            await self.engine.create_tenant(THEIRS, "theirs")
+            self.mine, self.my_token = await self.mint(MINE)
+            self.theirs, _ = await self.mint(THEIRS)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await super().__aexit__()
+        await self.process.stop()
+
+    @property
+    def engine(self) -> Engine:
+        return self.process.engine
+
+    @property
+    def streams(self) -> StreamRegistry:
+        return self.process.streams
+
+    async def mint(self, tenant: TenantId) -> tuple[str, Token]:
+        """A token that counts from now on."""
+        rows = {each.id: each for each in await self.process.store.tenants()}
+        minted = mint_token(self.keys, rows[tenant], "ci", Addresses(self.http_address, self.grpc_address))
+        await self.process.store.put_token(minted.row)
+        await self.refresh_tokens()
+        return minted.token, minted.row
+
+    async def refresh_tokens(self) -> None:
+        assert isinstance(self.process.access, TokenAccess)
+        await self.process.access.refresh()
+
     async def run_count(self) -> int:
         """Runs of ours in the store."""
-        (mine,) = [each for each in await self.process.store.tenants() if each.id == MINE]
-        from limpet.store.api import RunQuery
-
-        return (await self.engine.reader.runs(mine.no, RunQuery(limit=1)))[1]
+        number = self.engine.tenant_no(MINE)
+        assert number is not None
+        return (await self.engine.reader.runs(number, RunQuery(limit=1)))[1]
 
 
 class Worker:
     """A registered worker with an open stream."""
 
-    def __init__(self, house: House, worker_id: str, token: str | None) -> None:
+    def __init__(self, house: Callers, worker_id: str, token: str | None) -> None:
         self.house, self.id, self._token = house, worker_id, token
 
     async def listen(self, **how: Any) -> None:
         """Open the stream, and return once the engine has taken it on."""
-        self.stream = self.house.open("/Dispatcher/ListenV2", wire.WorkerListenRequest(worker_id=self.id), token=self._token, **how)
+        self.stream = self.house.open(
+            "/Dispatcher/ListenV2", wire.WorkerListenRequest(worker_id=self.id), token=self._token, **how
+        )
         await self.stream.initial_metadata()
 
     async def start(self) -> wire.AssignedAction:
@@ -258,8 +282,8 @@ async def status_of(call: Any) -> Status:
     """The code and sentence a call, or the rest of a stream, ends with."""
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
-            if hasattr(call, "__aiter__"):
-                async for _ in call:
+            if hasattr(call, "read"):
+                while await call.read() is not grpc.aio.EOF:
                     pass
             else:
                 await call

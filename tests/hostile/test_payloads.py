@@ -77,7 +77,9 @@ async def test_D10_strange_but_valid_payloads_travel_byte_for_byte(house: House,
     worker = await house.worker(name)
     run_id = await house.trigger(name, input=payload)
     start = await worker.start()
-    assert payload in start.action_payload if isinstance(start.action_payload, bytes) else payload.decode() in start.action_payload
+    assert (
+        payload in start.action_payload if isinstance(start.action_payload, bytes) else payload.decode() in start.action_payload
+    )
     await worker.report(start, COMPLETED, payload)
     details = await house.details(run_id)
     assert details.input == payload
@@ -183,7 +185,9 @@ async def test_T_OVERSIZE_inputs_at_the_bound(house: House) -> None:
     code, says = await house.status(TRIGGER, triggers.TriggerWorkflowRequest(name=name, input=object_of(PAYLOAD_MAX + 1)))
     assert code is S.INVALID_ARGUMENT
     assert says == "input has 3145729 bytes; at most 3145728; store it elsewhere and pass a reference"
-    by_rest = await house.trigger_by_rest(b'{"workflowName": "' + name.encode() + b'", "input": ' + object_of(PAYLOAD_MAX + 1) + b"}")
+    by_rest = await house.trigger_by_rest(
+        b'{"workflowName": "' + name.encode() + b'", "input": ' + object_of(PAYLOAD_MAX + 1) + b"}"
+    )
     assert by_rest.status_code == 400
     assert "input has 3145729 bytes; at most 3145728" in sentences(by_rest)
     await worker.leave()

@@ -196,7 +196,9 @@ async def test_labels_added_bit_by_bit_meet_the_same_bound(house: House) -> None
 
 @pytest.mark.parametrize("path", ["/v1.AdminService/CancelTasks", "/v1.AdminService/ReplayTasks"])
 async def test_W12_8_cancel_and_replay_refuse_what_names_nothing(house: House, path: str) -> None:
-    kind = {"/v1.AdminService/CancelTasks": admin.CancelTasksRequest, "/v1.AdminService/ReplayTasks": admin.ReplayTasksRequest}[path]
+    kind = {"/v1.AdminService/CancelTasks": admin.CancelTasksRequest, "/v1.AdminService/ReplayTasks": admin.ReplayTasksRequest}[
+        path
+    ]
     for message, says in (
         (kind(), "give either external_ids or a filter"),
         (kind(external_ids=[NO_ID]), "id 'not-an-id' must be a valid UUID"),

@@ -34,9 +34,9 @@ def differences(mine: Machine, loaded: Machine) -> list[str]:
         if not isinstance(value, dict):
             found.append(f"{part}: memory {value}, loaded {right[part]}")
             continue
-        for key in sorted({*value, *right[part]}, key=str):
-            if value.get(key) != right[part].get(key):
-                found.append(f"{part} {key}: memory {value.get(key)}, loaded {right[part].get(key)}")
+        other = right[part]
+        unequal = (key for key in sorted({*value, *other}, key=str) if value.get(key) != other.get(key))
+        found.extend(f"{part} {key}: memory {value.get(key)}, loaded {other.get(key)}" for key in unequal)
     return found
 
 

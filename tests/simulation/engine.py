@@ -283,7 +283,8 @@ class Engine:
         opened, closed = seat.presence.reopen(
             Instant(self.clock.now()), within_us=self.world.scenario.settings.worker_assignable_us
         )
-        seat.inbox.extendleft(Entry(item) for item in reversed([*opened, TimePassed()]))
+        again: list[Input] = [*opened, TimePassed()]
+        seat.inbox.extendleft(Entry(item) for item in reversed(again))
         self.deliver(seat, list(closed))
 
     def _apply_alone(self, entries: list[tuple[Seat, Entry]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -10,10 +10,10 @@ from limpet.core.decision import Decision, StartTask
 from limpet.core.ids import Instant, TenantNo
 from limpet.core.inputs import Input, RunsTriggered
 from limpet.core.machine import Machine
-from limpet.core.rows import RunStatus
+from limpet.core.rows import RunStatus, TaskRow
 from tests.simulation import rules_life, rules_places, rules_runs
 from tests.simulation.digest import differences
-from tests.simulation.mirror import Mirror
+from tests.simulation.mirror import Mirror, Step
 from tests.simulation.tables import Broken
 
 if TYPE_CHECKING:
@@ -27,6 +27,22 @@ SELF_CHECKED = 0.1  # share of steps after which the core checks itself
 
 class Violation(AssertionError):
     """An invariant does not hold; the text begins with its id."""
+
+
+def violations_of(step: Step, old_live: dict[str, TaskRow], confirmed: set[tuple[str, int]]) -> Iterator[str]:
+    """All laws that one step shows. `confirmed`: attempts whose STARTED was acknowledged."""
+    yield from rules_life.changes(step, confirmed)
+    yield from rules_life.accepted_reports(step, old_live)
+    yield from rules_life.cancels(step, old_live)
+    yield from rules_life.deadlines(step)
+    yield from rules_life.losses(step)
+    yield from rules_runs.graph(step)
+    yield from rules_runs.pins(step)
+    yield from rules_runs.triggers(step)
+    yield from rules_places.capacity(step.mirror)
+    yield from rules_places.placements(step)
+    if not step.is_paced:
+        yield from rules_places.work_conservation(step.mirror, step.now)
 
 
 class Ledger:
@@ -65,18 +81,7 @@ class Ledger:
         except Broken as error:
             raise Violation(f"G3, I2, I5: rows that no table would take: {error}") from error
         self.steps += 1
-        self.fail(rules_life.changes(step, self.confirmed))
-        self.fail(rules_life.accepted_reports(step, old_live))
-        self.fail(rules_life.cancels(step, old_live))
-        self.fail(rules_life.deadlines(step))
-        self.fail(rules_life.losses(step))
-        self.fail(rules_runs.graph(step))
-        self.fail(rules_runs.pins(step))
-        self.fail(rules_runs.triggers(step))
-        self.fail(rules_places.capacity(mirror))
-        self.fail(rules_places.placements(step))
-        if not step.is_paced:
-            self.fail(rules_places.work_conservation(mirror, now))
+        self.fail(violations_of(step, old_live, self.confirmed))
         if self.chance.random() < SELF_CHECKED:
             self.fail(core.check())
         self.confirming[id(decision)] = list(rules_life.confirmations(step, old_live))

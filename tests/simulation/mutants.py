@@ -25,10 +25,10 @@ from limpet.core import (
     assignment,
     attempts,
     deadlines,
-    fleet,
     graph,
     loading,
     machine,
+    notices,
     pins,
     queue,
     reasons,
@@ -38,7 +38,7 @@ from limpet.core import (
     triggers,
 )
 from limpet.core import state as core_state
-from limpet.core.inputs import StreamOpened, TaskStarted
+from limpet.core.inputs import StreamClosed, StreamOpened, TaskStarted
 from limpet.core.rows import PinState, TaskStatus
 from limpet.core.timers import Due
 from limpet.store.api import FenceMismatch
@@ -89,7 +89,7 @@ def acknowledge_before_commit(surgery: Surgery) -> None:
 
 
 def ignore_retry_count(surgery: Surgery) -> None:
-    real = surgery.put(reports, "_fitting", lambda state, report: real(state, replace(report, retry_count=None)))
+    real: Any = surgery.put(reports, "_fitting", lambda state, report: real(state, replace(report, retry_count=None)))
 
 
 def resend_on_reconnect(surgery: Surgery) -> None:
@@ -103,7 +103,7 @@ def resend_on_reconnect(surgery: Surgery) -> None:
 
 
 def skip_labels_when_sticky(surgery: Surgery) -> None:
-    real = surgery.put(core_state, "base_labels", lambda run, step: () if run.sticky is not None else real(run, step))
+    real: Any = surgery.put(core_state, "base_labels", lambda run, step: () if run.sticky is not None else real(run, step))
 
 
 def leak_a_slot_on_cancel(surgery: Surgery) -> None:
@@ -124,7 +124,7 @@ def dead_on_take_over(surgery: Surgery) -> None:
 
 
 def lost_worker_forgotten_on_reload(surgery: Surgery) -> None:
-    real = surgery.put(loading, "_worker", lambda row, now, seen: real(row._replace(lost_at=None), now, seen))
+    real: Any = surgery.put(loading, "_worker", lambda row, now, seen: real(row._replace(lost_at=None), now, seen))
 
 
 def receipts_not_loaded(surgery: Surgery) -> None:
@@ -205,9 +205,9 @@ def bound_is_tentative(surgery: Surgery) -> None:
 def on_failure_runs_twice(surgery: Surgery) -> None:
     def follow(state: Any, run: Any, ended: Any) -> None:
         rescue = run.definition.on_failure_step
-        if rescue in run.tasks and run.tasks[rescue].status.is_terminal:
-            if any(task.status is TaskStatus.FAILED and task.step != rescue for task in ended):
-                del run.tasks[rescue]
+        failed = any(task.status is TaskStatus.FAILED and task.step != rescue for task in ended)
+        if failed and rescue in run.tasks and run.tasks[rescue].status.is_terminal:
+            del run.tasks[rescue]
         real(state, run, ended)
 
     real = surgery.put(runs, "follow", follow)
@@ -270,7 +270,7 @@ def children_start_with_any_parent(surgery: Surgery) -> None:
 
 
 def silent_worker_stays_assignable(surgery: Surgery) -> None:
-    surgery.put_item(machine.HANDLERS, fleet.StreamClosed, lambda state, item: None)
+    surgery.put_item(machine.HANDLERS, StreamClosed, lambda state, item: None)
 
 
 # Bugs that the simulation has found in the core, planted again.
@@ -315,7 +315,7 @@ def soft_run_never_pinned_again(surgery: Surgery) -> None:
 
 def deadlines_armed_after_load(surgery: Surgery) -> None:
     """What fell due while nobody looked waits for a second step."""
-    real = surgery.put(loading.notices, "watch", lambda state, task: state.queued_now.append(task))
+    real = surgery.put(notices, "watch", lambda state, task: state.queued_now.append(task))
     assert callable(real)
     surgery.put(loading, "_resume", _resume_without_timer(loading._resume))
 

@@ -103,14 +103,14 @@ def _live_changed(
     ended = new.retry_count != old.retry_count or S(new.status) is not S.ASSIGNED
     if ended and S(new.status) not in TERMINAL and new.retry_count == old.retry_count:
         yield f"R25: task {new.id} left its worker and keeps attempt number {new.retry_count}"
-    if S(new.status) is S.COMPLETED and new.retry_count == old.retry_count:
-        if not any(isinstance(one, TaskCompleted) for one in fitting):
-            yield f"T6: task {new.id} attempt {new.retry_count} completed without a report that fits: {reports}"
+    completed = S(new.status) is S.COMPLETED and new.retry_count == old.retry_count
+    if completed and not any(isinstance(one, TaskCompleted) for one in fitting):
+        yield f"T6: task {new.id} attempt {new.retry_count} completed without a report that fits: {reports}"
     if new.app_retries > old.app_retries and not _may_have_failed(step, old, fitting):
         yield f"T6: task {new.id} attempt {old.retry_count} counts as failed without a report that fits: {reports}"
-    if any(isinstance(one, TaskFailed) and not one.retryable for one in fitting[:1]):
-        if new.app_retries > old.app_retries:
-            yield f"T8: task {new.id} is retried after a failure marked as not retryable"
+    fatal = any(isinstance(one, TaskFailed) and not one.retryable for one in fitting[:1])
+    if fatal and new.app_retries > old.app_retries:
+        yield f"T8: task {new.id} is retried after a failure marked as not retryable"
     if (ended and new.internal_retries > old.internal_retries) or _is_engine_requeue(old, new, replayed):
         yield from _superseded(step, old, new, confirmed)
 
@@ -140,9 +140,9 @@ def _superseded(step: Step, old: TaskRow, new: TaskRow, confirmed: set[tuple[str
     if not orphan and _is_engine_requeue(old, new, replayed=False) and not _forgiven(step, old):
         yield f"R28: task {old.id} attempt {old.retry_count} was requeued, and no counter tells of it"
     undeliverable = any(isinstance(one, StartUndeliverable) and one.task_run_id == old.id for one in step.items)
-    if orphan and not is_away and not undeliverable and new.internal_retries > old.internal_retries:
-        if (old.id, old.retry_count) not in confirmed:
-            yield f"R28: task {old.id} attempt {old.retry_count} was orphaned by the engine, and it counts against the task"
+    blameless = orphan and not is_away and not undeliverable and (old.id, old.retry_count) not in confirmed
+    if blameless and new.internal_retries > old.internal_retries:
+        yield f"R28: task {old.id} attempt {old.retry_count} was orphaned by the engine, and it counts against the task"
 
 
 def _forgiven(step: Step, old: TaskRow) -> bool:
@@ -205,9 +205,9 @@ def cancels(step: Step, old_live: dict[str, TaskRow]) -> Iterator[str]:
         if old is None or old.id not in old_live:
             continue
         cancelled = new.retry_count == old.retry_count and S(new.status) is S.CANCELLED
-        if (cancelled or old.key in timed_out) and mirror.sessions.get(old.worker_key or 0):
-            if (old.id, old.retry_count) not in told:
-                yield f"T10: attempt {old.retry_count} of task {old.id} was stopped, and its worker is not told"
+        stopped = (cancelled or old.key in timed_out) and mirror.sessions.get(old.worker_key or 0)
+        if stopped and (old.id, old.retry_count) not in told:
+            yield f"T10: attempt {old.retry_count} of task {old.id} was stopped, and its worker is not told"
     if any(isinstance(item, ReplayRequested) for item in step.items):
         return
     for item, reply in zip(step.items, step.decision.replies, strict=True):
@@ -225,9 +225,9 @@ def _cancelled(step: Step, item: CancelRequested, reply: object) -> Iterator[str
         rows = tables.tasks_of(run_key) if run_key is not None else [tables.tasks[task_key]] if task_key is not None else []
         rescue = step.mirror.definition(tables.runs[rows[0].run_key]).on_failure_step if rows else None
         for row in rows:
-            if S(row.status) not in TERMINAL and (row.step != rescue or len(rows) == 1):
-                if not (row.created_at == step.now and run_key is None):
-                    yield f"L8: task {row.id} was cancelled and is {S(row.status).name}"
+            followed = row.step == rescue and len(rows) > 1  # begun by what the cancel ended
+            if S(row.status) not in TERMINAL and not followed and not (row.created_at == step.now and run_key is None):
+                yield f"L8: task {row.id} was cancelled and is {S(row.status).name}"
 
 
 def deadlines(step: Step) -> Iterator[str]:

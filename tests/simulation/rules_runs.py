@@ -116,9 +116,9 @@ def _moved(step: Step, old: RunRow, new: RunRow) -> Iterator[str]:
         yield f"P-HARD: run {new.id} was bound to {old.pin_worker_id} and has the pin {after}"
     if new.pin_state == PinState.BOUND and not _completed_there(step, new):
         yield f"ST-10: run {new.id} is bound to {new.pin_worker_id}, where none of its tasks completed"
-    if old.pin_state == PinState.BOUND and new.sticky == StickyStrategy.SOFT and mirror.is_present(old.pin_worker_id or ""):
-        if not any(one.id == old.pin_worker_id and row and row.lost_at for row, one in step.workers):
-            yield f"ST-11: run {new.id} left worker {old.pin_worker_id}, which is neither lost nor gone"
+    left = old.pin_state == PinState.BOUND and new.sticky == StickyStrategy.SOFT and mirror.is_present(old.pin_worker_id or "")
+    if left and not any(one.id == old.pin_worker_id and row and row.lost_at for row, one in step.workers):
+        yield f"ST-11: run {new.id} left worker {old.pin_worker_id}, which is neither lost nor gone"
 
 
 def _completed_there(step: Step, run: RunRow) -> bool:
@@ -139,9 +139,9 @@ def _replayed(step: Step, old: RunRow, new: RunRow) -> Iterator[str]:
     set_again = new.pin_state == PinState.TENTATIVE and any(start.task_key == new.pin_task_key for start in step.starts)
     if is_reset and after != fresh and not set_again:
         yield f"P-REPLAY: run {new.id} was replayed and keeps the pin {after} instead of {fresh}"
-    if not is_reset and after != (old.pin_state, old.pin_worker_id) and new.sticky == StickyStrategy.HARD:
-        if old.pin_state == PinState.BOUND:
-            yield f"P-REPLAY: run {new.id}: the task that set the pin is not replayed, and the pin moved to {after}"
+    is_kept = not is_reset and new.sticky == StickyStrategy.HARD and old.pin_state == PinState.BOUND
+    if is_kept and after != (old.pin_state, old.pin_worker_id):
+        yield f"P-REPLAY: run {new.id}: the task that set the pin is not replayed, and the pin moved to {after}"
 
 
 def triggers(step: Step) -> Iterator[str]:

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from limpet.core.decision import CancelTask, Delivery, StartTask
 from limpet.core.errors import NotFound
 from limpet.core.ids import TenantNo
 from limpet.core.inputs import (
     Input,
-    Report,
     RunsTriggered,
     SlotReleased,
     TaskCompleted,
@@ -42,6 +41,9 @@ OUTCOME_TRIES = 20
 HEARTBEAT = 4 * SECOND
 CANCEL_PATIENCE = SECOND  # CN-4
 CHILD_DEPTH_MAX = 2
+
+Outcome = TaskCompleted | TaskFailed | TaskGaveUp
+Told = TypeVar("Told", TaskStarted, TaskCompleted, TaskFailed, TaskGaveUp)
 
 
 @dataclass(slots=True, eq=False)
@@ -265,7 +267,7 @@ class SimWorker:
         execution.over = True
         luck = self.rng.random()
         if luck < 0.80:
-            report: Report = self._report(TaskCompleted, execution, output=b'{"n":1}')
+            report: Outcome = self._report(TaskCompleted, execution, output=b'{"n":1}')
         elif luck < 0.93:
             report = self._report(TaskFailed, execution, error="boom")
         elif luck < 0.97:
@@ -275,7 +277,7 @@ class SimWorker:
         self._disturb(report)
         self._send_outcome(execution, report, 0)
 
-    def _disturb(self, report: Report) -> None:
+    def _disturb(self, report: Outcome) -> None:
         """Reports in another's name, and reports that come much later once more (T-DUP-EVENT)."""
         if self.world.weather.happens("doubled"):
             other = self.tenant.some_worker_id(self.rng)
@@ -285,10 +287,10 @@ class SimWorker:
         if self.world.weather.happens("doubled"):
             self.later(self.rng.randrange(20 * SECOND), partial(self._call, report, _nothing))
 
-    def _send_outcome(self, execution: Execution, report: Report, tries: int) -> None:
+    def _send_outcome(self, execution: Execution, report: Outcome, tries: int) -> None:
         self._call(report, partial(self._outcome_answered, execution, report, tries))
 
-    def _outcome_answered(self, execution: Execution, report: Report, tries: int, reply: object) -> None:
+    def _outcome_answered(self, execution: Execution, report: Outcome, tries: int, reply: object) -> None:
         if isinstance(reply, Exception) and tries < OUTCOME_TRIES:
             self.later(min(10 * SECOND, 500 * MS << min(tries, 10)), partial(self._send_outcome, execution, report, tries + 1))
             return
@@ -299,11 +301,11 @@ class SimWorker:
         execution.over = True
         self.executions.pop((execution.start.task_run_id, execution.start.retry_count), None)
 
-    def _report(self, kind: type[Report], execution: Execution, **more: object) -> Report:
+    def _report(self, kind: Callable[..., Told], execution: Execution, **more: object) -> Told:
         """With the own id, sometimes only the own name (TypeScript), rarely without the attempt (old clients)."""
         start = execution.start
         ref = self.kind.name if self.rng.random() < 0.1 else self.id or ""
-        return kind(start.task_run_id, start.retry_count, ref, **more)  # type: ignore[arg-type]
+        return kind(start.task_run_id, start.retry_count, ref, **more)
 
 
 def _nothing(reply: object) -> None:

@@ -59,9 +59,9 @@ def test_AC79_AC06_a_hard_run_fails_when_its_worker_stays_away(
     first.cut_stream()
     first.complete(start)
     first.close()
-    limpet_engine.advance(58)
+    limpet_engine.advance(50)
     limpet_engine.assert_waiting(run, because=Reason.PIN_DISCONNECTED)
-    limpet_engine.advance(7)
+    limpet_engine.advance(15)
     ended = limpet_engine.wait_until_ended(run)
     assert ended.tasks["b"].status == "FAILED"
     events = timeline(hatchet, limpet_engine, run, "b")

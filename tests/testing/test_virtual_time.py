@@ -14,24 +14,24 @@ MakeWorker = Callable[..., FakeWorker]
 def test_a_schedule_timeout_of_five_minutes_happens_at_once_and_says_why(wire: Wire, limpet_engine: EmbeddedEngine) -> None:
     wire.put("plain", task("a", schedule_timeout="5m"))
     run = wire.trigger("plain")
-    limpet_engine.advance(299)
+    limpet_engine.advance(290)
     limpet_engine.assert_waiting(run, because=Reason.NO_WORKER_FOR_ACTION)
-    limpet_engine.advance(1)
+    limpet_engine.advance(10)
     error = limpet_engine.wait_until_ended(run).tasks["a"].error or ""
     assert error.startswith("Scheduling timed out after 300s: no worker registers w:a")
 
 
 def test_RT3_back_offs_fall_due_one_after_the_other(wire: Wire, limpet_engine: EmbeddedEngine, fake_worker: MakeWorker) -> None:
-    wire.put("flaky", task("a", retries=3, backoff_factor=2.0, backoff_max_seconds=3))
+    wire.put("flaky", task("a", retries=3, backoff_factor=20.0, backoff_max_seconds=30))
     worker = fake_worker("w1", ["w:a"])
     run = wire.trigger("flaky")
-    for attempt, delay_s in ((1, 2), (2, 3), (3, 3)):
+    for attempt, delay_s in ((1, 20), (2, 30), (3, 30)):
         start = worker.next_start()
         assert start.attempt == attempt
         worker.fail(start)
-        limpet_engine.advance(delay_s - 0.5)
+        limpet_engine.advance(delay_s - 5)
         limpet_engine.assert_waiting(run, because=Reason.BACKING_OFF)
-        limpet_engine.advance(0.5)
+        limpet_engine.advance(5)
     worker.fail(worker.next_start(), "the last one")
     assert limpet_engine.wait_until_ended(run).tasks["a"].error == "the last one"
 

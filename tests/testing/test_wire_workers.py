@@ -102,9 +102,9 @@ def test_AC64_a_start_without_receipt_goes_back_soon_after_its_stream(
     run = wire.trigger("plain")
     assert worker.next_start().attempt == 1
     worker.cut_stream()
-    limpet_engine.advance(4.5)
+    limpet_engine.advance(3)
     assert limpet_engine.run(run).tasks["a"].status == "ASSIGNED"
-    limpet_engine.advance(1.5)
+    limpet_engine.advance(3)
     limpet_engine.assert_waiting(run, because=Reason.WORKERS_DISCONNECTED)
     worker.listen()
     again = worker.work()

@@ -21,6 +21,6 @@ class Access(Protocol):
     def tenant_of(self, authorization: str | None) -> TenantId:
         """The tenant of an `authorization` header or metadata value ("bearer …", any case; or None).
 
-        Raises NotAuthenticated or AccessUnavailable. Fast: no I/O; called for every call, and every 10 s for
+        Raises NotAuthenticated or AccessUnavailable. Fast: no I/O; called for every call, and every few seconds for
         each open stream (X2).
         """

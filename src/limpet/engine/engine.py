@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from limpet.core.errors import EngineStopping, InternalError, LimitReached, NotFound, StoreUnavailable
 from limpet.core.explain import Explanation
 from limpet.core.ids import SECOND_US, Instant, TenantId, TenantNo
-from limpet.core.inputs import Input, TimePassed
+from limpet.core.inputs import Input, ReplayRequested, RunsTriggered, TimePassed, WorkerRegistered, WorkflowPut
 from limpet.core.machine import Machine
 from limpet.core.views import WorkerView
 from limpet.engine.clock import Clock
@@ -41,6 +41,10 @@ from limpet.engine.settings import EngineSettings
 from limpet.store.api import FenceMismatch, LogLine, Reader, Store, Tenant
 
 EXPLAIN_TRIES = 3  # a task that ends, or is replayed, between two looks is looked at again
+# What makes the store grow. Reports about work that was taken on still wait in line: they are answered late, not lost.
+NEW_WORK = (RunsTriggered, ReplayRequested, WorkflowPut, WorkerRegistered)
+# What is wrong, and with which file, stands in the engine's log; callers need not know where it keeps its data [X24].
+OUTAGE = "the engine's store takes no commits right now, so nothing new is taken on: try again in a moment"
 _log = logging.getLogger(__name__)
 
 
@@ -136,6 +140,9 @@ class Engine:
     async def submit(self, tenant: TenantId, item: Input) -> object:
         """See `Door.submit`."""
         seat = self._seat(tenant)
+        if isinstance(item, NEW_WORK) and self._patience.troubles.lasting_us > self.settings.refuse_work_after_us:
+            self.metrics.refused_inputs.inc()
+            raise StoreUnavailable(OUTAGE)
         reply = asyncio.get_running_loop().create_future()
         try:
             self._inbox.put(seat.tenant.no, item, reply)
@@ -143,8 +150,7 @@ class Engine:
             self.metrics.refused_inputs.inc()
             if not self._patience.troubles:
                 raise
-            trouble = " ".join(self._patience.troubles.sentences())
-            raise StoreUnavailable(f"the engine waits for its store and takes nothing more: {trouble}") from error
+            raise StoreUnavailable(OUTAGE) from error
         return await reply
 
     def notify(self, tenant: TenantId, item: Input) -> None:

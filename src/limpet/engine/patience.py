@@ -23,10 +23,12 @@ _log = logging.getLogger(__name__)
 
 
 class Troubles:
-    """What is wrong with the store right now, by the call that fails. Empty: nothing."""
+    """What is wrong with the store right now, by the call that fails. Empty: nothing. `now`: the clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], Instant]) -> None:
+        self._now = now
         self._by_call: dict[str, str] = {}
+        self._since: Instant | None = None
 
     def __bool__(self) -> bool:
         return bool(self._by_call)
@@ -35,8 +37,15 @@ class Troubles:
         """One for each call that fails at present."""
         return [f"The store refuses to {call}: {text}" for call, text in self._by_call.items()]
 
+    @property
+    def lasting_us(self) -> int:
+        """How long something has been wrong without a break; 0: nothing is."""
+        return 0 if self._since is None else self._now() - self._since
+
     def begin(self, call: str, error: Exception) -> None:
         """The call failed; logged the first time only, because an outage is one event."""
+        if self._since is None:
+            self._since = self._now()
         if call not in self._by_call:
             _log.warning(
                 "The store refuses to %s and is tried again until it does: %s", call, error,
@@ -47,6 +56,7 @@ class Troubles:
     def end(self, call: str) -> None:
         """The call succeeded."""
         if self._by_call.pop(call, None) is not None:
+            self._since = self._since if self._by_call else None
             _log.info("The store does %s again.", call, extra={"event": "store.recovered", "call": call})
 
 
@@ -54,7 +64,7 @@ class Patience:
     """Pauses between tries, and the loop around a call that may fail for a while."""
 
     def __init__(self, clock: Clock, entropy: Entropy, settings: EngineSettings, metrics: Metrics) -> None:
-        self.troubles = Troubles()
+        self.troubles = Troubles(clock.now)
         self._clock, self._entropy, self._settings, self._metrics = clock, entropy, settings, metrics
 
     async def pause(self, tries: int) -> None:

@@ -32,6 +32,7 @@ class EngineSettings:
     # A store in trouble [R8, R44].
     backoff_first_us: int = 50 * MILLISECOND_US
     backoff_max_us: int = 5 * SECOND_US
+    refuse_work_after_us: int = 8 * SECOND_US  # shorter troubles are waited out; then callers of new work are told [R34, R35]
     reclaim_after_fence_mismatch: bool = False  # else the process ends: somebody else owns the store, or it went back in time
     halt_first_us: int = SECOND_US  # a tenant that cannot be stepped even after a reload is tried again after this, doubling
     halt_max_us: int = 60 * SECOND_US

@@ -32,19 +32,21 @@ def limpet_engine(limpet_settings: Settings) -> Iterator[EmbeddedEngine]:
 
 
 @pytest.fixture
-def limpet_client(limpet_engine: EmbeddedEngine) -> Limpet:
+def limpet_client(limpet_engine: EmbeddedEngine) -> Iterator[Limpet]:
     """A client of `limpet_engine`."""
     from limpet.sdk.client import Limpet
     from limpet.sdk.config import ClientConfig, ClientTLSConfig
+    from limpet.sdk.engine_calls import EngineCalls
 
-    return Limpet(
-        config=ClientConfig(
-            token=limpet_engine.token,
-            host_port=limpet_engine.grpc_address,
-            server_url=limpet_engine.http_url,
-            tls_config=ClientTLSConfig(strategy="none"),
-        )
+    config = ClientConfig(
+        token=limpet_engine.token,
+        host_port=limpet_engine.grpc_address,
+        server_url=limpet_engine.http_url,
+        tls_config=ClientTLSConfig(strategy="none"),
     )
+    calls = EngineCalls(config)
+    yield Limpet(client=calls)
+    calls.transport.close()  # before the engine goes: a channel without a server would try to reconnect for ever
 
 
 @pytest.fixture
