@@ -76,7 +76,14 @@ def run_protoc(files: list[Path]) -> FileDescriptorSet:
         outputs = [f"--python_out={PACKAGE.parents[1]}", f"--pyi_out={PACKAGE.parents[1]}", f"--descriptor_set_out={found.name}"]
         command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={PROTO}", *outputs, *map(str, files)]
         subprocess.run(command, check=True)
+        for stub in PACKAGE.glob("*_pb2.pyi"):
+            stub.write_text(with_whole_types(stub.read_text()))
         return FileDescriptorSet.FromString(Path(found.name).read_bytes())
+
+
+def with_whole_types(stub: str) -> str:
+    """Stubs as protoc writes them, with the arguments that it leaves out: a message may be given as a dict of its fields."""
+    return re.sub(r"\b_Mapping\]", "_Mapping[str, object]]", stub)
 
 
 def wire_name(package: str, service: ServiceDescriptorProto) -> str:

@@ -210,13 +210,14 @@ def test_a_stopped_worker_ends_by_itself_and_its_run_still_returns(
     leaving = TypeScriptWorker(engine, "ts-leaving", {"slots": 5, "only": ["sleeper"]})
     staying = TypeScriptWorker(engine, "ts-staying", {"slots": 5, "only": ["sleeper"]})
     with running(leaving):
+        leaving_id = leaving.id
         run = begin(client, engine, number=400, seconds=1.5)
         with running(staying):
             leaving.stop()
             assert leaving.process is not None
             assert leaving.process.returncode == 0
             assert "ts-leaving" not in {row["name"] for row in engine.workers() if row["status"] == "ACTIVE"}
-            assert client.do("result", run=run)["value"] == 800
+            assert client.do("result", run=run) == {"value": 800, "worker": leaving_id}
             later = client.do("run", workflow="sleeper", input=[{"number": n, "seconds": 0} for n in range(401, 411)])
             assert {result["worker"] for result in later} == {staying.id}
 

@@ -375,6 +375,44 @@ def test_R31_a_restart_forgives_old_silence_but_not_a_recorded_loss() -> None:
     assert views[s.workers["w1"].id].lost_at is None
 
 
+def test_WK34_a_worker_that_drains_after_its_farewell_still_reports_what_it_began() -> None:
+    """Observed with the TypeScript client 1.33.2: it unsubscribes first, then lets its running tasks end, silently."""
+    s = simple()
+    s.worker("w1")
+    run = s.trigger("W")
+    s.unsubscribe("w1", drains=True)
+    s.worker("w2")
+    later = s.trigger("W")
+    s.restart()
+    s.advance(20)
+    s.complete(run, by="w1")
+    assert s.run_status(run) == "COMPLETED"
+    assert s.ran_on(run) == "w1"
+    assert s.ran_on(later) == "w2"
+
+
+def test_WK34_a_drain_that_falls_silent_is_taken_back() -> None:
+    s = simple()
+    s.worker("w1")
+    run = s.trigger("W")
+    s.unsubscribe("w1", drains=True)
+    s.worker("w2")
+    s.advance(29)
+    assert s.ran_on(run) == "w1"
+    s.advance(2)
+    assert s.ran_on(run) == "w2"
+
+
+def test_WK34_an_unconfirmed_start_of_a_draining_worker_goes_elsewhere_after_its_grace() -> None:
+    s = simple()
+    s.worker("w1", confirms=False)
+    run = s.trigger("W")
+    s.unsubscribe("w1", drains=True)
+    s.worker("w2")
+    s.advance(6)
+    assert s.ran_on(run) == "w2"
+
+
 def test_an_unsubscribed_worker_loses_its_attempts_at_once() -> None:
     s = simple()
     s.worker("w1")

@@ -45,7 +45,7 @@ def rows(page: Path, heading: str) -> Iterator[list[str]]:
     _, found, rest = page.read_text(encoding="utf-8").partition(f"\n{heading}\n")
     assert found, f"{page.name} has no heading {heading!r}"
     lines = iter(rest.splitlines())
-    table = [line for line in _first_table(lines)]
+    table = list(_first_table(lines))
     for line in table[2:]:
         cells = re.split(r"(?<!\\)\|", line.strip().strip("|"))
         yield [cell.strip().strip("`").replace("\\|", "|") for cell in cells]

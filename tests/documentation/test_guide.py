@@ -16,6 +16,7 @@ MANUALS = [*GUIDE, *sorted((DOCS / "operating").glob("*.md"))]
 WITH_A_PLAY = [page for page in MANUALS if any(block.kind in PLAYED for block in blocks(page))]
 
 
+@pytest.mark.timeout(30)  # a page whose worker gets nothing to do would wait for ever
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("page", WITH_A_PLAY, ids=shown_name)
 def test_a_page_runs_as_it_stands(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,15 @@ def check_command(line: str, where: str) -> None:
     command = load(name)
     verbs = getattr(command, "commands", None)
     if verbs is not None:
-        assert rest and rest[0] in verbs, f"{where}: no such command: {line}"
-        command, rest = verbs[rest[0]], rest[1:]
+        verb, *rest = rest or [""]
+        assert verb in verbs, f"{where}: no such command: {line}"
+        command = verbs[verb]
     command.make_context(name, rest, resilient_parsing=False).close()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(block.kind == "toml" for block in blocks(page))], ids=shown_name)
+def test_every_key_of_a_configuration_is_an_option_of_its_command(page: Path) -> None:
+    for block in blocks(page):
+        for table, keys in tomllib.loads(block.text).items() if block.kind == "toml" else ():
+            known = {param.name for param in load("server" if table == "all" else table).params}
+            assert keys.keys() <= known, f"{shown_name(page)}:{block.line} names options that [{table}] does not have"

@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 import tomllib
+from dataclasses import fields
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from limpet.core.definitions import Comparator, Feature
 from limpet.core.errors import LimpetError
 from limpet.core.explain import Outlook, Reason
 from limpet.core.rows import EventType
+from limpet.core.settings import Settings
 from limpet.edges.grpc.status import CODES
 from limpet.edges.rest.status import STATUS_OF
+from limpet.engine.settings import EngineSettings
 from limpet.store import api
 from limpet.store.api import StoreError
 from limpet.testing import EmbeddedEngine
@@ -25,6 +28,7 @@ from tests.documentation.log_events import LogEvent, events_of, log_events
 from tests.documentation.pages import DOCS, ROOT, rows
 from tests.documentation.waiting_scenes import SCENES, told
 
+NO_SETTINGS = {"wait_for"}  # an option of a task that stands in brackets on a page
 REFERENCE, OPERATING, GUIDE = DOCS / "reference", DOCS / "operating", DOCS / "guide"
 
 
@@ -140,3 +144,12 @@ def test_every_dependency_is_imported() -> None:
     }
     idle = names - {name for module in imported for name in homes.get(module, ())}
     assert idle == set(), f"no module imports what these packages bring: {sorted(idle)}"
+
+
+def test_every_setting_that_a_page_names_exists() -> None:
+    known = {field.name.removesuffix("_us") for kind in (Settings, EngineSettings) for field in fields(kind)}
+    named = re.compile(r"\(`([a-z]+_[a-z_]+|retention)`(?:, `([a-z]+_[a-z_]+)`)?\)|--set ([a-z_]+)=")
+    for page in [*GUIDE.glob("*.md"), *OPERATING.glob("*.md")]:
+        found = {name for names in named.findall(page.read_text(encoding="utf-8")) for name in names if name}
+        unknown = found - known - NO_SETTINGS
+        assert not unknown, f"{page.name} names settings that do not exist: {sorted(unknown)}"

@@ -241,7 +241,7 @@ class Worker:
         self.house, self.id, self._token = house, worker_id, token
 
     async def listen(self, **how: Any) -> None:
-        """Open the stream, and return once the engine has taken it on."""
+        """Open the stream, and return once the engine knows of it."""
         self.stream = self.house.open(
             "/Dispatcher/ListenV2", wire.WorkerListenRequest(worker_id=self.id), token=self._token, **how
         )

@@ -7,8 +7,9 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import grpc.aio
 import pytest
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from grpc import StatusCode as S
 
@@ -81,8 +82,7 @@ class Mutator:
         return message
 
     def _fill(self, message: Message, depth: int) -> None:
-        descriptor: Descriptor = message.DESCRIPTOR
-        for field in descriptor.fields:
+        for field in message.DESCRIPTOR.fields:
             if self._chance.random() < 0.25 or depth > DEPTH_MAX:
                 continue
             if field.message_type is not None and field.message_type.GetOptions().map_entry:
@@ -104,6 +104,7 @@ class Mutator:
                 values.append(self._value(field))
 
     def _fill_map(self, values: Any, field: FieldDescriptor, depth: int) -> None:
+        assert field.message_type is not None
         key, value = field.message_type.fields_by_name["key"], field.message_type.fields_by_name["value"]
         for _ in range(self._chance.randrange(3)):
             if value.message_type is None:
@@ -156,8 +157,8 @@ async def ended(house: House, method: Method, raw: bytes) -> S:
             await call
     except asyncio.CancelledError:
         return S.CANCELLED
-    except Exception:
-        pass
+    except grpc.aio.AioRpcError as error:
+        return error.code()
     return await call.code()  # type: ignore[no-any-return]
 
 

@@ -151,14 +151,15 @@ async def test_X16_poison_in_log_lines_and_chunks(house: House) -> None:
     about: dict[str, Any] = {"task_run_external_id": start.task_run_external_id}
     for message in (b"a\x00b", b"\xff\xfe", b"\x1b[2J", b"x" * 10_000):
         await house.call("/EventsService/PutLog", events.PutLogRequest(message=message, **about))
-    for fields, says in (
+    unfit: list[tuple[dict[str, Any], str]] = [
         ({"message": b""}, "1 to 10000 characters, got 0"),
         ({"message": b"x" * 10_001}, "1 to 10000 characters, got 10001"),
         ({"message": b"fine", "metadata": b"[1]"}, "log metadata must be a JSON object, got an array"),
         ({"message": b"fine", "metadata": b"null"}, "log metadata must be a JSON object, got null"),
         ({"message": b"fine", "metadata": b'{"a": NaN}'}, "log metadata is not valid JSON"),
         ({"message": b"fine", "metadata": object_of(64 * 1024 + 1)}, "log metadata has 65537 bytes; at most 65536"),
-    ):
+    ]
+    for fields, says in unfit:
         code, heard = await house.status("/EventsService/PutLog", events.PutLogRequest(**about, **fields))
         assert code is S.INVALID_ARGUMENT
         assert says in heard

@@ -23,6 +23,7 @@ TRIGGER_RUN = "/v1.AdminService/TriggerWorkflowRun"
 NO_ID = "not-an-id"
 Trigger, Label = triggers.TriggerWorkflowRequest, triggers.DesiredWorkerLabels
 GREATER = triggers.GREATER_THAN
+NINE: Any = 9  # a comparator of no version
 
 UNFIT_TRIGGERS: dict[str, tuple[dict[str, Any], S, str]] = {
     "priority 0": ({"priority": 0}, S.INVALID_ARGUMENT, "priority must be between 1 and 3, got 0"),
@@ -39,7 +40,7 @@ UNFIT_TRIGGERS: dict[str, tuple[dict[str, Any], S, str]] = {
         S.INVALID_ARGUMENT, "compares texts by order and can never match",
     ),
     "comparator 9": (
-        {"desired_worker_labels": {"gpu": Label(int_value=1, comparator=9)}}, S.INVALID_ARGUMENT, "comparator 9 is unknown; use 0 to 5",
+        {"desired_worker_labels": {"gpu": Label(int_value=1, comparator=NINE)}}, S.INVALID_ARGUMENT, "comparator 9 is unknown; use 0 to 5",
     ),
     "101 labels": (
         {"desired_worker_labels": {f"k{n}": Label(int_value=n) for n in range(101)}}, S.RESOURCE_EXHAUSTED, "at most 100 labels",

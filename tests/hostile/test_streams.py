@@ -40,7 +40,7 @@ async def open_streams(house: House) -> dict[str, Any]:
     run_id = await house.trigger("w")
     worker = await house.worker("unrelated")
     metadata = (("authorization", f"bearer {house.mine}"),)
-    results = house.channel.stream_stream("/Dispatcher/SubscribeToWorkflowRuns")(metadata=metadata)
+    results: Any = house.channel.stream_stream("/Dispatcher/SubscribeToWorkflowRuns")(metadata=metadata)
     await results.write(wire.SubscribeToWorkflowRunsRequest(workflow_run_id=run_id).SerializeToString())
     path, pair = "/Dispatcher/SubscribeToWorkflowEvents", {"additional_meta_key": "k", "additional_meta_value": "v"}
     streams = {

@@ -61,7 +61,7 @@ def _birth(step: Step, new: TaskRow) -> Iterator[str]:
         yield f"T2: task {new.id} is born {S(new.status).name}"
     if new.retry_count and not replayed:
         yield f"T3: task {new.id} is born with attempt {new.retry_count}"
-    if new.level != run.priority or new.enqueue_key != new.key:
+    if (new.level != run.priority and not new.retry_count) or new.enqueue_key != new.key:
         yield f"PR-5: task {new.id} is born at level {new.level}, its run has priority {run.priority}"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from limpet.testing import EmbeddedEngine, FakeWorker, Reason
 from tests.testing.wire import Label, Wire, task
 
@@ -96,3 +98,10 @@ def test_a_worker_that_is_killed_says_nothing(wire: Wire, limpet_engine: Embedde
     assert limpet_engine.run(run).tasks["a"].worker == "w1"
     limpet_engine.advance(20)
     limpet_engine.assert_waiting(run, because=Reason.WORKERS_DISCONNECTED)
+
+
+def test_a_stream_that_is_refused_fails_the_test(fake_worker: MakeWorker) -> None:
+    worker = fake_worker("w1", ["w:a"], listens=False)
+    worker.id = "01a20aa4-d36e-7d9a-8f0f-d48580a07332"
+    with pytest.raises(AssertionError, match="worker w1 could not listen: StatusCode"):
+        worker.listen()

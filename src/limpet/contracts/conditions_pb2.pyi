@@ -39,7 +39,7 @@ class ParentOverrideMatchCondition(_message.Message):
     PARENT_READABLE_ID_FIELD_NUMBER: _ClassVar[int]
     base: BaseMatchCondition
     parent_readable_id: str
-    def __init__(self, base: _Optional[_Union[BaseMatchCondition, _Mapping]] = ..., parent_readable_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, base: _Optional[_Union[BaseMatchCondition, _Mapping[str, object]]] = ..., parent_readable_id: _Optional[str] = ...) -> None: ...
 
 class SleepMatchCondition(_message.Message):
     __slots__ = ("base", "sleep_for")
@@ -47,7 +47,7 @@ class SleepMatchCondition(_message.Message):
     SLEEP_FOR_FIELD_NUMBER: _ClassVar[int]
     base: BaseMatchCondition
     sleep_for: str
-    def __init__(self, base: _Optional[_Union[BaseMatchCondition, _Mapping]] = ..., sleep_for: _Optional[str] = ...) -> None: ...
+    def __init__(self, base: _Optional[_Union[BaseMatchCondition, _Mapping[str, object]]] = ..., sleep_for: _Optional[str] = ...) -> None: ...
 
 class UserEventMatchCondition(_message.Message):
     __slots__ = ("base", "user_event_key", "event_scope", "consider_events_since")
@@ -59,7 +59,7 @@ class UserEventMatchCondition(_message.Message):
     user_event_key: str
     event_scope: str
     consider_events_since: _timestamp_pb2.Timestamp
-    def __init__(self, base: _Optional[_Union[BaseMatchCondition, _Mapping]] = ..., user_event_key: _Optional[str] = ..., event_scope: _Optional[str] = ..., consider_events_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, base: _Optional[_Union[BaseMatchCondition, _Mapping[str, object]]] = ..., user_event_key: _Optional[str] = ..., event_scope: _Optional[str] = ..., consider_events_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ...) -> None: ...
 
 class TaskConditions(_message.Message):
     __slots__ = ("parent_override_conditions", "sleep_conditions", "user_event_conditions")
@@ -69,7 +69,7 @@ class TaskConditions(_message.Message):
     parent_override_conditions: _containers.RepeatedCompositeFieldContainer[ParentOverrideMatchCondition]
     sleep_conditions: _containers.RepeatedCompositeFieldContainer[SleepMatchCondition]
     user_event_conditions: _containers.RepeatedCompositeFieldContainer[UserEventMatchCondition]
-    def __init__(self, parent_override_conditions: _Optional[_Iterable[_Union[ParentOverrideMatchCondition, _Mapping]]] = ..., sleep_conditions: _Optional[_Iterable[_Union[SleepMatchCondition, _Mapping]]] = ..., user_event_conditions: _Optional[_Iterable[_Union[UserEventMatchCondition, _Mapping]]] = ...) -> None: ...
+    def __init__(self, parent_override_conditions: _Optional[_Iterable[_Union[ParentOverrideMatchCondition, _Mapping[str, object]]]] = ..., sleep_conditions: _Optional[_Iterable[_Union[SleepMatchCondition, _Mapping[str, object]]]] = ..., user_event_conditions: _Optional[_Iterable[_Union[UserEventMatchCondition, _Mapping[str, object]]]] = ...) -> None: ...
 
 class DurableEventListenerConditions(_message.Message):
     __slots__ = ("sleep_conditions", "user_event_conditions")
@@ -77,4 +77,4 @@ class DurableEventListenerConditions(_message.Message):
     USER_EVENT_CONDITIONS_FIELD_NUMBER: _ClassVar[int]
     sleep_conditions: _containers.RepeatedCompositeFieldContainer[SleepMatchCondition]
     user_event_conditions: _containers.RepeatedCompositeFieldContainer[UserEventMatchCondition]
-    def __init__(self, sleep_conditions: _Optional[_Iterable[_Union[SleepMatchCondition, _Mapping]]] = ..., user_event_conditions: _Optional[_Iterable[_Union[UserEventMatchCondition, _Mapping]]] = ...) -> None: ...
+    def __init__(self, sleep_conditions: _Optional[_Iterable[_Union[SleepMatchCondition, _Mapping[str, object]]]] = ..., user_event_conditions: _Optional[_Iterable[_Union[UserEventMatchCondition, _Mapping[str, object]]]] = ...) -> None: ...

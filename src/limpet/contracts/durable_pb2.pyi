@@ -58,7 +58,7 @@ class DurableTaskEventMemoAckResponse(_message.Message):
     ref: DurableEventLogEntryRef
     memo_already_existed: bool
     memo_result_payload: bytes
-    def __init__(self, ref: _Optional[_Union[DurableEventLogEntryRef, _Mapping]] = ..., memo_already_existed: bool = ..., memo_result_payload: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, ref: _Optional[_Union[DurableEventLogEntryRef, _Mapping[str, object]]] = ..., memo_already_existed: bool = ..., memo_result_payload: _Optional[bytes] = ...) -> None: ...
 
 class DurableTaskEventTriggerRunsAckResponse(_message.Message):
     __slots__ = ("durable_task_external_id", "invocation_count", "run_entries")
@@ -68,13 +68,13 @@ class DurableTaskEventTriggerRunsAckResponse(_message.Message):
     durable_task_external_id: str
     invocation_count: int
     run_entries: _containers.RepeatedCompositeFieldContainer[DurableTaskRunAckEntry]
-    def __init__(self, durable_task_external_id: _Optional[str] = ..., invocation_count: _Optional[int] = ..., run_entries: _Optional[_Iterable[_Union[DurableTaskRunAckEntry, _Mapping]]] = ...) -> None: ...
+    def __init__(self, durable_task_external_id: _Optional[str] = ..., invocation_count: _Optional[int] = ..., run_entries: _Optional[_Iterable[_Union[DurableTaskRunAckEntry, _Mapping[str, object]]]] = ...) -> None: ...
 
 class DurableTaskEventWaitForAckResponse(_message.Message):
     __slots__ = ("ref",)
     REF_FIELD_NUMBER: _ClassVar[int]
     ref: DurableEventLogEntryRef
-    def __init__(self, ref: _Optional[_Union[DurableEventLogEntryRef, _Mapping]] = ...) -> None: ...
+    def __init__(self, ref: _Optional[_Union[DurableEventLogEntryRef, _Mapping[str, object]]] = ...) -> None: ...
 
 class DurableTaskEventLogEntryCompletedResponse(_message.Message):
     __slots__ = ("ref", "payload", "is_failure", "error_message", "satisfied_order")
@@ -88,7 +88,7 @@ class DurableTaskEventLogEntryCompletedResponse(_message.Message):
     is_failure: bool
     error_message: str
     satisfied_order: int
-    def __init__(self, ref: _Optional[_Union[DurableEventLogEntryRef, _Mapping]] = ..., payload: _Optional[bytes] = ..., is_failure: bool = ..., error_message: _Optional[str] = ..., satisfied_order: _Optional[int] = ...) -> None: ...
+    def __init__(self, ref: _Optional[_Union[DurableEventLogEntryRef, _Mapping[str, object]]] = ..., payload: _Optional[bytes] = ..., is_failure: bool = ..., error_message: _Optional[str] = ..., satisfied_order: _Optional[int] = ...) -> None: ...
 
 class DurableTaskEvictInvocationRequest(_message.Message):
     __slots__ = ("invocation_count", "durable_task_external_id", "reason")
@@ -148,7 +148,7 @@ class DurableTaskWorkerStatusRequest(_message.Message):
     worker_id: str
     waiting_entries: _containers.RepeatedCompositeFieldContainer[DurableTaskAwaitedCompletedEntry]
     received_satisfied_orders: _containers.RepeatedCompositeFieldContainer[DurableTaskReceivedSatisfiedOrder]
-    def __init__(self, worker_id: _Optional[str] = ..., waiting_entries: _Optional[_Iterable[_Union[DurableTaskAwaitedCompletedEntry, _Mapping]]] = ..., received_satisfied_orders: _Optional[_Iterable[_Union[DurableTaskReceivedSatisfiedOrder, _Mapping]]] = ...) -> None: ...
+    def __init__(self, worker_id: _Optional[str] = ..., waiting_entries: _Optional[_Iterable[_Union[DurableTaskAwaitedCompletedEntry, _Mapping[str, object]]]] = ..., received_satisfied_orders: _Optional[_Iterable[_Union[DurableTaskReceivedSatisfiedOrder, _Mapping[str, object]]]] = ...) -> None: ...
 
 class DurableTaskCompleteMemoRequest(_message.Message):
     __slots__ = ("ref", "payload", "memo_key")
@@ -158,7 +158,7 @@ class DurableTaskCompleteMemoRequest(_message.Message):
     ref: DurableEventLogEntryRef
     payload: bytes
     memo_key: bytes
-    def __init__(self, ref: _Optional[_Union[DurableEventLogEntryRef, _Mapping]] = ..., payload: _Optional[bytes] = ..., memo_key: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, ref: _Optional[_Union[DurableEventLogEntryRef, _Mapping[str, object]]] = ..., payload: _Optional[bytes] = ..., memo_key: _Optional[bytes] = ...) -> None: ...
 
 class DurableTaskMemoRequest(_message.Message):
     __slots__ = ("invocation_count", "durable_task_external_id", "key", "payload")
@@ -180,7 +180,7 @@ class DurableTaskTriggerRunsRequest(_message.Message):
     invocation_count: int
     durable_task_external_id: str
     trigger_opts: _containers.RepeatedCompositeFieldContainer[_trigger_pb2.TriggerWorkflowRequest]
-    def __init__(self, invocation_count: _Optional[int] = ..., durable_task_external_id: _Optional[str] = ..., trigger_opts: _Optional[_Iterable[_Union[_trigger_pb2.TriggerWorkflowRequest, _Mapping]]] = ...) -> None: ...
+    def __init__(self, invocation_count: _Optional[int] = ..., durable_task_external_id: _Optional[str] = ..., trigger_opts: _Optional[_Iterable[_Union[_trigger_pb2.TriggerWorkflowRequest, _Mapping[str, object]]]] = ...) -> None: ...
 
 class DurableTaskWaitForRequest(_message.Message):
     __slots__ = ("invocation_count", "durable_task_external_id", "wait_for_conditions", "label")
@@ -192,7 +192,7 @@ class DurableTaskWaitForRequest(_message.Message):
     durable_task_external_id: str
     wait_for_conditions: _conditions_pb2.DurableEventListenerConditions
     label: str
-    def __init__(self, invocation_count: _Optional[int] = ..., durable_task_external_id: _Optional[str] = ..., wait_for_conditions: _Optional[_Union[_conditions_pb2.DurableEventListenerConditions, _Mapping]] = ..., label: _Optional[str] = ...) -> None: ...
+    def __init__(self, invocation_count: _Optional[int] = ..., durable_task_external_id: _Optional[str] = ..., wait_for_conditions: _Optional[_Union[_conditions_pb2.DurableEventListenerConditions, _Mapping[str, object]]] = ..., label: _Optional[str] = ...) -> None: ...
 
 class DurableTaskRequest(_message.Message):
     __slots__ = ("register_worker", "memo", "trigger_runs", "wait_for", "evict_invocation", "worker_status", "complete_memo")
@@ -210,7 +210,7 @@ class DurableTaskRequest(_message.Message):
     evict_invocation: DurableTaskEvictInvocationRequest
     worker_status: DurableTaskWorkerStatusRequest
     complete_memo: DurableTaskCompleteMemoRequest
-    def __init__(self, register_worker: _Optional[_Union[DurableTaskRequestRegisterWorker, _Mapping]] = ..., memo: _Optional[_Union[DurableTaskMemoRequest, _Mapping]] = ..., trigger_runs: _Optional[_Union[DurableTaskTriggerRunsRequest, _Mapping]] = ..., wait_for: _Optional[_Union[DurableTaskWaitForRequest, _Mapping]] = ..., evict_invocation: _Optional[_Union[DurableTaskEvictInvocationRequest, _Mapping]] = ..., worker_status: _Optional[_Union[DurableTaskWorkerStatusRequest, _Mapping]] = ..., complete_memo: _Optional[_Union[DurableTaskCompleteMemoRequest, _Mapping]] = ...) -> None: ...
+    def __init__(self, register_worker: _Optional[_Union[DurableTaskRequestRegisterWorker, _Mapping[str, object]]] = ..., memo: _Optional[_Union[DurableTaskMemoRequest, _Mapping[str, object]]] = ..., trigger_runs: _Optional[_Union[DurableTaskTriggerRunsRequest, _Mapping[str, object]]] = ..., wait_for: _Optional[_Union[DurableTaskWaitForRequest, _Mapping[str, object]]] = ..., evict_invocation: _Optional[_Union[DurableTaskEvictInvocationRequest, _Mapping[str, object]]] = ..., worker_status: _Optional[_Union[DurableTaskWorkerStatusRequest, _Mapping[str, object]]] = ..., complete_memo: _Optional[_Union[DurableTaskCompleteMemoRequest, _Mapping[str, object]]] = ...) -> None: ...
 
 class DurableTaskErrorResponse(_message.Message):
     __slots__ = ("ref", "error_type", "error_message")
@@ -220,7 +220,7 @@ class DurableTaskErrorResponse(_message.Message):
     ref: DurableEventLogEntryRef
     error_type: DurableTaskErrorType
     error_message: str
-    def __init__(self, ref: _Optional[_Union[DurableEventLogEntryRef, _Mapping]] = ..., error_type: _Optional[_Union[DurableTaskErrorType, str]] = ..., error_message: _Optional[str] = ...) -> None: ...
+    def __init__(self, ref: _Optional[_Union[DurableEventLogEntryRef, _Mapping[str, object]]] = ..., error_type: _Optional[_Union[DurableTaskErrorType, str]] = ..., error_message: _Optional[str] = ...) -> None: ...
 
 class DurableTaskResponse(_message.Message):
     __slots__ = ("register_worker", "memo_ack", "trigger_runs_ack", "wait_for_ack", "entry_completed", "error", "eviction_ack", "server_evict")
@@ -240,7 +240,7 @@ class DurableTaskResponse(_message.Message):
     error: DurableTaskErrorResponse
     eviction_ack: DurableTaskEvictionAckResponse
     server_evict: DurableTaskServerEvictNotice
-    def __init__(self, register_worker: _Optional[_Union[DurableTaskResponseRegisterWorker, _Mapping]] = ..., memo_ack: _Optional[_Union[DurableTaskEventMemoAckResponse, _Mapping]] = ..., trigger_runs_ack: _Optional[_Union[DurableTaskEventTriggerRunsAckResponse, _Mapping]] = ..., wait_for_ack: _Optional[_Union[DurableTaskEventWaitForAckResponse, _Mapping]] = ..., entry_completed: _Optional[_Union[DurableTaskEventLogEntryCompletedResponse, _Mapping]] = ..., error: _Optional[_Union[DurableTaskErrorResponse, _Mapping]] = ..., eviction_ack: _Optional[_Union[DurableTaskEvictionAckResponse, _Mapping]] = ..., server_evict: _Optional[_Union[DurableTaskServerEvictNotice, _Mapping]] = ...) -> None: ...
+    def __init__(self, register_worker: _Optional[_Union[DurableTaskResponseRegisterWorker, _Mapping[str, object]]] = ..., memo_ack: _Optional[_Union[DurableTaskEventMemoAckResponse, _Mapping[str, object]]] = ..., trigger_runs_ack: _Optional[_Union[DurableTaskEventTriggerRunsAckResponse, _Mapping[str, object]]] = ..., wait_for_ack: _Optional[_Union[DurableTaskEventWaitForAckResponse, _Mapping[str, object]]] = ..., entry_completed: _Optional[_Union[DurableTaskEventLogEntryCompletedResponse, _Mapping[str, object]]] = ..., error: _Optional[_Union[DurableTaskErrorResponse, _Mapping[str, object]]] = ..., eviction_ack: _Optional[_Union[DurableTaskEvictionAckResponse, _Mapping[str, object]]] = ..., server_evict: _Optional[_Union[DurableTaskServerEvictNotice, _Mapping[str, object]]] = ...) -> None: ...
 
 class RegisterDurableEventRequest(_message.Message):
     __slots__ = ("task_id", "signal_key", "conditions")
@@ -250,7 +250,7 @@ class RegisterDurableEventRequest(_message.Message):
     task_id: str
     signal_key: str
     conditions: _conditions_pb2.DurableEventListenerConditions
-    def __init__(self, task_id: _Optional[str] = ..., signal_key: _Optional[str] = ..., conditions: _Optional[_Union[_conditions_pb2.DurableEventListenerConditions, _Mapping]] = ...) -> None: ...
+    def __init__(self, task_id: _Optional[str] = ..., signal_key: _Optional[str] = ..., conditions: _Optional[_Union[_conditions_pb2.DurableEventListenerConditions, _Mapping[str, object]]] = ...) -> None: ...
 
 class RegisterDurableEventResponse(_message.Message):
     __slots__ = ()

@@ -25,13 +25,13 @@ class Event(_message.Message):
     event_timestamp: _timestamp_pb2.Timestamp
     additional_metadata: str
     scope: str
-    def __init__(self, tenant_id: _Optional[str] = ..., event_id: _Optional[str] = ..., key: _Optional[str] = ..., payload: _Optional[str] = ..., event_timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., additional_metadata: _Optional[str] = ..., scope: _Optional[str] = ...) -> None: ...
+    def __init__(self, tenant_id: _Optional[str] = ..., event_id: _Optional[str] = ..., key: _Optional[str] = ..., payload: _Optional[str] = ..., event_timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., additional_metadata: _Optional[str] = ..., scope: _Optional[str] = ...) -> None: ...
 
 class Events(_message.Message):
     __slots__ = ("events",)
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[Event]
-    def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+    def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping[str, object]]]] = ...) -> None: ...
 
 class PutLogRequest(_message.Message):
     __slots__ = ("task_run_external_id", "created_at", "message", "level", "metadata", "task_retry_count")
@@ -47,7 +47,7 @@ class PutLogRequest(_message.Message):
     level: str
     metadata: bytes
     task_retry_count: int
-    def __init__(self, task_run_external_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[bytes] = ..., level: _Optional[str] = ..., metadata: _Optional[bytes] = ..., task_retry_count: _Optional[int] = ...) -> None: ...
+    def __init__(self, task_run_external_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., message: _Optional[bytes] = ..., level: _Optional[str] = ..., metadata: _Optional[bytes] = ..., task_retry_count: _Optional[int] = ...) -> None: ...
 
 class PutLogResponse(_message.Message):
     __slots__ = ()
@@ -65,7 +65,7 @@ class PutStreamEventRequest(_message.Message):
     message: bytes
     metadata: str
     event_index: int
-    def __init__(self, task_run_external_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[bytes] = ..., metadata: _Optional[str] = ..., event_index: _Optional[int] = ...) -> None: ...
+    def __init__(self, task_run_external_id: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., message: _Optional[bytes] = ..., metadata: _Optional[str] = ..., event_index: _Optional[int] = ...) -> None: ...
 
 class PutStreamEventResponse(_message.Message):
     __slots__ = ()
@@ -75,7 +75,7 @@ class BulkPushEventRequest(_message.Message):
     __slots__ = ("events",)
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[PushEventRequest]
-    def __init__(self, events: _Optional[_Iterable[_Union[PushEventRequest, _Mapping]]] = ...) -> None: ...
+    def __init__(self, events: _Optional[_Iterable[_Union[PushEventRequest, _Mapping[str, object]]]] = ...) -> None: ...
 
 class PushEventRequest(_message.Message):
     __slots__ = ("key", "payload", "event_timestamp", "additional_metadata", "priority", "scope")
@@ -91,7 +91,7 @@ class PushEventRequest(_message.Message):
     additional_metadata: str
     priority: int
     scope: str
-    def __init__(self, key: _Optional[str] = ..., payload: _Optional[str] = ..., event_timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., additional_metadata: _Optional[str] = ..., priority: _Optional[int] = ..., scope: _Optional[str] = ...) -> None: ...
+    def __init__(self, key: _Optional[str] = ..., payload: _Optional[str] = ..., event_timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., additional_metadata: _Optional[str] = ..., priority: _Optional[int] = ..., scope: _Optional[str] = ...) -> None: ...
 
 class ReplayEventRequest(_message.Message):
     __slots__ = ("event_id",)

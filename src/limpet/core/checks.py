@@ -56,8 +56,10 @@ def _of_task(state: State, task: TaskRun) -> Iterator[str]:
 
 
 def _of_pin(task: TaskRun, worker: Worker) -> Iterator[str]:
-    """P-HARD: a HARD run's live tasks are on the worker it is bound to."""
+    """P-HARD: a HARD run's live tasks are on the worker it is bound to; one that drains may end what it began before."""
     run = task.run
+    if worker.gone_at is not None:
+        return
     if run.sticky is StickyStrategy.HARD and run.pin_state is PinState.BOUND and run.pin_worker_id != worker.id:
         yield f"P-HARD: task {task.id} runs on {worker.id}, its run is bound to {run.pin_worker_id}"
 

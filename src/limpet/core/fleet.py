@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from limpet.core import attempts, pins, runs
 from limpet.core.decision import CloseStreams
 from limpet.core.errors import InvalidArgument, LimitReached, NotFound
@@ -63,11 +65,11 @@ def enlist(state: State, worker: Worker) -> None:
 
 
 def watch(state: State, worker: Worker) -> None:
-    """One timer per worker stands for its silence; it is armed again when it fires early."""
+    """One timer per worker stands for its silence; it is armed again when it fires early. One that left may still drain."""
     if worker.gone_at is not None or worker.lost_at is not None:
         since = worker.gone_at if worker.gone_at is not None else worker.lost_at
         state.timers.arm((since or 0) + state.settings.worker_forgotten_after_us, Due.FORGET, worker)
-    elif not worker.watched:
+    if worker.lost_at is None and not worker.watched:
         worker.watched = True
         state.timers.arm(worker.seen_at + state.settings.worker_lost_after_us, Due.SILENCE, worker)
 
@@ -119,9 +121,14 @@ def close_stream(state: State, item: StreamClosed) -> None:
         return
     worker.sessions.remove(item.session)
     state.touch(worker)
+    _limit_receipts(state, worker, {item.session})
+
+
+def _limit_receipts(state: State, worker: Worker, ended: Collection[int]) -> None:
+    """Starts that were sent on these streams and are not confirmed have the grace left (R26)."""
     grace = Instant(state.now + state.settings.receipt_grace_us)
     for task in worker.tasks.values():
-        if task.status is TaskStatus.ASSIGNED and task.session == item.session:
+        if task.status is TaskStatus.ASSIGNED and task.session in ended:
             task.confirm_by = grace
             attempts.look_again(state, task)
 
@@ -151,28 +158,39 @@ def pause(state: State, item: WorkerPaused) -> None:
 
 
 def unsubscribe(state: State, item: WorkerUnsubscribed) -> None:
-    """Gone for good (WK-18): its streams end, its attempts go elsewhere at once, HARD runs bound to it fail (ST-21)."""
+    """Gone for good (WK-18): its streams end, its attempts go elsewhere at once, HARD runs bound to it fail (ST-21).
+
+    One that drains keeps its attempts until their outcome or its silence.
+    """
     worker = state.workers_by_id.get(item.worker_id)
     if worker is None or worker.gone_at is not None:
         return
     worker.gone_at = state.now
     state.deliveries.append(CloseStreams(worker.id, None, "the worker has unsubscribed"))
+    if item.drains:
+        _limit_receipts(state, worker, tuple(worker.sessions))
     worker.sessions.clear()
     worker.missed.clear()
     state.pools.reconsider(worker)
     state.worker_changed(worker)
     watch(state, worker)
-    _abandon(state, worker, "The worker unsubscribed while it ran the task")
+    if item.drains:
+        _fail_doomed(state, pins.worker_left(state, worker))
+    else:
+        _abandon(state, worker, "The worker unsubscribed while it ran the task")
 
 
 def silence(state: State, worker: Worker) -> None:
     """The silence timer fired: lost, or heard of meanwhile and watched on (R27, R31)."""
     worker.watched = False
-    if worker.lost_at is not None or worker.gone_at is not None:
+    if worker.lost_at is not None or (worker.gone_at is not None and not worker.tasks):
         return
     limit = state.settings.worker_lost_after_us
     if state.now - worker.seen_at < limit:
         watch(state, worker)
+        return
+    if worker.gone_at is not None:
+        _abandon(state, worker, f"The worker unsubscribed and sent no outcome for {limit / 1_000_000:g} seconds")
         return
     worker.lost_at = state.now
     if worker.sessions:  # a frozen process keeps its stream; only opening a new one takes it back (R31)
@@ -193,6 +211,10 @@ def _abandon(state: State, worker: Worker, message: str) -> None:
             runs.follow(state, task.run, [task])
         else:
             runs.update_status(state, task.run)
+    _fail_doomed(state, doomed)
+
+
+def _fail_doomed(state: State, doomed: list[TaskRun]) -> None:
     for task in doomed:
         if task.status is TaskStatus.QUEUED and runs.fail_if_unplaceable(state, task):
             runs.follow(state, task.run, [task])

@@ -87,9 +87,13 @@ class WorkerPaused:
 
 @dataclass(frozen=True, slots=True)
 class WorkerUnsubscribed:
-    """The worker left for good (WK-18). Reply: None; unknown workers too. Its attempts go elsewhere at once."""
+    """The worker left for good (WK-18). Reply: None; unknown workers too. Its attempts go elsewhere at once.
+
+    drains: it lets its running tasks end first, so that their outcomes still count; only unconfirmed ones go elsewhere
+    """
 
     worker_id: str
+    drains: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class Metrics:
         self.stale_reports = self._counter("limpet_stale_reports", "Reports that fitted no live attempt, by cause.", "cause")
         self.deliveries = self._counter("limpet_deliveries", "Committed deliveries handed to the streams, by kind.", "kind")
         self.undeliverable_starts = self._counter("limpet_undeliverable_starts", "Starts that no stream could take.")
-        self.refused_inputs = self._counter("limpet_refused_inputs", "Inputs refused because the inbox was full or the store was away.")
+        self.refused_inputs = self._counter("limpet_refused_inputs", "Inputs refused: the inbox was full, or the store away.")
         self.dropped_notices = self._counter("limpet_dropped_notices", "Signs of life dropped because the inbox was full.")
         self.payload_reads = self._counter("limpet_payload_reads", "Payloads read from the store for a delivery.")
 

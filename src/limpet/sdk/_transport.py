@@ -179,7 +179,7 @@ class Transport:
 
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
-        self.retries = standard_retries(config.tenacity)
+        self.retries: Retries = standard_retries(config.tenacity)
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
 

@@ -31,7 +31,7 @@ class SleepCondition(Condition):
 
     def __init__(self, duration: Duration, readable_data_key: str | None = None) -> None:
         self.duration = duration
-        self.duration_text = duration_text(duration, what="the duration of a SleepCondition")
+        self.duration_text: str = duration_text(duration, what="the duration of a SleepCondition")
         super().__init__(readable_data_key or f"sleep:{self.duration_text}", None)
 
 

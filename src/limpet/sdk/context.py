@@ -21,7 +21,7 @@ from limpet.sdk.exceptions import TaskRunError
 from limpet.sdk.serde import JSONSerializableMapping, load_output
 from limpet.sdk.task_reference import TaskReference
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
 

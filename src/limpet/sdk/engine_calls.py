@@ -67,9 +67,9 @@ class EngineCalls:
 
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
-        self.transport = Transport(config)
-        self.rest = RestCalls(config)
-        self.results = RunResults(self.transport)
+        self.transport: Transport = Transport(config)
+        self.rest: RestCalls = RestCalls(config)
+        self.results: RunResults = RunResults(self.transport)
 
     def trigger(self, request: trigger_pb2.TriggerWorkflowRequest) -> str:
         """Start a run; returns its id. Raises DedupeViolationError when it exists already."""

@@ -16,7 +16,7 @@ from limpet.sdk.attempt import Attempt, AttemptKey, Payload
 from limpet.sdk.context import Context
 from limpet.sdk.serde import EmptyModel, dump_input
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ import grpc
 from limpet.contracts import admin_pb2, dispatcher_pb2
 from limpet.sdk._transport import GET_RUN_DETAILS, NO_RETRIES, SUBSCRIBE_RUNS, ServerStream, Transport, code_of
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 RECONNECT_WAIT_FIRST_S = 0.1
 RECONNECT_WAIT_MAX_S = 3.0  # what official clients wait; ours starts lower and adds jitter [R33]

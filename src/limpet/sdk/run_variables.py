@@ -20,7 +20,7 @@ ctx_hatchet_context: ContextVar[Context | None] = ContextVar("ctx_hatchet_contex
 workflow_spawn_indices: Counter[str] = Counter()
 """Children spawned so far, by attempt (`ctx_action_key`). Sync and async spawns share it under `spawn_index_lock`."""
 
-spawn_index_lock = threading.Lock()
+spawn_index_lock: threading.Lock = threading.Lock()
 
 
 def next_child_index(action_key: str) -> int:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import is_dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -26,7 +26,7 @@ _ESCAPED_NUL = b"\\u0000"
 class EmptyModel(BaseModel):
     """The input of a task that declares none. Keeps whatever fields it is given."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow", frozen=True)
 
 
 def is_in_hatchet_serialization_context(context: Any) -> bool:

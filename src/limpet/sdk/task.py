@@ -96,12 +96,12 @@ class Task(Generic[TWorkflowInput, R]):
         self.workflow_name = workflow_name
         self.input_validator = input_validator
         self.parents: list[Task[Any, Any]] = list(options.parents)
-        self.retries = options.retries
+        self.retries: int = options.retries
         self.is_durable = False
-        self.is_async_function = inspect.iscoroutinefunction(fn)
+        self.is_async_function: bool = inspect.iscoroutinefunction(fn)
         self.desired_worker_labels: dict[str, DesiredWorkerLabel] = desired_labels_by_key(options.desired_worker_labels)
         self.concurrency: list[ConcurrencyExpression] = concurrency_list(options.concurrency)
-        self.slot_requests = {SlotType.DEFAULT.value: options.slot_cost or 1}
+        self.slot_requests: dict[str, int] = {SlotType.DEFAULT.value: options.slot_cost or 1}
         self.options = options
         self.dependencies: tuple[Dependency, ...] = find_dependencies(fn)
         self.output_validator_type = cast("type[R]", _output_type(fn))

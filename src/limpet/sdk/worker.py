@@ -26,7 +26,7 @@ from limpet.sdk.engine_calls import EngineCalls
 from limpet.sdk.options import SlotType
 from limpet.sdk.task import Task
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 SLOTS_DEFAULT = 100  # [SL-1]
 FORCED_UNSUBSCRIBE_TIMEOUT_S = 2.0  # a forced exit waits no longer for the engine to hear of it

@@ -25,7 +25,7 @@ from limpet.sdk.task import StepType, Task
 from limpet.sdk.task_proto import concurrency_proto
 from limpet.sdk.workflow_config import WorkflowConfig
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 def workflow_proto(

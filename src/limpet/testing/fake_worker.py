@@ -172,7 +172,10 @@ class FakeWorker:
         self.close()
 
     def close(self) -> None:
-        """Drop the connection without a word, as a killed process does. Harmless when called twice."""
+        """Drop the connection without a word, as a killed process does; returns once the engine knows.
+
+        Harmless when called twice.
+        """
         self._engine.call(self._close)
 
     # In the engine's event loop
@@ -202,9 +205,18 @@ class FakeWorker:
         return [task.action for task in (*request.tasks, *on_failure)]
 
     async def _listen(self) -> None:
+        engine = self._engine.engine
+        before = engine.streams_open[self.id]
         call = self._stub.ListenV2(pb.WorkerListenRequest(worker_id=self.id), metadata=self._metadata)
-        await call.wait_for_connection()  # the engine sends its metadata once it has committed that the stream is open
-        self._streams.append(asyncio.create_task(self._read(call)))
+        stream = asyncio.create_task(self._read(call))
+
+        async def look() -> bool | None:
+            return True if stream.done() or engine.streams_open[self.id] > before else None
+
+        await engine.pulse.until(look, PATIENCE_S)
+        if stream.done():
+            raise AssertionError(f"worker {self.name} could not listen: {await call.code()}, {await call.details()}")
+        self._streams.append(stream)
 
     async def _read(self, call: Any) -> None:
         with contextlib.suppress(grpc.aio.AioRpcError):
@@ -239,12 +251,15 @@ class FakeWorker:
     async def _cut(self, number: int) -> None:
         self._streams = [stream for stream in self._streams if not stream.done()]
         assert self._streams, f"worker {self.name} has no stream to lose"
-        engine = self._engine.engine
-        left = engine.streams_open[self.id] - 1
         await _end(self._streams.pop(number))
+        await self._until_noticed()
+
+    async def _until_noticed(self) -> None:
+        """Return once the engine has heard of every stream that ended."""
+        engine = self._engine.engine
 
         async def look() -> bool | None:
-            return True if engine.streams_open[self.id] <= left else None
+            return True if engine.streams_open[self.id] <= len(self._streams) else None
 
         await engine.pulse.until(look, PATIENCE_S)
 
@@ -257,6 +272,7 @@ class FakeWorker:
         await self._stop_beating()
         while self._streams:
             await _end(self._streams.pop())
+        await self._until_noticed()
         await self._channel.close()
 
     async def _take(self, queue: asyncio.Queue[Start], what: str, within_s: float) -> Start:

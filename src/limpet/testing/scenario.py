@@ -290,11 +290,11 @@ class Scenario(Readings):
     def unpause(self, name: str) -> None:
         self.do(WorkerPaused(self.workers[name].id, False))
 
-    def unsubscribe(self, name: str) -> None:
-        """The worker leaves for good."""
+    def unsubscribe(self, name: str, *, drains: bool = False) -> None:
+        """The worker leaves for good; one that drains still reports what it has begun."""
         worker = self.workers[name]
         worker.is_alive = False
-        self.do(WorkerUnsubscribed(worker.id))
+        self.do(WorkerUnsubscribed(worker.id, drains))
         worker.session = None
 
     def label(self, name: str, /, **labels: LabelValue) -> None:

@@ -6,6 +6,7 @@ be parsed is the caller's mistake, told as INVALID_ARGUMENT, not a traceback in 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -27,14 +28,23 @@ class Stream:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._opening: asyncio.Future[None] | None = None
 
     async def opened(self) -> None:
-        """Tell the client that the stream stands."""
-        await self._context.send_initial_metadata(())
+        """Tell the client that the stream stands. Only the first call sends anything."""
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(self._context.send_initial_metadata(()))
+        await asyncio.shield(self._opening)
 
     async def send(self, message: Message) -> None:
         """Write one message; waits while the client does not read."""
+        await self.opened()
         await self._context.write(message.SerializeToString())
+
+    async def endable(self) -> None:
+        """Return once the stream may be ended: gRPC refuses an end that meets the opening half sent, and then none comes."""
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
 
 
 def generic_handlers(gate: Gate, handlers: Mapping[str, Handler]) -> list[grpc.GenericRpcHandler]:
@@ -80,10 +90,12 @@ def _unary(gate: Gate, method: Method, handler: Handler) -> Callable[[bytes, Con
 
 def _server_streams(gate: Gate, method: Method, handler: Handler) -> Callable[[bytes, Context], Awaitable[None]]:
     async def serve(raw: bytes, context: Context) -> None:
-        async def work(call: Call) -> None:
-            await handler(call, parsed(method, raw), Stream(context))
+        stream = Stream(context)
 
-        await _stream(gate, method, context, work)
+        async def work(call: Call) -> None:
+            await handler(call, parsed(method, raw), stream)
+
+        await _stream(gate, method, context, stream, work)
 
     return serve
 
@@ -94,21 +106,26 @@ def _both_stream(gate: Gate, method: Method, handler: Handler) -> Callable[[Asyn
             async for raw in raw_requests:
                 yield parsed(method, raw)
 
-        async def work(call: Call) -> None:
-            await handler(call, requests(), Stream(context))
+        stream = Stream(context)
 
-        await _stream(gate, method, context, work)
+        async def work(call: Call) -> None:
+            await handler(call, requests(), stream)
+
+        await _stream(gate, method, context, stream, work)
 
     return serve
 
 
-async def _stream(gate: Gate, method: Method, context: Context, work: Callable[[Call], Awaitable[None]]) -> None:
+async def _stream(
+    gate: Gate, method: Method, context: Context, stream: Stream, work: Callable[[Call], Awaitable[None]]
+) -> None:
     try:
         return await work(_admitted(gate, method, context))
     except Exception as error:
         if context.cancelled():
             return  # the client is gone; nobody is left to hear why
         refusal = refusal_of(error, of_stream=True)
+    await stream.endable()
     await context.abort(refusal.code, refusal.details)
 
 

@@ -15,7 +15,7 @@ from limpet.edges.grpc.settings import REPORTED_VERSION, GrpcSettings
 from limpet.edges.grpc.translate.instants import timestamp
 from limpet.edges.grpc.translate.labels import worker_labels
 from limpet.edges.grpc.translate.reports import report_of
-from limpet.edges.grpc.translate.workers import registered
+from limpet.edges.grpc.translate.workers import registered, unsubscribes_before_it_drains
 from limpet.edges.streams import StreamRegistry
 from limpet.engine.door import Door
 
@@ -72,7 +72,8 @@ class Dispatcher:
 
     async def unsubscribe(self, call: Call, request: wire.WorkerUnsubscribeRequest) -> wire.WorkerUnsubscribeResponse:
         """Gone for good (WK-18)."""
-        await self._door.submit(call.tenant, WorkerUnsubscribed(request.worker_id))
+        drains = unsubscribes_before_it_drains(self._door.worker(call.tenant, request.worker_id))
+        await self._door.submit(call.tenant, WorkerUnsubscribed(request.worker_id, drains))
         return wire.WorkerUnsubscribeResponse(tenant_id=call.tenant, worker_id=request.worker_id)
 
     async def upsert_worker_labels(self, call: Call, request: wire.UpsertWorkerLabelsRequest) -> wire.UpsertWorkerLabelsResponse:

@@ -14,6 +14,9 @@ REPORTED_VERSION = "v0.79.0"
 CLIENT_PING_SOONEST_MS = 5_000  # clients ping every 10 s, without calls too [R37]
 OWN_PING_MS = 10_000  # half-open peers are found within 20 s [R37]
 HANDSHAKE_MS = 10_000  # a peer that says nothing [T-SLOWLORIS]
+# Calls that the library has taken and the event loop has not yet. From the first number on it cancels some by chance, from
+# the second on all; its defaults (1,000 and 3,000) are less than what the slots of a fleet report when they end together.
+CALLS_PENDING_MAX, CALLS_PENDING_HARD_MAX = 50_000, 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,5 +56,7 @@ def server_options(settings: GrpcSettings) -> list[tuple[str, Any]]:
         ("grpc.keepalive_timeout_ms", OWN_PING_MS),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+        ("grpc.server.max_pending_requests", CALLS_PENDING_MAX),
+        ("grpc.server.max_pending_requests_hard_limit", CALLS_PENDING_HARD_MAX),
         ("grpc.so_reuseport", 0),  # a second engine on the port must fail, not share it
     ]

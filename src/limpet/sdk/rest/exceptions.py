@@ -35,7 +35,7 @@ class ApiException(OpenApiException):
         self.reason = reason
         self.body = body
         self.data = data
-        self.headers = dict(headers or {})
+        self.headers: dict[str, str] = dict(headers or {})
 
     def __str__(self) -> str:
         return f"({self.status}) {self.reason}" + (f": {self.body}" if self.body else "")

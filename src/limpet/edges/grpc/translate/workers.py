@@ -12,6 +12,7 @@ from limpet.core.errors import InvalidArgument
 from limpet.core.ids import ActionId
 from limpet.core.inputs import WorkerRegistered
 from limpet.core.settings import Settings
+from limpet.core.views import WorkerView
 from limpet.edges.grpc.translate.labels import worker_labels
 
 
@@ -27,6 +28,11 @@ def registered(request: WorkerRegisterRequest, limits: Settings) -> WorkerRegist
         labels=worker_labels(request.labels, limits),
         runtime=_runtime(request.runtime_info, limits),
     )
+
+
+def unsubscribes_before_it_drains(worker: WorkerView | None) -> bool:
+    """Whether its client says farewell first and lets its running tasks end afterwards, silently (TypeScript, 1.33.2)."""
+    return worker is not None and orjson.loads(worker.runtime or b"{}").get("language") == "TYPESCRIPT"
 
 
 def check_text(what: str, text: str, bytes_max: int) -> None:
@@ -53,7 +59,7 @@ def _slots(request: WorkerRegisterRequest) -> tuple[tuple[str, int], ...]:
 
 
 def _runtime(info: RuntimeInfo, limits: Settings) -> bytes:
-    """A JSON object of what the client told about its process; nothing of it is acted upon."""
+    """A JSON object of what the client told about its process; acted upon only by `unsubscribes_before_it_drains`."""
     told: dict[str, str] = {field.name: str(value) for field, value in info.ListFields()}
     if info.HasField("language"):
         told["language"] = SDKS.Name(info.language) if info.language in SDKS.values() else str(info.language)
