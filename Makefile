@@ -54,10 +54,8 @@ format: $(STAMP) ## Format the code and mend what the linter can mend by itself.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## Measure speed on this machine, every scenario of bench/ in turn.
-	@uname -srm; $(BIN)/python --version
-	@for scenario in $(basename $(notdir $(wildcard bench/[a-z]*.py))); do \
-		echo "python -m bench.$$scenario $(ARGS)"; $(BIN)/python -m bench.$$scenario $(ARGS) || exit 1; done
+bench: $(STAMP) ## Measure speed and memory on this machine, some six minutes; writes bench/results and the table.
+	$(BIN)/python -m bench --run $(ARGS)
 
 proto: $(STAMP) ## Generate src/limpet/contracts from proto/.
 	$(BIN)/python proto/generate.py

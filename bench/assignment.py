@@ -22,7 +22,16 @@ from bench.results import Report
 from limpet.core.decision import StartTask
 from limpet.core.definitions import DesiredLabel
 from limpet.core.ids import Instant, TenantNo, first_key
-from limpet.core.inputs import Input, RunsTriggered, StreamOpened, TaskCompleted, Trigger, WorkerRegistered, WorkerSeen, WorkflowPut
+from limpet.core.inputs import (
+    Input,
+    RunsTriggered,
+    StreamOpened,
+    TaskCompleted,
+    Trigger,
+    WorkerRegistered,
+    WorkerSeen,
+    WorkflowPut,
+)
 from limpet.core.machine import Machine
 from limpet.core.needs import Snapshot
 from limpet.testing.builders import demand, make_workflow, wish

@@ -23,7 +23,8 @@ class Report:
         self.name = name
         self._load = machine.Load()
         self._machine = machine.describe()
-        self._command = shlex.join(["python", "-m", f"bench.{name}", *sys.argv[1:]])
+        module = sys.modules["__main__"].__spec__
+        self._command = shlex.join(["python", "-m", module.name if module else f"bench.{name}", *sys.argv[1:]])
         self._figures: dict[str, dict[str, Any]] = {}
         self._raw: dict[str, Any] = {}
         self._measured_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -46,7 +47,9 @@ class Report:
     def save(self) -> None:
         """Write `results/NAME.json`."""
         load = self._load.so_far()
-        print("  cores busy {busy:.0%}, stolen by the host {stolen:.1%}; load average before {load_average_before}".format(**load))
+        print(
+            "  cores busy {busy:.0%}, stolen by the host {stolen:.1%}; load average before {load_average_before}".format(**load)
+        )
         content = {
             "command": self._command, "measured_at": self._measured_at, "machine": self._machine, "load": load,
             "figures": self._figures, "raw": self._raw,

@@ -37,7 +37,9 @@ class Fleet:
 
     def __init__(self, engine: Engine) -> None:
         self.metadata = (("authorization", f"bearer {engine.token}"),)
-        self.channels = [grpc.aio.insecure_channel(engine.grpc, (("grpc.use_local_subchannel_pool", 1),)) for _ in range(CHANNELS)]
+        self.channels = [
+            grpc.aio.insecure_channel(engine.grpc, (("grpc.use_local_subchannel_pool", 1),)) for _ in range(CHANNELS)
+        ]
         self._stubs = [DispatcherStub(channel) for channel in self.channels]
         self._duties: list[asyncio.Task[None]] = []
         self._reports: set[asyncio.Task[Any]] = set()
@@ -67,7 +69,10 @@ class Fleet:
         worker_id = (await stub.Register(request, metadata=self.metadata)).worker_id
         stream = stub.ListenV2(dispatcher_pb2.WorkerListenRequest(worker_id=worker_id), metadata=self.metadata)
         await stream.wait_for_connection()
-        self._duties += [asyncio.create_task(self._work(stub, worker_id, stream)), asyncio.create_task(self._beat(stub, worker_id))]
+        self._duties += [
+            asyncio.create_task(self._work(stub, worker_id, stream)),
+            asyncio.create_task(self._beat(stub, worker_id)),
+        ]
 
     async def _work(self, stub: Any, worker_id: str, stream: Any) -> None:
         async for action in stream:

@@ -1,10 +1,10 @@
 """A client process: `python -m bench.programs.client limpet`. A JSON line in says what to do, one out what it took.
 
-    {"do": "bulk", "tasks": 10000, "items": 100, "open": 16}    trigger in bulk, await every result
-    {"do": "single", "tasks": 5000, "callers": 100}             callers that each await one run after the other
-    {"do": "latency", "samples": 300, "pause_s": 0.02}          one run after the other on an idle engine
-    {"do": "trigger", "tasks": 100000, "items": 1000}           trigger only
-    {"do": "collect", "tasks": 5000}                            await that many of the runs triggered, oldest first
+{"do": "bulk", "tasks": 10000, "items": 100, "open": 16}    trigger in bulk, await every result
+{"do": "single", "tasks": 5000, "callers": 100}             callers that each await one run after the other
+{"do": "latency", "samples": 300, "pause_s": 0.02}          one run after the other on an idle engine
+{"do": "trigger", "tasks": 100000, "items": 1000}           trigger only
+{"do": "collect", "tasks": 5000}                            await that many of the runs triggered, oldest first
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,24 +21,24 @@ async def test_AC20_a_sticky_child_that_cannot_follow_is_refused_and_starts_noth
     elsewhere = limpet_client.workflow(name="elsewhere", sticky=StickyStrategy.SOFT)
     fitting = limpet_client.workflow(name="fitting", sticky=StickyStrategy.SOFT)
 
-    @loose.task()
-    @elsewhere.task()
-    @fitting.task()
     def leaf(input: EmptyModel, ctx: Context) -> None: ...
 
+    for workflow in (loose, elsewhere, fitting):
+        workflow.task()(leaf)
     refused: list[str] = []
 
     @limpet_client.task()
     async def spawn(input: EmptyModel, ctx: Context) -> dict[str, int]:
         bulk = [fitting.create_bulk_run_item(options=STICKY)]
         for child in (loose, elsewhere, limpet_client.stubs.workflow(name="elsewhere")):
+            items = [*bulk, child.create_bulk_run_item(sticky=True)]
             for start in (
-                child.aio_run_no_wait(options=STICKY),
-                child.aio_run(sticky=True),
-                child.aio_run_many_no_wait([*bulk, child.create_bulk_run_item(sticky=True)]),
+                partial(child.aio_run_no_wait, options=STICKY),
+                partial(child.aio_run, sticky=True),
+                partial(child.aio_run_many_no_wait, items),
             ):
                 with pytest.raises(ValueError, match=f"'{child.name}'") as caught:
-                    await start
+                    await start()
                 refused.append(str(caught.value))
         return {"refused": len(refused)}
 
@@ -83,9 +84,9 @@ def test_AC53_a_task_takes_at_least_one_slot(limpet_client: Limpet, cost: int) -
         def alone(input: EmptyModel, ctx: Context) -> None: ...
 
     workflow = limpet_client.workflow(name="w")
-    for decorate in (workflow.task, workflow.on_failure_task, workflow.on_success_task):
-        with pytest.raises(ValueError, match="slot_cost"):
-            decorate(slot_cost=cost)(lambda input, ctx: None)
+    with pytest.raises(ValueError, match="slot_cost"):
+        workflow.task(slot_cost=cost)(lambda input, ctx: None)
+    assert workflow.tasks == []
 
 
 @pytest.mark.parametrize("is_async", [True, False])

@@ -12,7 +12,9 @@ from pydantic.alias_generators import to_camel
 class RestModel(BaseModel):
     """Base of all models: camel case on the wire, snake case in Python; unknown fields are ignored."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True
+    )
 
 
 class APIError(RestModel):
