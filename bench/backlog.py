@@ -2,7 +2,7 @@
 
     python -m bench.backlog [--queued 100000] [--collected 2000] [--runs 3]
 
-Our SDK, SQLite with synchronous=FULL, one worker with 20 slots. The tasks are triggered while no worker is there. The
+Our SDK, SQLite with synchronous=FULL, one worker with 100 slots. The tasks are triggered while no worker is there. The
 rate is that of results once the worker is back: with 2,000 tasks waiting, then with 100,000. At the end the engine is
 killed with SIGKILL and started again on its file.
 """
@@ -16,7 +16,7 @@ from bench.processes import Engine, Process, Stage, stage
 from bench.programs.tasks import OURS
 from bench.results import Report
 
-SLOTS = 20  # few: nearly everything waits
+SLOTS = 100  # a worker's default; nearly everything waits
 ITEMS = 1_000
 BASE = 10_000  # memory is counted above that many
 SETTLES_S = 1.0

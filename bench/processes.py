@@ -29,7 +29,7 @@ class Process:
     def __init__(
         self, command: list[str], folder: Path, name: str, environment: dict[str, str] | None = None, *, answers: bool = True
     ) -> None:
-        self._log = folder / f"{name}.log"
+        self._name, self._log = name, folder / f"{name}.log"
         clean = {key: value for key, value in os.environ.items() if not key.startswith(PREFIXES)}
         with self._log.open("ab") as log:
             self.popen = subprocess.Popen(
@@ -45,7 +45,7 @@ class Process:
                 answer = json.loads(line)
                 if isinstance(answer, dict):
                     return answer
-        raise SystemExit(f"{self.popen.args} ended without an answer:\n{self._log.read_text()[-4_000:]}")
+        raise SystemExit(f"The {self._name} ended without an answer:\n{self._log.read_text()[-4_000:]}")
 
     def ask(self, **command: Any) -> dict[str, Any]:
         """Give a command, wait for the answer."""
@@ -69,7 +69,7 @@ class Process:
             try:
                 self.popen.wait(ENDS_WITHIN_S)
             except subprocess.TimeoutExpired:
-                print(f"  ({self.popen.args[1:]} did not end within {ENDS_WITHIN_S:g} s and was killed)")
+                print(f"  (the {self._name} did not end within {ENDS_WITHIN_S:g} s and was killed)")
         with suppress(ProcessLookupError):
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()

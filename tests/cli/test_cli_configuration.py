@@ -9,6 +9,7 @@ import pytest
 from limpet.cli.configuration import CONFIG_BYTES_MAX, parse, read_defaults, spread
 from limpet.cli.durations import milliseconds
 from limpet.cli.exits import Misuse
+from limpet.cli.main import load
 from limpet.cli.overrides import overridden
 from limpet.core.ids import SECOND_US
 from limpet.core.settings import HardStickyPolicy
@@ -71,11 +72,20 @@ def test_a_misspelt_setting_gets_a_suggestion() -> None:
 
 def test_the_file_is_spread_over_commands_and_verbs(tmp_path: Path) -> None:
     file = tmp_path / "limpet.toml"
-    file.write_text('[all]\nurl = "http://a"\n[runs.list]\nlimit = 3\n[dev]\ngrpc-port = 0\n')
+    file.write_text('[all]\nurl = "http://a"\n[runs.list]\nlimit = 3\n[dev]\ngrpc-port = 0\nset = ["slot_hold=1s"]\n')
     defaults = read_defaults(file)
-    assert spread(defaults, "dev", ()) == {"url": "http://a", "grpc_port": 0}
-    assert spread(defaults, "runs", ("list", "get"))["list"] == {"url": "http://a", "limit": 3}
-    assert spread(defaults, "runs", ("list", "get"))["get"] == {"url": "http://a"}
+    assert spread(defaults, "dev", load("dev")) == {"grpc_port": 0, "settings": ["slot_hold=1s"]}
+    assert spread(defaults, "runs", load("runs"))["list"] == {"url": "http://a", "limit": 3}
+    assert spread(defaults, "runs", load("runs"))["get"] == {"url": "http://a"}
+
+
+@pytest.mark.parametrize(("text", "place"), [("[dev]\ngrpcport = 0\n", "dev"), ("[runs.list]\nlimits = 3\n", "runs")])
+def test_a_key_that_is_no_flag_is_refused_with_those_that_are(tmp_path: Path, text: str, place: str) -> None:
+    file = tmp_path / "limpet.toml"
+    file.write_text(text)
+    with pytest.raises(Misuse, match="which is no flag of it") as refusal:
+        spread(read_defaults(file), place, load(place))
+    assert "json" in refusal.value.hint
 
 
 def test_no_file_is_fine_but_a_named_one_must_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,11 +44,28 @@ def normal(table: Mapping[str, Any]) -> dict[str, Any]:
     return {key.replace("-", "_"): normal(value) if isinstance(value, dict) else value for key, value in table.items()}
 
 
-def spread(defaults: Mapping[str, Any], command: str, verbs: tuple[str, ...]) -> dict[str, Any]:
-    """The defaults of one command, `[all]` below its own table, and below each verb's when it has verbs."""
-    shared = dict(defaults.get(SHARED, {}))
-    own = dict(defaults.get(command, {}))
-    merged = {**shared, **own}
-    for verb in verbs:
-        merged[verb.replace("-", "_")] = {**shared, **own.get(verb.replace("-", "_"), {})}
-    return merged
+def spread(defaults: Mapping[str, Any], name: str, command: Any) -> dict[str, Any]:
+    """The defaults of one command, `[all]` below its own table, and below each verb's when it has verbs.
+
+    Raises Misuse for a key of the command's own tables that is no flag of it.
+    """
+    shared, own = dict(defaults.get(SHARED, {})), dict(defaults.get(name, {}))
+    verbs: Mapping[str, Any] = getattr(command, "commands", {})
+    if not verbs:
+        return {**by_parameter(command, shared), **by_parameter(command, own, f"[{name}]")}
+    tables = {verb: own.pop(verb.replace("-", "_"), {}) for verb in verbs}
+    common = {**shared, **own}
+    return {
+        verb.replace("-", "_"): {**by_parameter(verbs[verb], common), **by_parameter(verbs[verb], table, f"[{name}.{verb}]")}
+        for verb, table in tables.items()
+    }
+
+
+def by_parameter(command: Any, table: Mapping[str, Any], place: str | None = None) -> dict[str, Any]:
+    """Values by the parameter that takes them. A key that is no flag is refused when its place is named, else left out."""
+    flags = {flag.lstrip("-").replace("-", "_"): one.name for one in command.params for flag in one.opts if flag.startswith("--")}
+    unknown = sorted(set(table) - set(flags))
+    if unknown and place is not None:
+        known = ", ".join(sorted(flag.replace("_", "-") for flag in flags if flag != "help"))
+        raise Misuse(f"The configuration file has {unknown[0]} under {place}, which is no flag of it.", f"Its flags: {known}")
+    return {flags[key]: value for key, value in table.items() if key in flags}

@@ -59,8 +59,7 @@ class LazyCommands(TyperGroup):
         name = args[0] if args else ""
         if name in COMMANDS and name not in self.commands:
             self.add_command(load(name), name)
-            verbs = tuple(getattr(self.commands[name], "commands", ()))
-            ctx.default_map = {name: spread(read_defaults(ctx.params.get("config")), name, verbs)}
+            ctx.default_map = {name: spread(read_defaults(ctx.params.get("config")), name, self.commands[name])}
         return super().resolve_command(ctx, args)
 
 

@@ -203,7 +203,7 @@ def _explain_queued(state: State, task: TaskRun, now: Instant) -> Explanation:
         position=position,
         position_capped_at=POSITION_MAX,
         verdicts=tuple(_grouped(verdicts)),
-        unblock=tuple(_unblock(task, verdicts)),
+        unblock=tuple(_unblock(state.queue_of(task), task, verdicts)),
     )
 
 
@@ -253,10 +253,14 @@ def _with_count(one: Verdict, count: int) -> Verdict:
     return Verdict(one.worker_id, one.worker_name, one.cause, one.text, count, one.asked, one.free, one.total)
 
 
-def _unblock(task: TaskRun, verdicts: list[Verdict]) -> list[str]:
-    """What would help, most specific first; a sentence each."""
-    causes = {v.cause: v for v in verdicts}
+def _unblock(cls: SchedulingClass | None, task: TaskRun, verdicts: list[Verdict]) -> list[str]:
+    """What would help, most specific first; a sentence each. For a HARD run only what helps its own worker."""
     action = task.definition.action_id
+    if cls is not None and cls.hard:
+        verdicts = [v for v in verdicts if v.worker_id == cls.pin]
+        if not verdicts or verdicts[0].cause == "action":
+            return ["Replay the run, so that it chooses a worker anew."]
+    causes = {v.cause: v for v in verdicts}
     hints = {
         "paused": "Unpause worker {name} ({id}).",
         "busy": "Wait for a slot, give the workers more slots, or start another worker.",

@@ -147,7 +147,21 @@ def _plain(hatchet: Hatchet) -> dict[str, Any]:
         results = await double.aio_run_many([double.create_bulk_run_item(Number(number=n)) for n in range(input.number)])
         return {"sum": sum(result.value for result in results)}
 
-    tasks = (double, patient, sleeper, idler, urgent, ordinary, fails_once, fails_for_good, labelled, anywhere, relabel, lifespan, parent)
+    tasks = (
+        double,
+        patient,
+        sleeper,
+        idler,
+        urgent,
+        ordinary,
+        fails_once,
+        fails_for_good,
+        labelled,
+        anywhere,
+        relabel,
+        lifespan,
+        parent,
+    )
     return {task.name: task for task in tasks}
 
 

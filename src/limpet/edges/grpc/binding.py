@@ -116,9 +116,7 @@ def _both_stream(gate: Gate, method: Method, handler: Handler) -> Callable[[Asyn
     return serve
 
 
-async def _stream(
-    gate: Gate, method: Method, context: Context, stream: Stream, work: Callable[[Call], Awaitable[None]]
-) -> None:
+async def _stream(gate: Gate, method: Method, context: Context, stream: Stream, work: Callable[[Call], Awaitable[None]]) -> None:
     try:
         return await work(_admitted(gate, method, context))
     except Exception as error:

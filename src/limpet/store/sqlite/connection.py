@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import orjson
@@ -23,11 +24,15 @@ WRITER_CACHE_KIB = 64 * 1024  # the hot ends of all indices of a store with mill
 LOG_BYTES_MAX = 64 * 1024 * 1024  # the write-ahead log shrinks back to this after a burst
 INSTRUCTIONS_PER_LOOK = 20_000  # of SQLite's machine, about 1 ms, between two looks at a reader's clock
 
+PRIVATE = 0o600  # mode of a new store file
+
 
 def connect_writer(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:
     """A connection that writes; makes the file when it is missing. `synchronous`: FULL or NORMAL."""
     _check_library(path)
     with translated(path):
+        with suppress(OSError):  # it exists, or SQLite will say in a moment why it cannot be made
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE))  # -wal and -shm get the same mode
         connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS, cached_statements=STATEMENTS_CACHED)
         try:
             refuse_foreign(connection, path)
