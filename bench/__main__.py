@@ -32,6 +32,7 @@ ALL = (
     ("bench.assignment",),
     ("bench.engine_loop", "--inputs", "60000"),
     ("bench.store_commit", "--waits"),
+    ("bench.embedded_start",),
 )
 
 

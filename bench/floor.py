@@ -21,7 +21,7 @@ ROWS_PER_COMMIT = 200  # what a busy engine commits at once
 INTEGERS = 11
 TABLE = f"""CREATE TABLE row (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
     {", ".join(f"n{n} INTEGER" for n in range(INTEGERS))}, input BLOB, output BLOB) STRICT"""
-INSERT = f"INSERT INTO row VALUES ({', '.join('?' * (INTEGERS + 4))})"  # noqa: S608 - only question marks
+INSERT = f"INSERT INTO row VALUES ({', '.join('?' * (INTEGERS + 4))})"
 ASSIGN = "UPDATE row SET n0 = ?, n1 = ?, n2 = ?, n3 = ? WHERE key = ?"
 END = "UPDATE row SET n0 = ?, n4 = ?, n5 = ?, output = ? WHERE key = ?"
 INPUT, OUTPUT = b"x" * 90, b"y" * 25

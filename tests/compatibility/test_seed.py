@@ -35,12 +35,13 @@ def pair(engine: EngineProcess) -> Callable[[], None]:
 async def test_AC01_AC02_AC17_all_tasks_of_a_sticky_run_and_its_child_share_a_worker(
     pair, hatchet: Hatchet, strategy: str
 ) -> None:
+    both = {worker.id for worker in pair}  # waits until both are active
     workflow = build(hatchet)[f"Sticky{strategy}Workflow"]
     results = await asyncio.gather(*(workflow.aio_run() for _ in range(20)))
     for result in results:
         places = {result["step1a"]["worker"], result["step1b"]["worker"], result["step2"]["worker"], result["step2"]["child"]}
         assert len(places) == 1
-    assert {result["step1a"]["worker"] for result in results} == {worker.id for worker in pair}
+    assert {result["step1a"]["worker"] for result in results} == both
 
 
 async def test_AC37_a_label_at_run_time_routes_the_run(pair, hatchet: Hatchet) -> None:

@@ -134,11 +134,12 @@ class TestPlaces:
     def test_AC01_AC02_AC17_all_tasks_of_a_sticky_run_and_its_child_share_a_worker(
         self, client: TypeScriptClient, pair: list[TypeScriptWorker], strategy: str
     ) -> None:
+        both = {worker.id for worker in pair}  # waits until both are active
         results = client.do("run", workflow=f"sticky-{strategy}", input=[{}] * 20)
         for result in results:
             places = {result[step]["worker"] for step in ("step1a", "step1b", "step2")} | {result["step2"]["child"]}
             assert len(places) == 1
-        assert {result["step1a"]["worker"] for result in results} == {worker.id for worker in pair}
+        assert {result["step1a"]["worker"] for result in results} == both
 
     def test_labels_at_definition_time_route_the_task(self, client: TypeScriptClient, pair: list[TypeScriptWorker]) -> None:
         for workflow in ("zoned", "roomy"):

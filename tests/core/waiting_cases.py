@@ -27,9 +27,9 @@ ELSEWHERE = {
     "20": "tests/sdk",
     "21": "tests/testing",
     "48": "tests/testing",
-    "59": "tests/compatibility",
-    "60": "tests/compatibility",
-    "66": "tests/edges",
+    "59": "tests/sdk",
+    "60": "tests/sdk",
+    "66": "tests/testing",
     "79": "tests/testing",
     "98": "tests/sdk",
 }

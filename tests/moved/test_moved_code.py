@@ -34,7 +34,7 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@pytest.mark.parametrize("name", ["test_behaviour.py", "test_seed.py", "test_crash.py"])
+@pytest.mark.parametrize("name", ["test_behaviour.py", "test_seed.py", pytest.param("test_crash.py", marks=pytest.mark.slow)])
 def test_the_official_tests_pass_with_our_client(moved: Path, name: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", f"tests/compatibility/{name}", "-p", "no:cacheprovider", "-W", "ignore"],

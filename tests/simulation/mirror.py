@@ -97,6 +97,8 @@ class Mirror:
         for old, new_worker in step.workers:
             if old is None:
                 self.seen[new_worker.key] = Seen(honest, honest)
+            elif new_worker.lost_at is not None and old.lost_at is None:
+                self.sessions.pop(new_worker.key, None)  # the engine ends the streams of a worker it gives up
         return step
 
     def _hear(self, item: Input, reply: object, at: int) -> None:

@@ -26,7 +26,7 @@ S = grpc.StatusCode
 
 
 def leaves(kind: type[Exception]) -> Iterator[type[Exception]]:
-    children = kind.__subclasses__()
+    children = [child for child in kind.__subclasses__() if child.__module__.startswith("limpet.")]  # others' tests have some
     if not children:
         yield kind
     for child in children:

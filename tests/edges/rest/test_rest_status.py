@@ -19,7 +19,7 @@ TRIGGER = f"/api/v1/stable/tenants/{TENANT.id}/workflow-runs/trigger"
 
 
 def leaves(kind: type[LimpetError] = LimpetError) -> Iterator[type[LimpetError]]:
-    children = kind.__subclasses__()
+    children = [child for child in kind.__subclasses__() if child.__module__.startswith("limpet.")]  # others' tests have some
     if not children:
         yield kind
     for child in children:
