@@ -14,8 +14,8 @@ async def test_a_finished_run_goes_with_everything(store: Store, owner: Owner, r
     await store.append_logs([rows.line(task)])
     await owner.end_run(rows, run, task)
     assert await store.prune(rows.now + 1, 10) == 1
-    assert await store.reader.payloads([run.key], [task.key]) == ({}, {})
-    assert await store.reader.events(ONE, [task.key]) == []
+    assert await store.reader.payloads([run], [task]) == ({}, {})
+    assert await store.reader.events(ONE, [task]) == []
     assert list(await store.reader.log_lines(ONE, LogQuery(task.id))) == []
     assert await store.reader.runs(ONE, RunQuery(metadata=[("a", "b")])) == ([], 0)
 
@@ -52,7 +52,7 @@ async def test_a_run_that_was_replayed_stays(store: Store, owner: Owner, rows: R
 async def test_the_oldest_go_first_up_to_the_limit(store: Store, owner: Owner, rows: Rows) -> None:
     runs = [(await owner.end_run(rows, *await owner.open_run(rows)))[0] for _ in range(5)]
     assert await store.prune(rows.now + SECOND, 3) == 3
-    inputs, _ = await store.reader.payloads([run.key for run in runs], [])
+    inputs, _ = await store.reader.payloads(runs, [])
     assert sorted(inputs) == [run.key for run in runs[3:]]
     assert await store.prune(rows.now + SECOND, 3) == 2
     assert await store.prune(rows.now + SECOND, 3) == 0
@@ -64,7 +64,7 @@ async def test_R50_what_waits_for_its_deletion_is_gone_already(store: Store, own
     again = await reopen(store)
     assert await again.reader.run(ONE, run.id) is None
     assert await again.reader.task(ONE, task.id) is None
-    assert (await again.reader.payloads([run.key], []))[0] != {}
+    assert (await again.reader.payloads([run], []))[0] != {}
 
 
 async def test_a_retention_that_grows_brings_nothing_back(store: Store, owner: Owner, rows: Rows) -> None:

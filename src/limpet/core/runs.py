@@ -157,9 +157,9 @@ def finished_message(run: Run) -> RunFinished:
 def _result(task: TaskRun) -> TaskResult:
     name = task.definition.name
     if task.status is TaskStatus.FAILED:
-        return TaskResult(task.id, name, task.status, PayloadRef(task.key, name, is_error=True))
+        return TaskResult(task.id, name, task.status, PayloadRef(task.key, name, is_error=True, created_at=task.created_at))
     if task.output_bytes:
-        return TaskResult(task.id, name, task.status, PayloadRef(task.key, name))
+        return TaskResult(task.id, name, task.status, PayloadRef(task.key, name, created_at=task.created_at))
     return TaskResult(task.id, name, task.status, None)
 
 

@@ -50,7 +50,7 @@ async def get_task(caller: Calling, task: str, attempt: int | None = None) -> Re
     retry_count = record.task.retry_count if attempt is None else checked_attempt(record.task, attempt)
     if retry_count == record.task.retry_count:
         return await answer(lambda: task_summary(frame_of(record), record.task, known))
-    rows = await caller.reader.events(caller.tenant_no, [record.task.key])
+    rows = await caller.reader.events(caller.tenant_no, [record.task])
     return await answer(lambda: in_attempt(task_summary(frame_of(record), record.task, known), rows, retry_count))
 
 
@@ -59,7 +59,7 @@ async def get_task_events(caller: Calling, task: str) -> Response:
     """A task's timeline."""
     record = await caller.task(task)
     known = await background(caller, [Shown(record.run, [record.task])], include_payloads=False)
-    rows = await caller.reader.events(caller.tenant_no, [record.task.key])
+    rows = await caller.reader.events(caller.tenant_no, [record.task])
     keys = worker_keys([record.task], rows)
     workers = await caller.reader.workers_by_key(caller.tenant_no, keys) if keys else {}
 
