@@ -22,6 +22,7 @@ setup: $(STAMP) ## Make .venv with everything that developing needs; the other t
 
 # A system Python without ensurepip (Debian's) still has pip: let that one put pip into the new environment.
 $(STAMP): pyproject.toml
+	@echo "Setting up $(VENV), once; this takes about a minute."
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found. Install one, or name it: make PYTHON=/path/to/python3"; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 \
 		|| $(PYTHON) -m venv --clear $(VENV) 2>/dev/null \

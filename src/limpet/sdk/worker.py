@@ -18,6 +18,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from limpet.contracts import admin_pb2
+from limpet.sdk._worker.console import lines_on_console
 from limpet.sdk._worker.heartbeat import HEARTBEAT_INTERVAL_S
 from limpet.sdk._worker.session import LifespanFn, Session, WorkerPlan
 from limpet.sdk.config import ClientConfig
@@ -137,12 +138,12 @@ class Worker:
         """Register everything and run tasks until SIGTERM or SIGINT, then drain and return.
 
         A second signal, or SIGQUIT, ends the process at once with exit code 1; its tasks go to other workers. Where
-        an event loop runs already, the worker serves in a thread and this returns at once.
+        an event loop runs already, the worker serves in a thread and this returns at once. A program that has set up
+        no logging sees the worker's own lines on standard error.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            asyncio.run(self.aio_start())
+        if not _inside_event_loop():
+            with lines_on_console():
+                asyncio.run(self.aio_start())
             return
         self._new_session()  # what is wrong with the definitions is said here, not in the thread
         self._thread = threading.Thread(target=lambda: asyncio.run(self.aio_start()), name="limpet-worker", daemon=True)
@@ -250,6 +251,14 @@ class Worker:
             if self._session is not None and self._session.worker_id:
                 self._session.unsubscribe(FORCED_UNSUBSCRIBE_TIMEOUT_S)
         os._exit(FORCED_EXIT_CODE)
+
+
+def _inside_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _tasks_by_action(workflows: Sequence[Declaration[Any]]) -> dict[str, Task[Any, Any]]:
