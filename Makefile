@@ -13,7 +13,7 @@ SEEDS ?= 5000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint lint-style lint-format lint-types lint-spelling format bench proto docs transcripts simulate compat
+.PHONY: help setup demo test lint lint-style lint-format lint-types lint-spelling format bench proto docs pins transcripts simulate mutants compat wheel
 
 help: ## List the targets, a sentence each.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,13 +21,15 @@ help: ## List the targets, a sentence each.
 setup: $(STAMP) ## Make .venv with everything that developing needs; the other targets do it by themselves.
 
 # A system Python without ensurepip (Debian's) still has pip: let that one put pip into the new environment.
-$(STAMP): pyproject.toml
+# The exact versions of pins/ make today's verdict everybody's; ranges would let a newer checker decide otherwise tomorrow.
+$(STAMP): pyproject.toml pins/development.txt
+	@echo "Setting up $(VENV), once; this takes about a minute."
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found. Install one, or name it: make PYTHON=/path/to/python3"; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 \
 		|| $(PYTHON) -m venv --clear $(VENV) 2>/dev/null \
 		|| { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
 	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --editable . --group dev
+	@$(BIN)/python -m pip install --quiet --editable . --group dev --constraint pins/development.txt
 	@touch $@
 
 demo: $(STAMP) ## Start an engine and workers, run the sticky, priority and label workflows, check the promises.
@@ -62,6 +64,9 @@ proto: $(STAMP) ## Generate src/limpet/contracts from proto/.
 
 docs: $(STAMP) ## Draw the pages that are made from code: limits, command line, lifecycle.
 	$(BIN)/python docs/draw.py
+
+pins: $(STAMP) ## Raise the pinned versions of the development environment; read the difference before you commit it.
+	$(BIN)/python pins/renew.py
 
 transcripts: $(STAMP) ## Write the core's transcripts anew; read the difference before you commit it.
 	$(BIN)/python -m tests.core.transcript --rewrite

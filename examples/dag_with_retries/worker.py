@@ -18,12 +18,12 @@ invoice = limpet.workflow(name="dag-invoice", input_validator=Order)
 
 
 @invoice.task(execution_timeout=timedelta(seconds=10))
-def price(input: Order, ctx: Context) -> dict:
+def price(input: Order, ctx: Context) -> dict[str, int]:
     return {"cents": input.amount * 100}
 
 
 @invoice.task(retries=3, backoff_factor=1.0)
-def tax(input: Order, ctx: Context) -> dict:
+def tax(input: Order, ctx: Context) -> dict[str, int]:
     if input.poisoned:
         raise NonRetryableException("the tax office does not know this order")
     if ctx.retry_count == 0:
@@ -32,12 +32,12 @@ def tax(input: Order, ctx: Context) -> dict:
 
 
 @invoice.task(parents=[price, tax])
-def total(input: Order, ctx: Context) -> dict:
+def total(input: Order, ctx: Context) -> dict[str, int]:
     return {"cents": ctx.task_output(price)["cents"] + ctx.task_output(tax)["cents"]}
 
 
 @invoice.on_failure_task()
-def apologise(input: Order, ctx: Context) -> dict:
+def apologise(input: Order, ctx: Context) -> dict[str, list[str]]:
     return {"sorry_for": sorted(ctx.task_run_errors)}
 
 

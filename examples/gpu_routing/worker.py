@@ -17,12 +17,12 @@ LABELS: dict[str, dict[str, str | int]] = {
 
 
 @limpet.task(name="train", desired_worker_labels={"gpu": DesiredWorkerLabel(value="yes", required=True)})
-def train(input: EmptyModel, ctx: Context) -> dict:
+def train(input: EmptyModel, ctx: Context) -> dict[str, str]:
     return {"role": ROLE}
 
 
 @limpet.task(name="report", desired_worker_labels={"cheap": DesiredWorkerLabel(value="yes", weight=200)})
-def report(input: EmptyModel, ctx: Context) -> dict:
+def report(input: EmptyModel, ctx: Context) -> dict[str, str]:
     return {"role": ROLE}
 
 

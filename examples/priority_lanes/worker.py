@@ -1,6 +1,7 @@
 """One slot, two workflows: the higher priority goes first, whatever the workflow; equal ones keep their order."""
 
 import time
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -15,13 +16,13 @@ class Job(BaseModel):
 
 
 @limpet.task(name="newsletter", default_priority=1, input_validator=Job)
-def newsletter(input: Job, ctx: Context) -> dict:
+def newsletter(input: Job, ctx: Context) -> dict[str, Any]:
     time.sleep(input.seconds)
     return {"label": input.label, "at": time.time()}
 
 
 @limpet.task(name="password-reset", default_priority=3, input_validator=Job)
-def password_reset(input: Job, ctx: Context) -> dict:
+def password_reset(input: Job, ctx: Context) -> dict[str, Any]:
     time.sleep(input.seconds)
     return {"label": input.label, "at": time.time()}
 

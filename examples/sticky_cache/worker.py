@@ -18,13 +18,13 @@ session = limpet.workflow(name="sticky-cache-session", input_validator=Document,
 
 
 @session.task()
-def load(input: Document, ctx: Context) -> dict:
+def load(input: Document, ctx: Context) -> dict[str, int]:
     CACHE[input.name] = [ord(letter) for letter in input.name]
     return {"process": os.getpid()}
 
 
 @session.task(parents=[load])
-def ask(input: Document, ctx: Context) -> dict:
+def ask(input: Document, ctx: Context) -> dict[str, int]:
     return {"process": os.getpid(), "sum": sum(CACHE[input.name])}
 
 

@@ -1,6 +1,7 @@
 """A parent loads a data set once and spawns a child for each part; the children run where the parent runs."""
 
 import os
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -21,12 +22,12 @@ class Part(BaseModel):
 
 
 @limpet.task(name="fan-out-part", input_validator=Part, sticky=StickyStrategy.HARD)
-async def part(input: Part, ctx: Context) -> dict:
+async def part(input: Part, ctx: Context) -> dict[str, int]:
     return {"process": os.getpid(), "value": DATA[input.name][input.number]}
 
 
 @limpet.task(name="fan-out-parent", input_validator=DataSet, sticky=StickyStrategy.SOFT)
-async def parent(input: DataSet, ctx: Context) -> dict:
+async def parent(input: DataSet, ctx: Context) -> dict[str, Any]:
     DATA[input.name] = [n * n for n in range(input.parts)]
     children = [
         part.create_bulk_run_item(Part(name=input.name, number=n), sticky=True, child_key=f"part-{n}") for n in range(input.parts)

@@ -33,6 +33,13 @@ def test_every_command_has_a_sentence_an_example_and_json(path: str, command: An
     assert all(parameter.help for parameter in command.params if parameter.name != "help"), "an option without a sentence"
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_sentence_of_a_list_of_verbs_is_cut(name: str) -> None:
+    command = load(name)
+    listed = command.get_help(command.context_class(command, info_name=name, terminal_width=80))
+    assert "..." not in listed.partition("Commands:")[2]
+
+
 def test_help_imports_no_command_and_no_engine() -> None:
     code = (
         "import sys, limpet.cli.main as main\n"
@@ -68,6 +75,7 @@ def test_help_lists_every_command(limpet_process: Command) -> None:
         (["runs", "list", "--token", "ey.broken"], 2, "2 parts"),
         (["--config", "absent.toml", "runs", "list"], 2, "absent.toml cannot be read"),
         (["runs", "list", "--url", "http://127.0.0.1:1"], 4, "No engine answers"),
+        (["runs", "list", "--url", "engine:8888"], 2, "no HTTP address"),
         (["workers", "list", "--url", "http://127.0.0.1:1", "--json"], 4, "No engine answers"),
         (["server"], 2, "--store FILE"),
         (["server", "--store", "x.db", "--host", "0.0.0.0"], 2, "unencrypted"),

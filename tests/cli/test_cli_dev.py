@@ -113,6 +113,14 @@ def test_without_json_it_prints_lines_to_paste_for_each_client(tmp_path: Path) -
         process.terminate()
         process.communicate(timeout=STOP_MAX_S)
     text = "".join(lines)
-    assert text.index("Python:") < text.index("TypeScript:") < text.index("Go:")
-    assert text.count("export HATCHET_CLIENT_TLS_STRATEGY=none") == 3
-    assert "HATCHET_CLIENT_API_URL=http://127.0.0.1:" in text
+    assert all(client in text for client in ("Python", "TypeScript", "Go"))
+    names = [line.split("=")[0].removeprefix("  export ") for line in text.splitlines() if line.startswith("  export ")]
+    assert names == [
+        "LIMPET_HOST_PORT",
+        "LIMPET_SERVER_URL",
+        "HATCHET_CLIENT_TLS_STRATEGY",
+        "HATCHET_CLIENT_TOKEN",
+        "HATCHET_CLIENT_HOST_PORT",
+        "HATCHET_CLIENT_SERVER_URL",
+        "HATCHET_CLIENT_API_URL",
+    ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
+from limpet.cli.failures import headline, traceback_lines
 from limpet.cli.printing import cell_text, moment, pairs, parse_instant, print_json, print_table, span
 
 
@@ -26,6 +28,19 @@ def test_an_empty_cell_is_a_dash(nothing: object) -> None:
     assert cell_text(nothing) == "-"
 
 
+@pytest.mark.parametrize(
+    ("text", "said", "where"),
+    [
+        ("ValueError: a\\\nb\nTraceback (most recent call last):\n  File x\n", "ValueError: a\nb", 2),
+        ('OSError: gone\nTraceback:\n\n{"__hatchet_error_metadata__": {"task_run_external_id": "t"}}', "OSError: gone", 1),
+        ("Scheduling timed out after 300s", "Scheduling timed out after 300s", 0),
+    ],
+)
+def test_the_error_text_of_a_task_is_a_sentence_and_a_traceback(text: str, said: str, where: int) -> None:
+    assert headline(text) == said
+    assert len(traceback_lines(text)) == where
+
+
 def test_zero_is_not_nothing() -> None:
     assert cell_text(0) == "0"
 
@@ -36,6 +51,11 @@ def test_an_instant_without_offset_is_utc() -> None:
 
 def test_no_instant_is_a_dash() -> None:
     assert moment(None) == "-"
+
+
+def test_an_instant_is_shown_to_the_second_or_finer() -> None:
+    assert len(moment("2026-01-02T03:04:05.678901Z")) == len("2026-01-02 03:04:05")
+    assert moment("2026-01-02T03:04:05.678901Z", "milliseconds").endswith("05.678")
 
 
 def test_pairs_are_joined_and_none_is_a_dash() -> None:
@@ -50,6 +70,30 @@ def test_a_table_has_headings_and_whole_ids_when_piped(capsys: pytest.CaptureFix
     assert "run" in printed
     assert identity in printed
     assert "[bold]x[/bold]" in printed
+
+
+def test_a_column_without_a_value_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("name", "labels", "status"), [("w1", None, "ACTIVE"), ("w2", "", "PAUSED")], empty="none")
+    heading, _, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["name", "status"]
+    assert [row.split() for row in rows] == [["w1", "ACTIVE"], ["w2", "PAUSED"]]
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 100, 120])
+def test_nothing_is_lost_on_a_narrow_terminal_and_ids_stay_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    identity = "01934f2e-0000-7000-8000-000000000001"
+    cells = (identity, "nightly-report-of-everything", "COMPLETED", "2026-11-27 10:59:06", "2.5 s", "customer=42 region=eu")
+    print_table(("run", "workflow", "status", "created", "took", "metadata"), [cells], empty="none")
+    _, _, *lines = capsys.readouterr().out.splitlines()
+    assert identity in lines[0]
+    assert sorted("".join(lines).replace(" ", "")) == sorted("".join(cells).replace(" ", ""))
+    if width >= 100:
+        assert max(map(len, lines)) <= width
 
 
 def test_no_rows_are_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_engine import LIMPET, STOP_MAX_S, Command, Running, until
+from running_engine import LIMPET, STOP_MAX_S, Command, Running, clean_environment, until
 
 ONE = """
 from limpet import Context, EmptyModel, Limpet
@@ -152,6 +152,35 @@ def test_a_module_that_needs_something_absent_says_what(limpet: Command, tmp_pat
     answer = limpet("worker", "needs")
     assert answer.returncode == 1
     assert "needs a_package_nobody_has" in answer.stderr
+
+
+def test_a_module_with_a_mistake_shows_the_mistake_and_nothing_of_ours(limpet: Command, tmp_path: Path) -> None:
+    (tmp_path / "mistaken.py").write_text("def made():\n    raise OSError('no config')\n\n\nmade()\n")
+    answer = limpet("worker", "mistaken")
+    assert answer.returncode == 1
+    first, *trace = answer.stderr.splitlines()
+    assert first == "limpet: The module mistaken cannot be imported."
+    assert trace[-1] == "OSError: no config"
+    assert [line for line in trace if "File" in line and "mistaken.py" not in line] == []
+
+
+def test_a_worker_that_finds_no_engine_says_so(limpet: Command, tmp_path: Path) -> None:
+    (tmp_path / "alone.py").write_text(ONE.format(name="alone", version="1"))
+    nowhere = clean_environment(LIMPET_HOST_PORT="127.0.0.1:9", LIMPET_TENACITY_MAX_ATTEMPTS="1")
+    answer = limpet("worker", "alone", env=nowhere)
+    assert answer.returncode == 4
+    assert "no engine answers at 127.0.0.1:9" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_refused_worker_is_told_why(engine: Running, limpet: Command, tmp_path: Path) -> None:
+    (tmp_path / "refused.py").write_text(
+        ONE.format(name="refused", version="1").replace('slots=2, labels={"zone": "a"}', 'labels={"": "a"}')
+    )
+    answer = limpet("worker", "refused", env=engine.environment)
+    assert answer.returncode == 1, answer.stderr
+    assert "The engine refuses the worker refused-worker: " in answer.stderr
+    assert "Traceback" not in answer.stderr
 
 
 def test_reload_wants_something_to_watch(limpet: Command, tmp_path: Path) -> None:

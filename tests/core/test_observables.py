@@ -75,7 +75,7 @@ def test_OB13_another_reason_is_told_but_not_more_often_than_every_thirty_second
     s.advance(29)
     assert notices(s) == ["No worker registers a."]
     s.advance(10)
-    assert notices(s)[1:] == ['Required label gpu = "yes" matched by none of 1 workers.']
+    assert notices(s)[1:] == ['Required label gpu = "yes" matched by none of 1 worker.']
 
 
 def test_OB11_a_dead_workers_attempt_is_told_before_the_next() -> None:

@@ -15,12 +15,14 @@ from limpet.core.ids import TenantId, TenantNo
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import Born, TaskRow
 from limpet.store.api import (
+    ONLY_GROUP,
     Batch,
     CommitOutcomeUnknown,
     DataError,
     FatalStoreError,
-    Fence,
     FenceMismatch,
+    Fences,
+    Holder,
     LogLine,
     Store,
     Tenant,
@@ -112,17 +114,32 @@ class FaultyStore:
         self.is_closed = True
         await self.store.close()
 
-    async def claim(self) -> Fence:
+    @property
+    def lease_us(self) -> int | None:
+        return self.store.lease_us
+
+    async def claim(self) -> Fences:
         self.fail_maybe("claim")
         return await self.store.claim()
 
-    async def fence(self) -> Fence:
-        self.fail_maybe("fence")
-        fence = await self.store.fence()
+    async def renew(self, fences: Fences) -> None:
+        self.fail_maybe("renew")
+        await self.store.renew(fences)
+
+    async def release(self, fences: Fences) -> None:
+        self.fail_maybe("release")
+        await self.store.release(fences)
+
+    async def holder(self) -> Holder | None:
+        return await self.store.holder()
+
+    async def fences(self) -> Fences:
+        self.fail_maybe("fences")
+        fences = await self.store.fences()
         if self._late is not None:
             late, self._late = self._late, None
             await self.store.commit(late)
-        return fence
+        return fences
 
     async def load(self, tenant_no: TenantNo) -> Snapshot:
         self.fail_maybe("load")
@@ -144,7 +161,7 @@ class FaultyStore:
             self.happened["commit poisoned"] += 1
             raise DataError("a row is poisoned")
         await self.store.commit(batch)
-        self.journal.append(f"committed {batch.fence.seq}")
+        self.journal.append(f"committed {seq_of(batch)}")
 
     async def look_up(self, tenant_no: TenantNo, needs: Needs) -> Found:
         self.fail_maybe("look_up")
@@ -199,6 +216,11 @@ def _raise(fault: Fault | None) -> None:
             raise DataError("not storable")
         case _:
             return
+
+
+def seq_of(batch: Batch) -> int:
+    """The number of a commit to a store with one group."""
+    return batch.fences[ONLY_GROUP].seq
 
 
 class KeepingStreams:

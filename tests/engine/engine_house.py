@@ -17,6 +17,7 @@ from limpet.engine.clock import ManualClock
 from limpet.engine.engine import Engine
 from limpet.engine.recovery import DEFAULT_TENANT_ID
 from limpet.engine.settings import EngineSettings
+from limpet.store.api import Store
 from limpet.store.memory import MemoryStore
 
 OTHER_TENANT = TenantId("11111111-1111-4111-8111-111111111111")
@@ -30,9 +31,9 @@ def verb(name: str, argument: str = "", *, worker: str = "{}") -> RunsTriggered:
 class House:
     """One engine and everything around it."""
 
-    def __init__(self, **settings: Any) -> None:
-        self.clock = ManualClock()
-        self.store = FaultyStore(MemoryStore())
+    def __init__(self, *, store: Store | None = None, clock: ManualClock | None = None, **settings: Any) -> None:
+        self.clock = clock or ManualClock()
+        self.store = FaultyStore(store or MemoryStore())
         self.streams = KeepingStreams()
         self.settings = replace(EngineSettings(), **settings)
         self.engine = Engine(

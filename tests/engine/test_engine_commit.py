@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from engine_faults import Fault
+from engine_faults import Fault, seq_of
 from engine_house import House, MakeHouse, verb
 
 from limpet.core.errors import EngineStopping
-from limpet.store.api import FatalStoreError, Fence, FenceMismatch
+from limpet.store.api import ONLY_GROUP, FatalStoreError, Fence, FenceMismatch
 
 
 async def test_R8_a_passing_trouble_keeps_the_batch_and_its_number(house: House) -> None:
@@ -19,7 +19,7 @@ async def test_R8_a_passing_trouble_keeps_the_batch_and_its_number(house: House)
     await reply
     assert house.store.happened["commit busy"] == 3
     assert all(batch is house.store.commits[0] for batch in house.store.commits)
-    assert [batch.fence.seq for batch in house.store.commits] == [1] * 4
+    assert [seq_of(batch) for batch in house.store.commits] == [1] * 4
     assert pauses[0] < pauses[1] < pauses[2]
     assert 25_000 <= pauses[0] <= 50_000
     assert len(house.core().log[-1]) == 1, "the step was not repeated"
@@ -56,7 +56,7 @@ async def test_D6_a_commit_whose_answer_got_lost_counts_once(house: House) -> No
     assert len(house.store.commits) == 1
     assert await house.stored() == ["once"]
     await house.say(verb("fact", "twice"))
-    assert house.store.commits[-1].fence.seq == 2
+    assert seq_of(house.store.commits[-1]) == 2
 
 
 async def test_D6_a_commit_that_never_arrived_is_sent_again_as_it_was(house: House) -> None:
@@ -81,7 +81,7 @@ async def test_D6_a_commit_that_arrives_behind_our_look_at_the_fence_counts_once
 
 async def test_D6_the_fence_itself_may_be_unreadable_for_a_while(house: House) -> None:
     house.store.will("commit", Fault.ANSWER_LOST)
-    house.store.will("fence", Fault.BUSY, Fault.BUSY)
+    house.store.will("fences", Fault.BUSY, Fault.BUSY)
     reply = house.submit(verb("fact", "once"))
     await house.pass_pauses(2)
     await reply
@@ -180,4 +180,4 @@ async def test_D3_numbers_have_no_gaps(house: House) -> None:
     await first
     for name in "bcd":
         await house.say(verb("fact", name))
-    assert await house.store.store.fence() == Fence(house.engine.health().epoch or 0, 4)
+    assert await house.store.store.fences() == {ONLY_GROUP: Fence(house.engine.health().epoch or 0, 4)}

@@ -31,7 +31,7 @@ from limpet.engine.clock import ManualClock
 from limpet.engine.engine import Engine
 from limpet.engine.recovery import DEFAULT_TENANT_ID
 from limpet.engine.settings import EngineSettings
-from limpet.store.api import Store
+from limpet.store.api import ONLY_GROUP, Store
 from limpet.store.memory import MemoryStore
 from limpet.store.sqlite.store import SqliteStore
 
@@ -225,4 +225,4 @@ async def test_R25_hundreds_of_runs_through_lost_answers_and_reloads_are_started
     assert len(sent) == len(set(sent)) == 300, "R25"
     assert sorted(one.input.data or b"" for one in shop.starts()) == sorted(b"%d" % n for n in range(300))
     assert sum(shop.store.happened.values()) >= 6
-    assert (await shop.store.fence()).seq == shop.engine.health().commit_seq
+    assert (await shop.store.fences())[ONLY_GROUP].seq == shop.engine.health().commit_seq

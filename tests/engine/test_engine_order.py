@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from engine_faults import seq_of
 from engine_house import OTHER_TENANT, House, MakeHouse, verb
 
 from limpet.core.errors import InvalidArgument, NotFound
@@ -34,7 +35,7 @@ async def test_R5_what_arrives_during_a_commit_is_one_next_batch(house: House) -
     gate.set()
     await asyncio.gather(first, *later)
     assert [len(batch.changes[0][1].workers) for batch in house.store.commits] == [1, 20]
-    assert [batch.fence.seq for batch in house.store.commits] == [1, 2]
+    assert [seq_of(batch) for batch in house.store.commits] == [1, 2]
 
 
 async def test_R10_a_batch_without_changes_needs_no_commit(house: House) -> None:

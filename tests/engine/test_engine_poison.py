@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from engine_faults import Fault
+from engine_faults import Fault, seq_of
 from engine_house import OTHER_TENANT, House, verb
 
 from limpet.core.decision import CloseStreams
@@ -52,7 +52,7 @@ async def test_R8_each_retained_input_has_a_commit_of_its_own(house: House) -> N
     await gather_batch(house, *[verb("fact", f"f{n}") for n in range(4)], verb("poison"))
     sizes = [len(changes.workers) for batch in house.store.commits for _, changes in batch.changes]
     assert sizes == [1, 5, 1, 1, 1, 1, 1]
-    seqs = [batch.fence.seq for batch in house.store.commits]
+    seqs = [seq_of(batch) for batch in house.store.commits]
     assert seqs == [1, 2, 2, 3, 4, 5, 6], "a number that was not used is used again"
 
 

@@ -11,6 +11,7 @@ from limpet.core.ids import SECOND_US, Instant, TenantNo
 from limpet.core.inputs import TimePassed
 from limpet.engine.alarm import Alarm
 from limpet.engine.clock import ManualClock, SystemClock
+from limpet.testing.shifting_clock import ShiftingClock
 
 T1, T2 = TenantNo(1), TenantNo(2)
 
@@ -85,6 +86,24 @@ async def test_an_earlier_alarm_wakes_earlier() -> None:
     assert alarm.due() == [T2]
     await clock.until_awaited(Instant(clock.now() + 45))
     alarm.stop()
+
+
+async def test_stop_finds_the_sleeper_also_after_one_was_disarmed_while_it_woke() -> None:
+    """Time jumps, and the loop looks at the alarm before the sleeper has got its turn; nobody may be left sleeping."""
+    clock, looks = ShiftingClock(), 5
+    alarm = Alarm(clock, lambda: None)
+    alarm.set(T1, Instant(clock.now() + 60 * SECOND_US))
+    alarm.set(T2, Instant(clock.now() + 120 * SECOND_US))
+    for _ in range(looks):
+        await asyncio.sleep(0)
+    clock.shift(60 * SECOND_US)
+    assert alarm.due() == [T1]
+    for _ in range(looks):
+        await asyncio.sleep(0)
+    alarm.stop()
+    for _ in range(looks):
+        await asyncio.sleep(0)
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "limpet-alarm"] == []
 
 
 @pytest.mark.parametrize("jump_s", [3_600, -3_600, -86_400])

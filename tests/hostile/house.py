@@ -259,6 +259,10 @@ class Worker:
         event = report_about(start, kind, payload, **({"worker_id": self.id} | more))
         return await self.house.call("/Dispatcher/SendStepActionEvent", event, token=self._token)  # type: ignore[no-any-return]
 
+    async def beat(self) -> None:
+        """Show a sign of life, as real workers do every four seconds."""
+        await self.house.call("/Dispatcher/Heartbeat", wire.HeartbeatRequest(worker_id=self.id), token=self._token)
+
     async def leave(self) -> None:
         self.stream.cancel()
         await self.house.call("/Dispatcher/Unsubscribe", wire.WorkerUnsubscribeRequest(worker_id=self.id), token=self._token)

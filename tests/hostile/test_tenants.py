@@ -83,8 +83,9 @@ def child_of(start: wire.AssignedAction) -> dict[str, str]:
 
 
 async def world_of(house: House, victim: Victim) -> list[Any]:
-    """All that the other tenant sees of its own; times of last contact aside."""
+    """All that the other tenant sees of its own; times of last contact aside, so its worker beats before each look."""
     token = house.theirs
+    await victim.worker.beat()
     paths = [f"/stable/workflow-runs/{run}" for run in (victim.running.workflow_run_id, victim.waiting, victim.ended)]
     paths += [f"/stable/tasks/{victim.running.task_run_external_id}/logs", f"/workflows/{victim.workflow_id}"]
     seen = [(await house.rest("GET", path, token=token)).json() for path in paths]

@@ -19,13 +19,17 @@ PROGRAM = Path(__file__).with_name("worker_program.py")
 
 
 @asynccontextmanager
-async def worker_process(scripted: ScriptedEngine, **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def worker_process(
+    scripted: ScriptedEngine, *, stderr: int | None = None, **more: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
     environment = os.environ | {
         "LIMPET_HOST_PORT": f"127.0.0.1:{scripted.port}",
         "LIMPET_SERVER_URL": "http://127.0.0.1:9",
         **more,
     }
-    process = await asyncio.create_subprocess_exec(sys.executable, str(PROGRAM), env=environment, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(PROGRAM), env=environment, stdout=asyncio.subprocess.PIPE, stderr=stderr
+    )
     try:
         yield process
     finally:

@@ -401,19 +401,6 @@ async def test_terminate_after_a_number_of_tasks(scripted: ScriptedEngine) -> No
     assert len(scripted.events(STEP_EVENT_TYPE_COMPLETED)) == 1
 
 
-async def test_start_inside_a_running_loop_serves_in_the_background(client: Limpet, scripted: ScriptedEngine) -> None:
-    @client.task()
-    async def work(input: EmptyModel, ctx: Context) -> None: ...
-
-    worker = client.worker("w", workflows=[work])
-    worker.start()
-    await scripted.send(start_action("work:work"))
-    await scripted.event(STEP_EVENT_TYPE_COMPLETED)
-    await worker.exit_gracefully()
-    assert scripted.requests("Unsubscribe")
-    assert not worker._thread.is_alive()  # type: ignore[union-attr]
-
-
 async def test_a_worker_without_workflows_is_refused(client: Limpet) -> None:
     with pytest.raises(ValueError, match="carries no workflows"):
         await client.worker("empty").aio_start()

@@ -20,7 +20,7 @@ from limpet.core.inputs import Input, StartUndeliverable, StreamClosed, StreamOp
 from limpet.core.machine import Machine
 from limpet.core.rows import RunStatus
 from limpet.engine.presence import STREAM_INPUTS, Presence
-from limpet.store.api import Batch, DataError, Fence, FenceMismatch
+from limpet.store.api import ONLY_GROUP, Batch, DataError, Fence, FenceMismatch
 from tests.simulation.agenda import MS, SECOND, EngineClock
 from tests.simulation.network import UNAVAILABLE, Stream
 from tests.simulation.store import Fate
@@ -214,9 +214,7 @@ class Engine:
     # Commit (R8)
 
     def _commit(self, moves: Sequence[Move], done: Callable[[], None], refused: Callable[[DataError], None]) -> None:
-        batch = Batch(
-            Fence(self.owned.epoch, self.owned.seq + 1), [(move.seat.tenant_no, move.decision.changes) for move in moves]
-        )
+        batch = Batch({ONLY_GROUP: self.owned.next()}, [(move.seat.tenant_no, move.decision.changes) for move in moves])
         self._send(batch, 0, done, refused)
 
     def _send(self, batch: Batch, tries: int, done: Callable[[], None], refused: Callable[[DataError], None]) -> None:
@@ -247,7 +245,7 @@ class Engine:
     def _read_fence(self, batch: Batch, again: Callable[[], None], done: Callable[[], None]) -> None:
         """The outcome is unknown: (epoch, seq) tells it."""
         stored = self.store.fence()
-        if stored == batch.fence:
+        if stored == batch.fences[ONLY_GROUP]:
             self._committed(batch, done)
         elif stored == self.owned:
             again()
@@ -255,7 +253,7 @@ class Engine:
             self.step_down()
 
     def _committed(self, batch: Batch, done: Callable[[], None]) -> None:
-        self.owned = batch.fence
+        self.owned = batch.fences[ONLY_GROUP]
         for tenant_no, _ in batch.changes:
             self.world.ledgers[tenant_no].committed(self)
         if self.rng.random() < 0.1:

@@ -174,6 +174,7 @@ def work_conservation(mirror: Mirror, now: int) -> Iterator[str]:
     if not ready:
         return
     looked: set[Wish] = set()
+    heavy: list[tuple[Order, TaskRow, Wish]] | None = None  # looked for once, and only if somebody fits
     for key in mirror.waiting:
         row = mirror.tables.tasks[key]
         wish = mirror.wish(row)
@@ -183,7 +184,7 @@ def work_conservation(mirror: Mirror, now: int) -> Iterator[str]:
         if not fitting:
             looked.add(wish)
             continue
-        heavy, order = _heavy(mirror, now, []), mirror.order(row, now)
+        heavy, order = _heavy(mirror, now, []) if heavy is None else heavy, mirror.order(row, now)
         for offer in fitting:
             if not _may_be_held(heavy, order, row, offer):
                 yield f"L1: task {row.id} waits although worker {offer.id} could take it"

@@ -6,7 +6,7 @@ from enum import Enum
 
 from limpet.core.ids import TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
-from limpet.store.api import Batch, DataError, Fence, FenceMismatch
+from limpet.store.api import ONLY_GROUP, Batch, DataError, Fence, FenceMismatch
 from tests.simulation.tables import Broken, Tables, Undo, undone
 
 POISON = b'"poison"'  # an input that this store refuses, as a NUL or a lone surrogate would be (T-POISON)
@@ -47,7 +47,8 @@ class ModelStore:
 
     def commit(self, batch: Batch) -> None:
         """Fence, then all rows, or nothing."""
-        self.check_fence(batch.fence)
+        fence = batch.fences[ONLY_GROUP]
+        self.check_fence(fence)
         undo: Undo = []
         for tenant_no, changes in batch.changes:
             if any(run.input == POISON for run in changes.runs_opened):
@@ -62,15 +63,16 @@ class ModelStore:
         self._note(batch, undo)
 
     def _note(self, batch: Batch, undo: Undo) -> None:
+        fence = batch.fences[ONLY_GROUP]
         if id(batch) in self._batches:
-            self.violations.append(f"D6: the batch of commit {batch.fence.seq} was applied twice")
+            self.violations.append(f"D6: the batch of commit {fence.seq} was applied twice")
         self._batches[id(batch)] = batch
-        if batch.fence.seq != self.seq + 1:
-            self.violations.append(f"D3: commit {batch.fence.seq} follows commit {self.seq}")
-        if self.log and batch.fence.epoch < self.log[-1][0].epoch:
-            self.violations.append(f"O1: epoch {batch.fence.epoch} commits after epoch {self.log[-1][0].epoch}")
-        self.seq = batch.fence.seq
-        self.log.append((batch.fence, id(batch), undo))
+        if fence.seq != self.seq + 1:
+            self.violations.append(f"D3: commit {fence.seq} follows commit {self.seq}")
+        if self.log and fence.epoch < self.log[-1][0].epoch:
+            self.violations.append(f"O1: epoch {fence.epoch} commits after epoch {self.log[-1][0].epoch}")
+        self.seq = fence.seq
+        self.log.append((fence, id(batch), undo))
 
     def rewind(self, count: int) -> int:
         """Go back by up to `count` commits; returns by how many."""

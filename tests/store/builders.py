@@ -20,7 +20,7 @@ from limpet.core.rows import (
     WorkerRow,
     WorkflowRow,
 )
-from limpet.store.api import Batch, Fence, LogLine, Store
+from limpet.store.api import ONLY_GROUP, Batch, Fence, Fences, GroupNo, LogLine, Store
 
 ONE, TWO = TenantNo(1), TenantNo(2)
 NOW = 1_700_000_000_000_000
@@ -129,24 +129,44 @@ class Rows:
         return LogLine(self.tenant_no, task.id, 0, self.at(), "INFO", message, "{}")._replace(**values)
 
 
+async def stored_fence(store: Store, tenant_no: TenantNo = ONE) -> Fence:
+    """Of a tenant's group."""
+    groups = {tenant.no: tenant.group for tenant in await store.tenants()}
+    return (await store.fences())[groups.get(tenant_no, ONLY_GROUP)]
+
+
 @dataclass
 class Owner:
     """Claims a store and commits to it, one number after the other."""
 
     store: Store
-    fence: Fence = Fence(0, 0)
+    fences: dict[GroupNo, Fence] = field(default_factory=dict)
+    groups: dict[TenantNo, GroupNo] = field(default_factory=dict)
 
     async def claim(self) -> Fence:
-        self.fence = await self.store.claim()
+        self.fences = dict(await self.store.claim())
+        self.groups = {tenant.no: tenant.group for tenant in await self.store.tenants()}
         return self.fence
 
+    @property
+    def fence(self) -> Fence:
+        """Of the first tenant's group."""
+        return self.fences[self.group()]
+
+    def group(self, tenant_no: TenantNo = ONE) -> GroupNo:
+        return self.groups.get(tenant_no, ONLY_GROUP)
+
+    def next_fences(self, *tenants: TenantNo) -> Fences:
+        """What a commit for these tenants carries."""
+        return {self.group(one): self.fences[self.group(one)].next() for one in tenants}
+
     def next_batch(self, *changes: Changes, tenant_no: TenantNo = ONE) -> Batch:
-        return Batch(Fence(self.fence.epoch, self.fence.seq + 1), [(tenant_no, each) for each in changes])
+        return Batch(self.next_fences(tenant_no), [(tenant_no, each) for each in changes])
 
     async def commit(self, *changes: Changes, tenant_no: TenantNo = ONE) -> None:
         batch = self.next_batch(*changes, tenant_no=tenant_no)
         await self.store.commit(batch)
-        self.fence = batch.fence
+        self.fences.update(batch.fences)
 
     async def open_run(self, rows: Rows, **values: Any) -> tuple[RunRow, TaskRow]:
         """A run with one waiting task, committed."""

@@ -11,7 +11,7 @@ from limpet.core.decision import Changes
 from limpet.core.needs import Needs
 from limpet.core.rows import PinState, RunRow, RunStatus, TaskRow, TaskStatus
 from limpet.store.api import DataError, Store
-from tests.store.builders import ONE, TWO, Owner, Rows
+from tests.store.builders import ONE, TWO, Owner, Rows, stored_fence
 from tests.store.conftest import Reopen
 
 
@@ -142,13 +142,13 @@ async def test_R8_an_unfit_batch_is_a_data_error_and_leaves_nothing_behind(
     store: Store, owner: Owner, rows: Rows, fault: str
 ) -> None:
     run, task = await owner.open_run(rows, child_ref="p k:1", request_id="q")
-    fine, fence = rows.run(), await store.fence()
+    fine, fence = rows.run(), await stored_fence(store)
     before = await store.load(ONE)
     fit = Changes(runs_opened=[fine], tasks_opened=[rows.task(fine)], receipts=[rows.receipt()], workers=[rows.worker()])
     batch = owner.next_batch(fit, unfit_batches()[fault](rows, run, task))
     with pytest.raises(DataError):
         await store.commit(batch)
-    assert await store.fence() == fence
+    assert await stored_fence(store) == fence
     after = await store.load(ONE)
     assert [getattr(after, each.name) for each in fields(after)] == [getattr(before, each.name) for each in fields(before)]
     assert await store.reader.run(ONE, fine.id) is None

@@ -7,7 +7,7 @@ import pytest
 from limpet.core.decision import Changes
 from limpet.store.api import FenceMismatch, LogQuery, TransientStoreError
 from limpet.store.memory import MemoryStore
-from tests.store.builders import ONE, Owner, Rows
+from tests.store.builders import ONE, Owner, Rows, stored_fence
 from tests.store.conftest import own
 
 
@@ -48,4 +48,4 @@ async def test_T_REWIND_a_copy_of_the_content_is_a_store_that_went_back(rows: Ro
 async def test_a_closed_store_says_so(rows: Rows) -> None:
     store = MemoryStore()
     with pytest.raises(TransientStoreError, match="not open"):
-        await store.fence()
+        await stored_fence(store)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from limpet.core.decision import Changes
 from limpet.store.api import LogQuery, RunQuery, Store
-from tests.store.builders import ONE, SECOND, Owner, Rows
+from tests.store.builders import ONE, SECOND, Owner, Rows, stored_fence
 from tests.store.conftest import Reopen
 
 
@@ -76,7 +76,7 @@ async def test_a_retention_that_grows_brings_nothing_back(store: Store, owner: O
 
 async def test_pruning_is_no_commit(store: Store, owner: Owner, rows: Rows) -> None:
     await owner.end_run(rows, *await owner.open_run(rows))
-    before = await store.fence()
+    before = await stored_fence(store)
     assert await store.prune(rows.now + SECOND, 10) == 1
-    assert await store.fence() == before
+    assert await stored_fence(store) == before
     await owner.open_run(rows)

@@ -14,12 +14,12 @@ import pytest
 from limpet.core import rows as core_rows
 from limpet.core.decision import Changes
 from limpet.store import tables
-from limpet.store.api import Fence, RunQuery
+from limpet.store.api import ONLY_GROUP, Fence, RunQuery
 from limpet.store.sqlite import SqliteStore, schema
 from limpet.store.sqlite.connection import connect_reader, connect_writer
 from limpet.store.sqlite.maintenance import check
 from limpet.store.sqlite.statements import OPEN, statement, statements, with_source
-from tests.store.builders import ONE, Owner, Rows
+from tests.store.builders import ONE, Owner, Rows, stored_fence
 
 PACKAGE = Path(schema.__file__).parent
 PARTS = {"metadata_candidates", "run_conditions", "task_conditions", "conditions_of_both", "log_lines_of_task", "not_gone"}
@@ -83,12 +83,12 @@ async def test_D1_what_was_acknowledged_survives_a_kill(tmp_path: Path, commits:
     assert len(acknowledged) >= commits
     store = SqliteStore(tmp_path / "store.db")
     await store.open()
-    fence = await store.fence()
+    fence = await stored_fence(store)
     assert fence.seq >= max(map(int, acknowledged))
     for run_id in acknowledged.values():
         assert await store.reader.run(ONE, run_id) is not None
     assert len((await store.load(ONE)).runs) == fence.seq - 1  # the first commit brought the definitions
-    assert await store.claim() == Fence(2, fence.seq)
+    assert await store.claim() == {ONLY_GROUP: Fence(2, fence.seq)}
     await store.close()
     assert check(store.path) == []
 

@@ -11,6 +11,7 @@ import pytest
 
 from limpet.core.decision import Changes
 from limpet.store.api import (
+    ONLY_GROUP,
     CorruptStore,
     DataError,
     FatalStoreError,
@@ -71,11 +72,11 @@ async def test_T_DISK_FULL_the_same_batch_goes_in_once_there_is_space(
     await sqlite._writer.run(lambda connection: limit_pages(connection, 5))
     run = rows.run(input=b"x" * 1_000_000)
     batch = sqlite_owner.next_batch(Changes(runs_opened=[run]))
-    before = await sqlite.fence()
+    before = await sqlite.fences()
     for _ in range(2):
         with pytest.raises(TransientStoreError, match="disk is full"):
             await sqlite.commit(batch)
-    assert await sqlite.fence() == before
+    assert await sqlite.fences() == before
     await sqlite._writer.run(lambda connection: limit_pages(connection, 10_000))
     await sqlite.commit(batch)
     assert (await sqlite.reader.payloads([run], []))[0] == {run.key: run.input}
@@ -90,7 +91,7 @@ async def test_T_DB_READONLY_the_same_batch_goes_in_once_it_may_be_written(
         await sqlite.commit(batch)
     await sqlite._writer.run(lambda connection: connection.execute("PRAGMA query_only = OFF"))
     await sqlite.commit(batch)
-    assert await sqlite.fence() == batch.fence
+    assert await sqlite.fences() == batch.fences
 
 
 async def test_a_foreign_program_that_holds_the_file_makes_us_wait_and_try_again(
@@ -184,11 +185,11 @@ async def test_a_caller_that_gave_up_disturbs_nobody(sqlite: SqliteStore) -> Non
     await asyncio.sleep(0)
     abandoned.cancel()
     gate.set()
-    assert (await sqlite.claim()).epoch == 1
+    assert (await sqlite.claim())[ONLY_GROUP].epoch == 1
 
 
 async def test_a_posted_job_that_fails_is_logged(sqlite: SqliteStore, caplog: pytest.LogCaptureFixture) -> None:
     sqlite._writer.post(lambda connection: connection.execute("SELECT * FROM missing"))
-    await sqlite.fence()
+    await sqlite.fences()
     assert [record.name for record in caplog.records] == [lane.__name__]
     assert "no such table" in caplog.text

@@ -15,7 +15,7 @@ import pytest
 
 from limpet._version import __version__
 from limpet.core.ids import TenantId
-from limpet.store.api import CorruptStore, Fence, SchemaError, StoreLocked, TransientStoreError
+from limpet.store.api import ONLY_GROUP, CorruptStore, Fence, SchemaError, StoreLocked, TransientStoreError
 from limpet.store.sqlite import SqliteStore, schema
 from limpet.store.sqlite.connection import connect_writer
 from limpet.store.sqlite.schema import Migration
@@ -70,7 +70,7 @@ async def test_R22_a_second_process_is_told_who_holds_the_store(tmp_path: Path, 
 async def test_R22_a_second_store_of_the_same_process_is_refused(sqlite: SqliteStore) -> None:
     with pytest.raises(StoreLocked, match=str(os.getpid())):
         await SqliteStore(sqlite.path).open()
-    assert await sqlite.fence() == Fence(0, 0)
+    assert await sqlite.fences() == {ONLY_GROUP: Fence(0, 0)}
 
 
 async def test_a_store_opens_again_after_its_close(sqlite: SqliteStore) -> None:
@@ -78,14 +78,14 @@ async def test_a_store_opens_again_after_its_close(sqlite: SqliteStore) -> None:
     await sqlite.close()
     await sqlite.close()
     await sqlite.open()
-    assert await sqlite.fence() == Fence(1, 0)
+    assert await sqlite.fences() == {ONLY_GROUP: Fence(1, 0)}
 
 
 async def test_a_closed_store_says_so_and_leaves_no_thread(sqlite: SqliteStore) -> None:
     await sqlite.close()
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("limpet-")] == []
     with pytest.raises(TransientStoreError, match="not open"):
-        await sqlite.fence()
+        await sqlite.fences()
     with pytest.raises(TransientStoreError, match="not open"):
         await sqlite.tenants()
 
@@ -137,7 +137,7 @@ async def test_R47_an_older_schema_names_the_command_that_mends_it(tmp_path: Pat
         await SqliteStore(path, steps=NEWER).open()
     new = SqliteStore(path, steps=NEWER, auto_migrate=True)
     await new.open()
-    assert await new.fence() == Fence(1, 0)
+    assert await new.fences() == {ONLY_GROUP: Fence(1, 0)}
     await new.close()
     assert "more" in dict(dump(path))
 

@@ -30,7 +30,7 @@ class Api:
         try:
             self._http = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_S)
         except (httpx.InvalidURL, ValueError) as error:
-            raise Misuse(f"'{self.url}' is no HTTP address: {error}.", f"Write it like {defaults.DEV_URL}.") from error
+            raise no_address(self.url, error) from error
 
     def __enter__(self) -> Api:
         return self
@@ -52,15 +52,20 @@ class Api:
         given = {key: value for key, value in (query or {}).items() if value not in (None, [])}
         try:
             answer = self._http.request(method, path.replace("{tenant}", self.tenant), params=given, json=body)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise no_address(self.url, error) from error
         except httpx.TransportError as error:
             raise Unreachable(
                 f"No engine answers at {self.url}: {error or type(error).__name__}.",
                 "Start one with `limpet dev`, name another with --url, or let `limpet doctor` look.",
             ) from error
-        except httpx.InvalidURL as error:
-            raise Misuse(f"'{self.url}' is no HTTP address: {error}.", f"Write it like {defaults.DEV_URL}.") from error
         check(answer)
         return answer.json() if answer.content else None
+
+
+def no_address(url: str, error: Exception) -> Misuse:
+    """What is wrong with a URL, and how one looks."""
+    return Misuse(f"'{url}' is no HTTP address: {str(error).rstrip('.')}.", f"Write it like {defaults.DEV_URL}")
 
 
 def check(answer: httpx.Response) -> None:

@@ -22,7 +22,7 @@ Backup = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
 
 @app.command(epilog=examples("limpet db status --store limpet.db"))
 def status(store: StoreFile = None, json: Json = False) -> None:
-    """Show schema, holder, size and counts of a store; an engine may be using it."""
+    """Show schema, holder, size and counts of a store. An engine may be using it."""
     from limpet.store.sqlite import maintenance  # the store's code is imported when it is needed, not for help
 
     print_facts(asdict(looked_after(store, maintenance.status)), as_json=json)
@@ -44,7 +44,7 @@ def migrate(store: StoreFile = None, json: Json = False) -> None:
 
 @app.command(epilog=examples("limpet db backup limpet-monday.db --store limpet.db"))
 def backup(file: Backup, store: StoreFile = None, json: Json = False) -> None:
-    """Copy a store as of one instant, and its logs; its engine goes on meanwhile."""
+    """Copy a store as of one instant, with its logs. Its engine goes on meanwhile."""
     from limpet.store.sqlite import maintenance
 
     print_facts(asdict(looked_after(store, lambda path: maintenance.backup(path, file))), as_json=json)
@@ -62,7 +62,7 @@ def restore(file: Backup, store: StoreFile = None, json: Json = False) -> None:
 
 @app.command(epilog=examples("limpet db check --store limpet.db"))
 def check(store: StoreFile = None, json: Json = False) -> None:
-    """Test a store: the file's structure, and every rule between its rows. Exit code 1 when something is wrong."""
+    """Test a store: its file, and every rule between its rows. Exit code 1 when something is wrong."""
     from limpet.store.sqlite import maintenance
 
     problems = looked_after(store, maintenance.check)

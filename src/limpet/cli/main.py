@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -26,7 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "server": ("limpet.cli.server", "Start an engine for production."),
         "worker": ("limpet.cli.worker", "Run the workers that a Python module defines."),
         "runs": ("limpet.cli.runs", "List, read, explain, cancel and replay runs."),
-        "workers": ("limpet.cli.workers", "List, pause and unpause workers."),
+        "workers": ("limpet.cli.workers", "List, pause and unpause workers; read their labels."),
         "workflows": ("limpet.cli.workflows", "List workflows and trigger one."),
         "token": ("limpet.cli.token", "Create, list and revoke tokens of clients."),
         "db": ("limpet.cli.db", "Look after a store file."),
@@ -96,6 +97,7 @@ def limpet(
 
 def main() -> None:
     """The entry point: run, and turn what went wrong into a sentence and an exit code."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC would write lines of its own beside ours; errors come as exceptions
     try:
         app()
     except CommandError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,6 +11,9 @@ from typing import Any
 
 JsonObject = Mapping[str, Any]
 NOTHING = "-"  # a cell without a value; an empty cell looks like a mistake
+IDENTITY = re.compile(r"-|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+FOLDED_WIDTH_MIN = 10  # characters: a date, or half of a name; narrower columns are hard to read
+GAP = 2  # blanks between columns
 TABLE_WIDTH_PIPED = 200  # columns when nobody looks: wide enough for two UUIDs and a name, so that grep finds whole ids
 
 
@@ -32,35 +36,78 @@ def print_note(text: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
-    """Rows under their headings; `empty` is the sentence for none. Cells are text: no markup in them is obeyed."""
+    """Rows under their headings; `empty` is the sentence for none. Cells are text: no markup in them is obeyed.
+
+    A column in which no row has a value is left out. Ids are never folded, however narrow the terminal: they are there
+    to be copied.
+    """
     if not rows:
         print_line(empty)
         return
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell_text(cell)) for cell in row))
-    Console(width=None if sys.stdout.isatty() else TABLE_WIDTH_PIPED).print(table)
+    filled = filled_columns(columns, rows)
+    console = Console(width=None if sys.stdout.isatty() else TABLE_WIDTH_PIPED)
+    widths = fitted_widths(filled, console.width)
+    console.width = max(console.width, sum(widths) + GAP * (len(widths) - 1))
+    table = new_table([column for column, _ in filled], widths)
+    for texts in zip(*(cells for _, cells in filled), strict=True):
+        table.add_row(*map(Text, texts))
+    with console.capture() as drawn:
+        console.print(table)
+    print_line("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+
+
+def filled_columns(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[tuple[str, Sequence[str]]]:
+    """Heading and cells of each column in which some row has a value."""
+    texts = zip(*([cell_text(cell) for cell in row] for row in rows), strict=True)
+    return [(heading, cells) for heading, cells in zip(columns, texts, strict=True) if any(cell != NOTHING for cell in cells)]
+
+
+def new_table(columns: Sequence[str], widths: Sequence[int]) -> Any:
+    """An empty table in the one style: headings over a line, nothing else drawn."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False)
+    for column, width in zip(columns, widths, strict=True):
+        table.add_column(column, overflow="fold", width=width)
+    return table
+
+
+def fitted_widths(columns: Sequence[tuple[str, Sequence[str]]], room: int) -> list[int]:
+    """A width for each column: as wide as its texts, the widest narrowed until all fit, but ids stay whole.
+
+    Where even that does not fit, the table is wider than the room; the terminal folds it, and nothing is lost.
+    """
+    from rich.cells import cell_len
+
+    natural = [max(map(cell_len, (heading, *cells))) for heading, cells in columns]
+    ids = [all(IDENTITY.fullmatch(cell) for cell in cells) for _, cells in columns]
+    least = [width if is_id else min(width, FOLDED_WIDTH_MIN) for width, is_id in zip(natural, ids, strict=True)]
+    widths = [max(floor, min(width, room)) for width, floor in zip(natural, least, strict=True)]
+    while sum(widths) + GAP * (len(widths) - 1) > room and widths != least:
+        widest = max((each for each in range(len(widths)) if widths[each] > least[each]), key=widths.__getitem__)
+        widths[widest] -= 1
+    return widths
 
 
 def cell_text(value: object) -> str:
-    """A value in a table: nothing is a dash, control characters are shown, not sent to the terminal."""
-    if value is None or value == "":
-        return NOTHING
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(value))
+    """A value in a table; nothing is a dash."""
+    return NOTHING if value is None or value == "" else printable(str(value))
 
 
-def moment(value: str | None) -> str:
-    """An ISO instant as the reader's clock shows it."""
+def printable(text: str) -> str:
+    """A text whose control characters are shown, not sent to the terminal."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+def moment(value: str | None, precision: str = "seconds") -> str:
+    """An ISO instant as the reader's clock shows it, to the second or as `datetime.isoformat` names it."""
     if not value:
         return NOTHING
-    return parse_instant(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return parse_instant(value).astimezone().replace(tzinfo=None).isoformat(" ", precision)
 
 
 def parse_instant(value: str) -> datetime:

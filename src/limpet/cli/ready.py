@@ -40,39 +40,19 @@ def print_ready(ready: Ready, *, as_json: bool, title: str) -> None:
 
 
 def paste_lines(ready: Ready) -> list[str]:
-    """Environment lines for each client."""
-    shared = [f"export HATCHET_CLIENT_TOKEN={ready.token}", "export HATCHET_CLIENT_TLS_STRATEGY=none"]
+    """Environment lines for each client. One block serves all official ones: a client ignores what is another's."""
     return [
         "",
-        "Limpet's own SDK on the default ports needs nothing; else:",
+        "Limpet's own SDK and commands find it by themselves on the default ports; on others they need",
         f"  export LIMPET_HOST_PORT={ready.grpc}",
         f"  export LIMPET_SERVER_URL={ready.http}",
         "",
-        "Official clients, Python:",
-        *(
-            f"  {line}"
-            for line in (
-                *shared,
-                f"export HATCHET_CLIENT_HOST_PORT={ready.grpc}",
-                f"export HATCHET_CLIENT_SERVER_URL={ready.http}",
-            )
-        ),
-        "",
-        "TypeScript:",
-        *(
-            f"  {line}"
-            for line in (*shared, f"export HATCHET_CLIENT_HOST_PORT={ready.grpc}", f"export HATCHET_CLIENT_API_URL={ready.http}")
-        ),
-        "",
-        "Go:",
-        *(
-            f"  {line}"
-            for line in (
-                *shared,
-                f"export HATCHET_CLIENT_HOST_PORT={ready.grpc}",
-                f"export HATCHET_CLIENT_SERVER_URL={ready.http}",
-            )
-        ),
+        "Official clients need (the last line is for TypeScript, the one before it for Python and Go)",
+        "  export HATCHET_CLIENT_TLS_STRATEGY=none",
+        f"  export HATCHET_CLIENT_TOKEN={ready.token}",
+        f"  export HATCHET_CLIENT_HOST_PORT={ready.grpc}",
+        f"  export HATCHET_CLIENT_SERVER_URL={ready.http}",
+        f"  export HATCHET_CLIENT_API_URL={ready.http}",
         "",
         "Stop with Ctrl-C.",
     ]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from limpet.cli.api import Api, Query
+from limpet.cli.api import PAGE_MAX, Api, Query
 from limpet.cli.durations import milliseconds
 from limpet.cli.exits import Missing, Misuse
 from limpet.cli.follow import ENDED, follow_logs
 from limpet.cli.grammar import Json, Token, Url, command_group, examples
 from limpet.cli.names import workflow_id_of
-from limpet.cli.printing import moment, pairs, print_json, print_line, print_table, span
+from limpet.cli.printing import JsonObject, moment, pairs, print_json, print_line, print_table, span
 from limpet.cli.run_pages import print_explanation, print_run
 
 STATUSES = ("QUEUED", "RUNNING", "COMPLETED", "CANCELLED", "FAILED")
@@ -78,15 +79,16 @@ def get(run: RunId, url: Url = None, token: Token = None, json: Json = False) ->
     """Show a run: its tasks, what happened to them, its output."""
     with Api(url, token) as api:
         details = run_details(api, run)
+        names = {} if json else worker_names(api, details)
     if json:
         print_json(details)
     else:
-        print_run(details)
+        print_run(details, names)
 
 
 @app.command(epilog=examples("limpet runs explain 01934f2e-0000-7000-8000-000000000001"))
 def explain(run: RunId, url: Url = None, token: Token = None, json: Json = False) -> None:
-    """Say why a task waits, or where it is; for a run, each of its unfinished tasks."""
+    """Say why a task waits, or where it is. For a run: each of its unfinished tasks."""
     with Api(url, token) as api:
         answers = [api.get(f"/api/v1/stable/tasks/{task}/explain") for task in waiting_tasks(api, run)]
     if json:
@@ -113,6 +115,7 @@ def cancel(
     with Api(url, token) as api:
         body = selection(api, runs, since, status, workflow, metadata)
         ids = api.post("/api/v1/stable/tenants/{tenant}/tasks/cancel", body).get("ids") or []
+        check_reached(api, runs, ids)
     print_ids("Cancelling", ids, json=json)
 
 
@@ -127,10 +130,11 @@ def replay(
     token: Token = None,
     json: Json = False,
 ) -> None:
-    """Do runs again with the same input: by id, or all that match the filters."""
+    """Do runs again: by id, or all that match the filters. The input stays the same."""
     with Api(url, token) as api:
         body = selection(api, runs, since, status, workflow, metadata)
         ids = api.post("/api/v1/stable/tenants/{tenant}/tasks/replay", body).get("ids") or []
+        check_reached(api, runs, ids)
     print_ids("Replaying", ids, json=json)
 
 
@@ -162,8 +166,27 @@ def run_details(api: Api, run: str) -> Any:
     try:
         return api.get(f"/api/v1/stable/workflow-runs/{run}")
     except Missing:
-        task = api.get(f"/api/v1/stable/tasks/{run}")
+        task = task_details(api, run)
     return api.get(f"/api/v1/stable/workflow-runs/{task['workflowRunExternalId']}")
+
+
+def task_details(api: Api, task: str) -> Any:
+    """A task by its id, which is no run's either. Raises Missing."""
+    try:
+        return api.get(f"/api/v1/stable/tasks/{task}")
+    except Missing as error:
+        raise Missing(f"There is no run and no task {task}.", "`limpet runs list` shows the newest runs.") from error
+
+
+def worker_names(api: Api, details: JsonObject) -> dict[str, str]:
+    """The workers that a run's timeline mentions; one that shares its name with another, or is forgotten, keeps its id."""
+    mentioned = {event["workerId"] for event in details["taskEvents"] if event.get("workerId")}
+    if not mentioned:
+        return {}
+    rows = api.get("/api/v1/tenants/{tenant}/worker", {"limit": PAGE_MAX}).get("rows") or []
+    found = {row["metadata"]["id"]: row["name"] for row in rows if row["metadata"]["id"] in mentioned}
+    times = Counter(found.values())
+    return {identity: name for identity, name in found.items() if times[name] == 1}
 
 
 def waiting_tasks(api: Api, run: str) -> list[str]:
@@ -171,7 +194,7 @@ def waiting_tasks(api: Api, run: str) -> list[str]:
     try:
         details = api.get(f"/api/v1/stable/workflow-runs/{run}")
     except Missing:
-        return [run]
+        return [task_details(api, run)["taskExternalId"]]
     return [task["taskExternalId"] for task in details["tasks"] if task["status"] not in ENDED]
 
 
@@ -188,6 +211,12 @@ def selection(
     if bool(runs) == bool(wanted):
         raise Misuse("Name either ids of runs, or filters.", "For example: limpet runs cancel --workflow nightly --since 2h")
     return {"externalIds": runs} if runs else {"filter": {"since": instant_before(since), **wanted}}
+
+
+def check_reached(api: Api, runs: list[str] | None, reached: list[str]) -> None:
+    """Nothing was reached by ids: either there was nothing to do, or the ids are wrong. Raises Missing for the latter."""
+    for run in () if reached else runs or ():
+        run_details(api, run)
 
 
 def checked_statuses(names: list[str] | None) -> list[str]:

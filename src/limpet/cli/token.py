@@ -82,7 +82,7 @@ def revoke(
     store: StoreFile = None,
     json: Json = False,
 ) -> None:
-    """Take a token back; a running engine obeys within ten seconds, for open streams too."""
+    """Take a token back. A running engine obeys within ten seconds, for open streams too."""
     from limpet.cli.plan import store_file
     from limpet.cli.token_table import opened
 

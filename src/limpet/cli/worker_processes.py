@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 import shlex
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
-from limpet.cli.exits import CommandError, Misuse
+import grpc
+
+from limpet.cli.exits import CommandError, Misuse, Unreachable
 from limpet.cli.printing import print_note
+from limpet.sdk._transport import code_of, text_of
+from limpet.sdk.exceptions import EngineNotFoundError
 from limpet.sdk.worker import Worker
 
 RELOAD_GRACE_S = 30  # a changed file may cut off a task that takes longer; development only
@@ -48,11 +53,26 @@ def load_module(name: str) -> ModuleType:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        return import_module(name)
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(error.name + ".")):
             raise Misuse(f"There is no module {name}.", f"Looked in {os.getcwd()} and where Python looks.") from error
         raise CommandError(f"The module {name} needs {error.name}, which is not installed.") from error
+    except Exception as error:
+        raise CommandError(f"The module {name} cannot be imported.", where_it_failed(error)) from error
+
+
+def where_it_failed(error: Exception) -> str:
+    """A traceback that begins in the user's code, not in ours and not in the import machinery."""
+    trace = error.__traceback__
+    while trace is not None and is_inner(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace, chain=False)).rstrip()
+
+
+def is_inner(file: str) -> bool:
+    """Whether a frame of this file is a step on the way to the user's module."""
+    return file == __file__ or file.startswith("<frozen importlib") or file == importlib.__file__
 
 
 def named(module: ModuleType, name: str) -> object:
@@ -82,7 +102,12 @@ def start(thing: object, target: str) -> None:
             return  # the function ran its worker itself
     if not isinstance(thing, Worker):
         raise Misuse(f"{target} is {type(thing).__name__}, not a worker and not a function that makes one.")
-    thing.start()
+    try:
+        thing.start()
+    except EngineNotFoundError as error:
+        raise Unreachable(str(error)) from error
+    except grpc.RpcError as error:
+        raise CommandError(f"The engine refuses the worker {thing.name}: {text_of(error) or code_of(error).name}") from error
 
 
 def called(function: Callable[..., Any], target: str) -> object:

@@ -11,10 +11,11 @@ import typer
 
 from limpet.cli.api import Api
 from limpet.cli.exits import CommandError, Misuse
+from limpet.cli.failures import headline
 from limpet.cli.follow import wait_for_run
 from limpet.cli.grammar import Json, Token, Url, command_group, examples
 from limpet.cli.names import workflow_id_of
-from limpet.cli.printing import JsonObject, moment, print_json, print_line, print_table
+from limpet.cli.printing import JsonObject, moment, print_json, print_line, print_table, printable
 
 COLUMNS = ("workflow", "name", "registered", "description")
 
@@ -93,7 +94,7 @@ def print_result(run: JsonObject, *, json: bool) -> None:
         print_json(run["output"])
     if run["status"] != "COMPLETED":
         identity = run["metadata"]["id"]
-        ending = f": {run['errorMessage']}" if run.get("errorMessage") else "."
+        ending = f": {printable(headline(run['errorMessage']))}" if run.get("errorMessage") else "."
         raise CommandError(f"Run {identity} is {run['status']}{ending}", f"See what happened: limpet runs get {identity}")
 
 

@@ -10,6 +10,7 @@
     └── TemporaryError              trying again may help
         ├── StoreUnavailable
         ├── EngineStopping
+        ├── NotOwner            another server owns the store; this one stands by
         └── InternalError           a bug of ours; the input was refused and recorded
 
 A report that does not fit the live attempt is no error: it is answered OK and counted (R24, R32).
@@ -65,6 +66,15 @@ class StoreUnavailable(TemporaryError):
 
 class EngineStopping(TemporaryError):
     """The engine is shutting down or does not own this tenant any more."""
+
+
+class NotOwner(TemporaryError):
+    """This server stands by for the one that owns the store (R20)."""
+
+    def __init__(self, owner: str | None) -> None:
+        self.owner = owner
+        where = f"{owner} owns the store: connect there" if owner else "another server is taking the store over: try again"
+        super().__init__(f"this server stands by, and {where}, or go through a load balancer that asks /ready")
 
 
 class InternalError(TemporaryError):

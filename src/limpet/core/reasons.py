@@ -127,7 +127,7 @@ def _why_unpinned(cls: SchedulingClass, verdicts: list[Verdict]) -> Why:
     if not labelled:
         label = next(one for one in cls.key[1] if one.required)
         unmet = _common_unmet(offered) or affinity.described(label)
-        return Why(Reason.NO_LABEL_MATCH, f"required label {unmet} matched by none of {len(offered)} workers", True)
+        return Why(Reason.NO_LABEL_MATCH, f"required label {unmet} matched by none of {counted(len(offered))}", True)
     able = [v for v in labelled if v.cause != "capacity"]
     if not able:
         best = max(labelled, key=lambda v: v.total or 0)
@@ -139,11 +139,11 @@ def _why_unpinned(cls: SchedulingClass, verdicts: list[Verdict]) -> Why:
 def _why_not_now(action: str, able: list[Verdict]) -> Why:
     causes = {v.cause for v in able}
     if causes == {"paused"}:
-        return Why(Reason.WORKERS_PAUSED, f"all {len(able)} workers of {action} are paused", False)
+        return Why(Reason.WORKERS_PAUSED, _all_of(able, action, "paused"), False)
     if causes <= AWAY:
-        return Why(Reason.WORKERS_DISCONNECTED, f"all {len(able)} workers of {action} are disconnected", False)
+        return Why(Reason.WORKERS_DISCONNECTED, _all_of(able, action, "disconnected"), False)
     if causes <= AWAY | {"paused"}:
-        return Why(Reason.WORKERS_UNAVAILABLE, f"all {len(able)} workers of {action} are paused or disconnected", False)
+        return Why(Reason.WORKERS_UNAVAILABLE, _all_of(able, action, "paused or disconnected"), False)
     if "free" in causes:
         return Why(Reason.NONE, "a worker is free now", False)
     if "busy" not in causes:
@@ -152,6 +152,18 @@ def _why_not_now(action: str, able: list[Verdict]) -> Why:
     capacity = max(v.total or 0 for v in able)
     text = f"no free slots (need {best.asked} on one worker; best free {best.free}, capacity max {capacity})"
     return Why(Reason.NO_FREE_SLOT, text, False)
+
+
+def counted(number: int) -> str:
+    """`1 worker`, `3 workers`."""
+    return "1 worker" if number == 1 else f"{number} workers"
+
+
+def _all_of(able: list[Verdict], action: str, state: str) -> str:
+    """`all 3 workers of resize are paused`, `the only worker of resize is paused`."""
+    if len(able) == 1:
+        return f"the only worker of {action} is {state}"
+    return f"all {len(able)} workers of {action} are {state}"
 
 
 def _common_unmet(verdicts: list[Verdict]) -> str | None:

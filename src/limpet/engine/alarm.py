@@ -66,7 +66,10 @@ class Alarm:
         self._sleeper = self._armed_at = None
 
     async def _sleep(self, at: Instant) -> None:
-        """Ring once; `due` arms the next, so that a busy loop is not rung at again and again."""
+        """Ring once; `due` arms the next, so that a busy loop is not rung at again and again.
+
+        A sleeper that was disarmed at the very moment of waking may still ring, which costs one look. It changes nothing
+        else: whoever sleeps by then is another one, and must still be found by `stop`.
+        """
         await self._clock.wait_until(at)
-        self._sleeper = None
         self._ring()

@@ -8,11 +8,12 @@ Laws:
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from limpet.core.decision import Changes
-from limpet.core.ids import SECOND_US, TenantNo
+from limpet.core.ids import SECOND_US
 from limpet.engine.clock import Clock
+from limpet.engine.leases import Lease
 from limpet.engine.metrics import Metrics
 from limpet.engine.patience import Patience
 from limpet.store.api import (
@@ -22,7 +23,10 @@ from limpet.store.api import (
     FatalStoreError,
     Fence,
     FenceMismatch,
+    Fences,
+    GroupNo,
     Store,
+    Tenant,
     TransientStoreError,
 )
 
@@ -31,37 +35,66 @@ _log = logging.getLogger(__name__)
 
 
 class Committer:
-    """Holds the fence and carries batches to the store."""
+    """Holds the fences and carries batches to the store."""
 
-    def __init__(self, store: Store, patience: Patience, clock: Clock, metrics: Metrics) -> None:
-        self._store, self._patience, self._clock, self._metrics = store, patience, clock, metrics
-        self._fence: Fence | None = None
+    def __init__(self, store: Store, lease: Lease, patience: Patience, clock: Clock, metrics: Metrics) -> None:
+        self._store, self._lease, self._patience = store, lease, patience
+        self._clock, self._metrics = clock, metrics
+        self._fences: dict[GroupNo, Fence] = {}
 
     @property
-    def fence(self) -> Fence:
-        """Epoch of this ownership and number of the last commit."""
-        assert self._fence is not None, "nothing is committed before the store was claimed"
-        return self._fence
+    def fences(self) -> Fences:
+        """Epoch of this ownership and number of the last commit, by group. Empty: nothing is owned."""
+        return self._fences
 
-    def own(self, fence: Fence) -> None:
-        """This is what `Store.claim` said."""
-        self._fence = fence
-        self._metrics.epoch.set(fence.epoch)
-        self._metrics.commit_seq.set(fence.seq)
+    @property
+    def epoch(self) -> int | None:
+        """The largest epoch among the owned groups."""
+        return max((fence.epoch for fence in self._fences.values()), default=None)
 
-    async def commit(self, changes: Sequence[tuple[TenantNo, Changes]]) -> None:
+    @property
+    def seq(self) -> int | None:
+        """How many commits the owned groups have seen, together."""
+        return sum(fence.seq for fence in self._fences.values()) if self._fences else None
+
+    def own(self, fences: Fences) -> None:
+        """This is what `Store.claim` said, or what a commit reached."""
+        self._fences.update(fences)
+        self._metrics.epoch.set(self.epoch or 0)
+        self._metrics.commit_seq.set(self.seq or 0)
+
+    def disown(self) -> None:
+        """Nothing is owned any more; the next `own` tells everything anew."""
+        self._fences.clear()
+        self._lease.end()
+
+    async def claim(self) -> Fences:
+        """Become the owner. Raises OwnedElsewhere while another server's lease runs."""
+        self.disown()
+        sent_at = self._clock.now()
+        fences = await self._patience.insist("let this engine claim it", self._store.claim)
+        self.own(fences)
+        self._lease.prolong(sent_at)
+        return fences
+
+    async def commit(self, changes: Sequence[tuple[Tenant, Changes]]) -> None:
         """Make changes durable; returns when they are.
 
         errors: FenceMismatch (step down), DataError (nothing was written and never will be), FatalStoreError
         """
-        batch = Batch(Fence(self.fence.epoch, self.fence.seq + 1), changes)
-        began_at, tries, in_doubt = self._clock.now(), 0, False
+        groups = {tenant.group for tenant, _ in changes}
+        fences = {group: self._fences[group].next() for group in groups}
+        batch = Batch(fences, [(tenant.no, one) for tenant, one in changes])
+        began_at = sent_at = self._clock.now()
+        tries, in_doubt = 0, False
         while (outcome := await self._try(batch, in_doubt=in_doubt)) is not None:
             tries += 1
             in_doubt = in_doubt or isinstance(outcome, CommitOutcomeUnknown)
             await self._patience.pause(tries)
+            sent_at = self._clock.now()
         self._patience.troubles.end(CALL)
-        self.own(batch.fence)
+        self.own(batch.fences)
+        self._lease.prolong(sent_at)
         self._metrics.commit_seconds.observe((self._clock.now() - began_at) / SECOND_US)
 
     async def _try(self, batch: Batch, *, in_doubt: bool) -> Exception | None:
@@ -89,12 +122,17 @@ class Committer:
         return error
 
     async def _is_applied(self, batch: Batch) -> bool:
-        """Read the fence: the batch's own number, the one before it, or somebody else's (then FenceMismatch)."""
-        stored = await self._patience.insist("read the fence", self._store.fence)
-        if stored == batch.fence:
+        """Read the fences: the batch's own numbers, those before it, or somebody else's (then FenceMismatch)."""
+        stored = await self._patience.insist("read the fence", self._store.fences)
+        found = {group: stored.get(group) for group in batch.fences}
+        if found == batch.fences:
             return True
-        if stored == self.fence:
+        if found == {group: self._fences[group] for group in batch.fences}:
             return False
         raise FenceMismatch(
-            f"this engine is at {batch.fence}, but the store is at {stored}: it has another owner, or an older copy"
+            f"this engine is at {_text(batch.fences)}, but the store is at {_text(found)}: it has another owner, or an older copy"
         )
+
+
+def _text(fences: Mapping[GroupNo, Fence | None]) -> str:
+    return ", ".join(f"{fence}" if len(fences) == 1 else f"{fence} in group {group}" for group, fence in fences.items())

@@ -4,6 +4,7 @@ Laws:
 1. Deliveries leave in the order of their commits: one that waits for a payload holds back those behind it.
 2. Between the last look at who wants a result and the hand-over nothing awaits, so no waiter is missed (E2).
 3. The loop never waits for a socket or a payload here, only for room in the queue.
+4. Nothing leaves while the ownership is in doubt (R14).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from limpet.core.decision import Delivery, PayloadRef, StartTask
 from limpet.core.inputs import StartUndeliverable
 from limpet.engine.door import Streams
 from limpet.engine.inbox import Inbox
+from limpet.engine.leases import Lease
 from limpet.engine.metrics import Metrics
 from limpet.engine.patience import Patience
 from limpet.engine.payloads import PayloadCache, fill_from_rows, is_complete, lacking, rows_of
@@ -38,10 +40,10 @@ class Deliverer:
     """Hands deliveries to the streams: at once when their payloads are at hand, else in order behind a read."""
 
     def __init__(
-        self, streams: Streams, reader: Reader, cache: PayloadCache, inbox: Inbox, patience: Patience,
+        self, streams: Streams, reader: Reader, cache: PayloadCache, lease: Lease, inbox: Inbox, patience: Patience,
         metrics: Metrics, settings: EngineSettings,
     ) -> None:  # fmt: skip
-        self._streams, self._reader, self._cache, self._inbox = streams, reader, cache, inbox
+        self._streams, self._reader, self._cache, self._lease, self._inbox = streams, reader, cache, lease, inbox
         self._patience, self._metrics, self._settings = patience, metrics, settings
         self._queue: deque[Parcel] = deque()
         self._queued = 0
@@ -56,7 +58,7 @@ class Deliverer:
         if not deliveries:
             return
         parcel = Parcel(tenant, deliveries)
-        if not self._queue and not self._lacking(parcel):
+        if not self._queue and self._lease.is_trusted and not self._lacking(parcel):
             self._deliver(tenant, deliveries)
             return
         for start in range(0, len(deliveries), self._settings.payload_read_max):
@@ -111,6 +113,9 @@ class Deliverer:
         given_up: set[int] = set()
         while missing := [ref for ref in self._lacking(parcel) if id(ref) not in given_up]:
             given_up.update(id(ref) for ref in await self._read(missing))
+        if not self._lease.is_trusted:
+            await self._lease.trusted()
+            return await self._send(parcel)  # somebody may have begun to wait for a result meanwhile
         if self._next_is(parcel):
             self._pop(parcel)
             self._deliver_complete(parcel)

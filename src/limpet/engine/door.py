@@ -28,7 +28,7 @@ class Door(Protocol):
         """Hand in an input nobody waits for (signs of life). Never blocks; dropped when the inbox is full."""
 
     def tenant_no(self, tenant: TenantId) -> TenantNo | None:
-        """None: no such tenant."""
+        """None: no such tenant. Raises a `TemporaryError` while this server does not know (R20)."""
 
     def worker(self, tenant: TenantId, worker_id: str) -> WorkerView | None:
         """A worker that is not forgotten, from memory."""
@@ -47,7 +47,11 @@ class Door(Protocol):
 
     @property
     def is_ready(self) -> bool:
-        """The store is reachable, the loop turns, commits succeed."""
+        """The store is reachable, the loop turns, commits succeed, and this server owns the store."""
+
+    @property
+    def standby(self) -> str | None:
+        """While this server stands by for another: the sentence that says so, with the other's address."""
 
 
 class Streams(Protocol):

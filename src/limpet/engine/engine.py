@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
-from limpet.core.errors import EngineStopping, InternalError, LimitReached, NotFound, StoreUnavailable
+from limpet.core.errors import EngineStopping, InternalError, LimitReached, NotFound, StoreUnavailable, TemporaryError
 from limpet.core.explain import Explanation
 from limpet.core.ids import SECOND_US, Instant, TenantId, TenantNo
 from limpet.core.inputs import Input, ReplayRequested, RunsTriggered, TimePassed, WorkerRegistered, WorkflowPut
@@ -24,13 +24,17 @@ from limpet.engine.committing import Committer
 from limpet.engine.delivering import Deliverer
 from limpet.engine.door import Streams
 from limpet.engine.duties.duty import Duty
+from limpet.engine.duties.find_tenants import FindTenants
 from limpet.engine.duties.prune_history import PruneHistory
+from limpet.engine.duties.renew_lease import RenewLease
 from limpet.engine.duties.self_check import SelfCheck
 from limpet.engine.duties.write_logs import WriteLogs
 from limpet.engine.ended import explain_ended
 from limpet.engine.inbox import Inbox
+from limpet.engine.leases import Lease
 from limpet.engine.loop import Loop, Parts
 from limpet.engine.metrics import Metrics
+from limpet.engine.ownership import Ownership
 from limpet.engine.patience import Entropy, Patience
 from limpet.engine.payloads import PayloadCache
 from limpet.engine.presence import Presence
@@ -38,7 +42,7 @@ from limpet.engine.quarantine import Quarantine
 from limpet.engine.recovery import Recovery
 from limpet.engine.seats import Core, LoadCore, Seat, Seats
 from limpet.engine.settings import EngineSettings
-from limpet.store.api import FenceMismatch, LogLine, Reader, Store, Tenant
+from limpet.store.api import FenceMismatch, LogLine, Reader, Store, StoreError, Tenant
 
 EXPLAIN_TRIES = 3  # a task that ends, or is replayed, between two looks is looked at again
 # What makes the store grow. Reports about work that was taken on still wait in line: they are answered late, not lost.
@@ -63,7 +67,7 @@ class Health:
 
 
 class Engine:
-    """Owns a store from `start` to `stop`, and answers the edges."""
+    """Owns a store, or stands by for the server that does, from `start` to `stop`; answers the edges."""
 
     def __init__(
         self, store: Store, streams: Streams, clock: Clock, settings: EngineSettings | None = None, *,
@@ -76,13 +80,15 @@ class Engine:
         self._seats, self._inbox = Seats(), Inbox(self.settings)
         self._patience = Patience(clock, entropy, self.settings, self.metrics)
         self._cache = PayloadCache(self.settings.payload_cache_bytes_max)
-        self._committer = Committer(store, self._patience, clock, self.metrics)
+        self._lease = Lease(store.lease_us, clock, self.settings)
+        self._committer = Committer(store, self._lease, self._patience, clock, self.metrics)
         self._recovery = Recovery(
             store, self._seats, self._committer, self._patience, clock, entropy, self.metrics, self.settings, load_core
         )
         self._deliverer = Deliverer(
-            streams, store.reader, self._cache, self._inbox, self._patience, self.metrics, self.settings
+            streams, store.reader, self._cache, self._lease, self._inbox, self._patience, self.metrics, self.settings
         )  # fmt: skip
+        self._ownership = Ownership(self._recovery, clock, self.settings)
         quarantine = Quarantine(store, self._patience, clock, entropy, self.metrics, self.settings)
         self._loop = Loop(Parts(
             store, self._seats, self._inbox, self._committer, self._recovery, quarantine, self._deliverer,
@@ -91,10 +97,17 @@ class Engine:
         # Logs have a patience of their own: a log file in trouble does not make the engine unready.
         logs_patience = Patience(clock, entropy, self.settings, self.metrics)
         self.write_logs = WriteLogs(store, logs_patience, clock, self.metrics, self.settings)
-        self.prune_history = PruneHistory(store, clock, self.metrics, self.settings)
+        self.prune_history = PruneHistory(store, lambda: self._is_owner, clock, self.metrics, self.settings)
         self.self_check = SelfCheck(self._seats, self._recovery, clock, self.metrics, self.settings)
+        self.find_tenants = FindTenants(
+            store, self._seats, lambda: self._is_owner, self._inbox.put_time, clock, self.metrics, self.settings
+        )
+        self.renew_lease = RenewLease(
+            store, self._lease, self._committer, self._standstill_us, self._lose, clock, self.metrics, self.settings
+        )
         self._serving: asyncio.Task[None] | None = None
         self._helpers: list[asyncio.Task[None]] = []
+        self._loss: asyncio.Future[None] | None = None  # set while this engine owns the store
         self._is_accepting = False
         self._step_downs = 0
         self._show_gauges()
@@ -102,11 +115,14 @@ class Engine:
     # --- life
 
     async def start(self) -> None:
-        """Open and claim the store, load all tenants, begin to serve. Raises what the store has against it."""
+        """Open and claim the store, load all tenants, begin to serve; or stand by while another server owns it.
+
+        Raises what the store has against it.
+        """
         await self._store.open()
-        await self._recovery.take_over()
-        self._loop.begin()
-        self._is_accepting = True
+        is_owner = await self._ownership.try_once()
+        if is_owner:
+            self._begin()
         spawn = asyncio.get_running_loop().create_task
         self._serving = spawn(self._serve(), name="limpet-loop")
         self._helpers = [spawn(self._deliverer.run(), name="limpet-deliverer")]
@@ -127,9 +143,11 @@ class Engine:
                 entry.answer(EngineStopping("the engine is stopping: try again"))
         self._loop.stop()
         if self._serving is not None:
-            await self._within_drain_time(self._drained())
+            if self._is_owner:
+                await self._within_drain_time(self._drained())
             await _cancel([self._serving])
         self._loop.abandon(EngineStopping("the engine stopped before this was durable: try again"))
+        await self._within_drain_time(self._release())
         self._streams.end_all("the engine is stopping")
         await self._within_drain_time(self.write_logs.flushed())
         await _cancel(self._helpers)
@@ -161,6 +179,8 @@ class Engine:
 
     def tenant_no(self, tenant: TenantId) -> TenantNo | None:
         """See `Door.tenant_no`."""
+        if self._ownership.is_standing_by:
+            raise self._ownership.refusal()
         seat = self._seats.of(tenant)
         return None if seat is None else seat.tenant.no
 
@@ -198,6 +218,11 @@ class Engine:
         """See `Door.is_ready`."""
         return not self._obstacles()
 
+    @property
+    def standby(self) -> str | None:
+        """See `Door.standby`."""
+        return str(self._ownership.refusal()) if self._ownership.is_standing_by else None
+
     # --- for those who run it
 
     def next_due(self, tenant: TenantId) -> Instant | None:
@@ -216,14 +241,13 @@ class Engine:
     def health(self) -> Health:
         """For probes and people."""
         obstacles = self._obstacles()
-        fence = self._committer.fence if self._serving is not None else None
         halted = sum(seat.halt is not None for seat in self._seats)
         return Health(
             is_live=self._is_live(),
             is_ready=not obstacles,
             reasons=tuple(obstacles),
-            epoch=fence and fence.epoch,
-            commit_seq=fence and fence.seq,
+            epoch=self._committer.epoch,
+            commit_seq=self._committer.seq,
             inbox_items=len(self._inbox),
             tenants=len(self._seats),
             tenants_halted=halted,
@@ -235,13 +259,16 @@ class Engine:
         """Run the loop; lost ownership is either taken up again or ends the engine, everything else ends it."""
         try:
             while True:
+                if not self._is_owner:
+                    await self._ownership.acquire()
+                    self._begin()
                 try:
-                    return await self._loop.run()
+                    return await self._turn()
                 except FenceMismatch as error:
                     self._step_down(error)
-                    if not self.settings.reclaim_after_fence_mismatch:
+                    if not self._may_reclaim:
                         raise
-                    await self._reclaim()
+                    await self._patience.pause(self._step_downs)  # two owners that both reclaim must not do it ever faster
         except Exception:
             self._is_accepting = False
             self._loop.abandon(EngineStopping("the engine ended because its store failed it: try again"))
@@ -250,10 +277,46 @@ class Engine:
             _log.critical("The engine ends; the process must be started again.", extra={"event": "engine.ended"}, exc_info=True)
             raise
 
+    @property
+    def _is_owner(self) -> bool:
+        return self._loss is not None
+
+    @property
+    def _may_reclaim(self) -> bool:
+        """Whether losing the store is an ordinary event: with leases, servers come and go."""
+        return self.settings.reclaim_after_fence_mismatch or self._lease.lease_us is not None
+
+    def _begin(self) -> None:
+        """The store is owned and loaded: let calls in."""
+        self._loss = asyncio.get_running_loop().create_future()
+        self._loop.begin()
+        self._is_accepting = True
+
+    async def _turn(self) -> None:
+        """Run the loop until it ends, or until the ownership turns out to be lost."""
+        assert self._loss is not None, "the loop turns for an owner only"
+        turning = asyncio.ensure_future(self._loop.run())
+        try:
+            await asyncio.wait([turning, self._loss], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not turning.done():
+                await _cancel([turning])
+        (turning if not turning.cancelled() else self._loss).result()
+
+    def _lose(self, error: FenceMismatch) -> None:
+        """A renewal found another owner."""
+        if self._loss is not None and not self._loss.done():
+            self._loss.set_exception(error)
+
+    def _standstill_us(self) -> int:
+        """Since when the loop has not come round for a reason of its own, not of the store's (R15)."""
+        return 0 if self._patience.troubles else self._turn_us()
+
     def _step_down(self, error: FenceMismatch) -> None:
         """Drop everything of the lost ownership and send nothing more (R8, R33)."""
         _log.error("This engine does not own the store any more: %s", error, extra={"event": "engine.stepped_down"})
-        self._is_accepting = False
+        self._is_accepting, self._loss = False, None
+        self._committer.disown()
         self._step_downs += 1
         self.metrics.step_downs.inc()
         self._deliverer.clear()
@@ -263,11 +326,16 @@ class Engine:
             seat.core, seat.presence = None, Presence()
         self._streams.end_all("the engine lost its store to another owner")
 
-    async def _reclaim(self) -> None:
-        await self._patience.pause(self._step_downs)  # two owners that both reclaim must not do it faster and faster
-        await self._recovery.take_over()
-        self._loop.begin()
-        self._is_accepting = True
+    async def _release(self) -> None:
+        """Let a standby take over at once (R49)."""
+        if not self._is_owner:
+            return
+        self._loss = None
+        try:
+            await self._store.release(self._committer.fences)
+        except StoreError as error:
+            _log.warning("The lease was not given up, and ends by itself: %s", error, extra={"event": "engine.unreleased"})
+        self._committer.disown()
 
     async def _drained(self) -> None:
         assert self._serving is not None
@@ -282,15 +350,22 @@ class Engine:
         await _cancel([task, timer])
 
     def _duties(self) -> tuple[Duty, ...]:
-        return self.write_logs, self.prune_history, self.self_check
+        always = self.write_logs, self.prune_history, self.self_check, self.find_tenants
+        return always if self._lease.lease_us is None else (*always, self.renew_lease)
 
     def _seat(self, tenant: TenantId) -> Seat:
         if not self._is_accepting:
-            raise EngineStopping("the engine is not serving now: try again")
+            raise self._closed()
         seat = self._seats.of(tenant)
         if seat is None:
             raise NotFound("tenant", tenant)
         return seat
+
+    def _closed(self) -> TemporaryError:
+        """Why nobody is let in now."""
+        if self._ownership.is_standing_by:
+            return self._ownership.refusal()
+        return EngineStopping("the engine is not serving now: try again")
 
     def _core(self, tenant: TenantId) -> Core:
         """The tenant's core. While it is being rebuilt nobody answers for it, least of all with an empty list (R20)."""
@@ -315,7 +390,9 @@ class Engine:
         if self._serving is None or self._serving.done():
             return ["The loop does not run."]
         obstacles = self._patience.troubles.sentences()
-        if not self._is_accepting:
+        if self._ownership.is_standing_by:
+            obstacles.append(str(self._ownership.refusal()))
+        elif not self._is_accepting:
             obstacles.append("The engine is stopping or does not own the store.")
         if self._turn_is_stuck():
             obstacles.append(f"A turn of the loop has taken {self._turn_us() // SECOND_US} s so far.")

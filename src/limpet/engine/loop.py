@@ -178,7 +178,7 @@ class Loop:
         if not changing:
             return moves
         try:
-            await self._committer.commit([(move.seat.tenant.no, move.decision.changes) for move in changing])
+            await self._committer.commit([(move.seat.tenant, move.decision.changes) for move in changing])
         except DataError:
             for move in changing:
                 self._suspect(move.portion, move.seat)
@@ -233,7 +233,7 @@ class Loop:
         try:
             move = await self._decide(seat, Portion(seat.tenant.no, [entry], 1))
             if move.decision.changes:
-                await self._committer.commit([(seat.tenant.no, move.decision.changes)])
+                await self._committer.commit([(seat.tenant, move.decision.changes)])
         except ENDS_OWNERSHIP:
             raise
         except Exception as error:
@@ -258,7 +258,7 @@ class Loop:
             entries = [Entry(item, None, 0) for item in items]
             move = await self._decide(seat, Portion(seat.tenant.no, entries, len(entries)))
             if move.decision.changes:
-                await self._committer.commit([(seat.tenant.no, move.decision.changes)])
+                await self._committer.commit([(seat.tenant, move.decision.changes)])
         except ENDS_OWNERSHIP:
             raise
         except Exception as error:

@@ -12,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 SECONDS_BUCKETS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+MARGIN_BUCKETS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 WORKER_STATES = ("active", "disconnected", "paused", "lost", "gone")
 
@@ -61,6 +62,11 @@ class Metrics:
         self.state_load_seconds = Histogram(
             "limpet_state_load_seconds", "Time to rebuild a tenant's memory from the store.",
             buckets=SECONDS_BUCKETS, registry=self.registry,
+        )  # fmt: skip
+
+        self.lease_margin_seconds = Histogram(
+            "limpet_lease_margin_seconds", "How long the lease was still trusted when it was renewed.",
+            buckets=MARGIN_BUCKETS, registry=self.registry,
         )  # fmt: skip
 
     def _count_loop(self) -> None:

@@ -44,17 +44,20 @@ class Recovery:
         self._settings, self._load_core = settings, load_core
 
     async def take_over(self) -> None:
-        """Become the owner, then load every tenant (R16). A tenant that cannot be loaded is halted; the others serve."""
-        fence = await self._patience.insist("let this engine claim it", self._store.claim)
-        self._committer.own(fence)
+        """Become the owner, then load every tenant (R16). A tenant that cannot be loaded is halted; the others serve.
+
+        Raises OwnedElsewhere while another server's lease runs.
+        """
+        await self._committer.claim()
         tenants = await self._patience.insist("list tenants", self._store.tenants)
         if not any(tenant.id == DEFAULT_TENANT_ID for tenant in tenants):
             tenants = [*tenants, await self._create_default_tenant()]
         for tenant in tenants:
             await self._load_or_halt(self._seats.add(tenant))
         _log.info(
-            "This engine owns the store: epoch %d, commit %d, %d tenants.", fence.epoch, fence.seq, len(tenants),
-            extra={"event": "engine.took_over", "epoch": fence.epoch, "seq": fence.seq},
+            "This engine owns the store: epoch %d, commit %d, %d tenants.", self._committer.epoch, self._committer.seq,
+            len(tenants),
+            extra={"event": "engine.took_over", "epoch": self._committer.epoch, "seq": self._committer.seq},
         )  # fmt: skip
 
     async def load(self, seat: Seat) -> None:

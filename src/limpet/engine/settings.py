@@ -38,6 +38,13 @@ class EngineSettings:
     halt_max_us: int = 60 * SECOND_US
     quarantine_text_max: int = 65_536  # characters of an input kept for the operator
 
+    # Ownership of a store with leases [R12 to R16].
+    lease_margin_us: int = SECOND_US  # trusted for so much less than the store gave, counted from the sending [R14]
+    lease_renew_after_us: int = 2 * SECOND_US  # without a commit, which renews by itself [R14]
+    lease_look_every_us: int = SECOND_US // 2  # how often that is looked at
+    standby_look_every_us: int = SECOND_US // 2  # how often a standby tries to take over
+    find_tenants_every_us: int = 10 * SECOND_US  # tenants made beside the running engine are served after this
+
     # Deliveries and their payloads.
     payload_cache_bytes_max: int = 64 * MEBIBYTE  # what was just committed is usually what is delivered next
     payload_read_max: int = 64  # deliveries of one read: at most 64 messages of 4 MiB in memory

@@ -148,6 +148,11 @@ def text_of(error: BaseException) -> str:
     return str(details() or "") if callable(details) else str(error)
 
 
+def reason_of(error: BaseException) -> str:
+    """The innermost cause in gRPC's words about a connection: `Connection refused`."""
+    return text_of(error).rpartition(": ")[2] or code_of(error).name
+
+
 class ServerStream(Generic[Res]):
     """An open stream of messages. Iterating blocks; `cancel` may be called from any thread and ends it."""
 
@@ -319,8 +324,9 @@ def _tenacity_options(retries: Retries) -> dict[str, Any]:
 
 
 def _say_retry(state: tenacity.RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    logger.debug("Call failed (%s); trying again, attempt %d.", error, state.attempt_number + 1)
+    error = (state.outcome.exception() if state.outcome else None) or RuntimeError("unknown")
+    level = logging.INFO if state.attempt_number == 1 and code_of(error) is grpc.StatusCode.UNAVAILABLE else logging.DEBUG
+    logger.log(level, "The engine cannot be reached or refuses a call (%s); trying again.", reason_of(error))
 
 
 async def _awaitable(call: Any) -> Any:

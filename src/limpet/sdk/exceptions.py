@@ -6,7 +6,7 @@
     DedupeViolationError                            a trigger was refused because it exists already
     InvalidDependencyError, LifespanSetupError,
     IllegalTaskOutputError                          a definition or a task's result cannot be used
-    EngineNotFoundError                             no engine is configured, and none answers on this machine
+    EngineNotFoundError                             no engine answers where one should be
 
 The text form of an error (W7.14): the first line is `type: message`, newlines of the message escaped by a backslash;
 then the traceback; then, optionally, a blank line and a JSON object that carries the task run id.
@@ -15,13 +15,16 @@ then the traceback; then, optionally, a blank line and a JSON object that carrie
 from __future__ import annotations
 
 import json
+import os
 import traceback
 from datetime import timedelta
+from types import TracebackType
 
 ERROR_METADATA_KEY = "__hatchet_error_metadata__"
 UNKNOWN_ERROR_TYPE = "HatchetError"  # what official clients call a text in no known form
 DEDUPE_TEXT = "DUPLICATE_WORKFLOW_RUN"
 
+OWN_FOLDER = os.path.dirname(__file__) + os.sep  # frames of files below it are no code of the user's
 _COLON_SPACE, _ESCAPED_COLON_SPACE = ": ", ":::"
 
 
@@ -65,7 +68,7 @@ class LoopAlreadyRunningError(Exception):
 
 
 class EngineNotFoundError(Exception):
-    """No engine is configured, and none answers at the usual place on this machine."""
+    """No engine answers: where the configuration says, or at the usual place on this machine."""
 
 
 class TaskRunError(Exception):
@@ -108,8 +111,8 @@ class TaskRunError(Exception):
 
     @classmethod
     def from_exception(cls, exc: BaseException, task_run_external_id: str | None) -> TaskRunError:
-        """The failure that an exception amounts to."""
-        trace = "".join(traceback.format_exception(exc))
+        """The failure that an exception amounts to. Its traceback begins where the code of the task does."""
+        trace = "".join(traceback.format_exception(type(exc), exc, _without_own_frames(exc.__traceback__)))
         return cls(str(exc), type(exc).__name__, trace, task_run_external_id)
 
 
@@ -132,6 +135,13 @@ def run_failure(workflow_run_id: str, texts: list[str]) -> Exception:
         return DedupeViolationError(texts[0])
     errors = [TaskRunError.deserialize(text) for text in texts]
     return FailedTaskRunExceptionGroup(f"Workflow run {workflow_run_id} failed.", errors)
+
+
+def _without_own_frames(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback without the frames of this package that called the task; the last frame stays in any case."""
+    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith(OWN_FOLDER):
+        trace = trace.tb_next
+    return trace
 
 
 def _split_metadata(text: str) -> tuple[str, str | None]:

@@ -1,7 +1,7 @@
 """A worker: a process that offers tasks and runs them.
 
 `start()` blocks, in a script. `await aio_start()`, or `async with worker:`, serves inside an event loop that runs
-already. `start()` there (a notebook, for one) serves in a thread of its own and returns at once.
+already. `start()` there (a notebook, for one) serves in a thread of its own and returns once the worker is ready.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from enum import Enum
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from limpet.contracts import admin_pb2
+from limpet.sdk._worker.console import lines_on_console
 from limpet.sdk._worker.heartbeat import HEARTBEAT_INTERVAL_S
 from limpet.sdk._worker.session import LifespanFn, Session, WorkerPlan
 from limpet.sdk.config import ClientConfig
@@ -137,16 +139,18 @@ class Worker:
         """Register everything and run tasks until SIGTERM or SIGINT, then drain and return.
 
         A second signal, or SIGQUIT, ends the process at once with exit code 1; its tasks go to other workers. Where
-        an event loop runs already, the worker serves in a thread and this returns at once.
+        an event loop runs already, the worker serves in a thread and this returns once it is ready, so that the next
+        line can trigger its tasks. A program that has set up no logging sees the worker's own lines on standard error.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            asyncio.run(self.aio_start())
+        if not _inside_event_loop():
+            with lines_on_console():
+                asyncio.run(self.aio_start())
             return
-        self._new_session()  # what is wrong with the definitions is said here, not in the thread
-        self._thread = threading.Thread(target=lambda: asyncio.run(self.aio_start()), name="limpet-worker", daemon=True)
+        session, is_ready = self._new_session(), Future[None]()
+        serve = self._serve_in_background(session, is_ready)
+        self._thread = threading.Thread(target=asyncio.run, args=(serve,), name="limpet-worker", daemon=True)
         self._thread.start()
+        is_ready.result()
         logger.info("Worker %s serves in the background; `await worker.exit_gracefully()` ends it.", self._name)
 
     async def aio_start(self) -> None:
@@ -164,11 +168,7 @@ class Worker:
         """Await the moment when the worker is registered and listens. Raises what made its start fail."""
         if self._serving is None or self._session is None:
             raise RuntimeError("The worker has not been started in this event loop. Use `async with worker:`.")
-        ready = asyncio.ensure_future(self._session.ready.wait())
-        await asyncio.wait({ready, self._serving}, return_when=asyncio.FIRST_COMPLETED)
-        if not ready.done():
-            ready.cancel()
-            await self._serving
+        await _ready_or_failed(self._session, self._serving)
 
     async def exit_gracefully(self) -> None:
         """Drain: take no new tasks, let running ones end, leave. Returns when that is done."""
@@ -191,6 +191,17 @@ class Worker:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.exit_gracefully()
+
+    async def _serve_in_background(self, session: Session, is_ready: Future[None]) -> None:
+        """Serve in this thread's loop; whoever waits for `is_ready` hears of the start, or of what made it fail."""
+        serving = asyncio.create_task(self.aio_start())
+        try:
+            await _ready_or_failed(session, serving)
+        except BaseException as error:
+            is_ready.set_exception(error)
+            return
+        is_ready.set_result(None)
+        await serving
 
     def _new_session(self) -> Session:
         """The session of this start; the one that `async with` has made, or a new one."""
@@ -250,6 +261,23 @@ class Worker:
             if self._session is not None and self._session.worker_id:
                 self._session.unsubscribe(FORCED_UNSUBSCRIBE_TIMEOUT_S)
         os._exit(FORCED_EXIT_CODE)
+
+
+async def _ready_or_failed(session: Session, serving: asyncio.Task[None]) -> None:
+    """Returns when the worker is registered and listens. Raises what made its start fail."""
+    ready = asyncio.ensure_future(session.ready.wait())
+    await asyncio.wait({ready, serving}, return_when=asyncio.FIRST_COMPLETED)
+    if not ready.done():
+        ready.cancel()
+        await serving
+
+
+def _inside_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _tasks_by_action(workflows: Sequence[Declaration[Any]]) -> dict[str, Task[Any, Any]]:

@@ -3,13 +3,16 @@
 Two halves. The *owner's* half (`claim`, `load`, `commit`, `look_up`, `payloads`) belongs to the engine loop, one
 call at a time. The *reader's* half answers people: it sees only committed rows, on connections of its own, and
 never makes the loop wait (design D21).
+
+Tenants are owned in *groups* (R11): each group has a fence of its own, and a commit carries the fence of every group
+it writes to. A store for one process has one group, `ONLY_GROUP`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, NewType, Protocol
 
 from limpet.core.decision import Changes
 from limpet.core.ids import TenantId, TenantNo
@@ -26,7 +29,7 @@ class TransientStoreError(StoreError):
 
 
 class CommitOutcomeUnknown(StoreError):
-    """The answer of a commit got lost: it happened, or it did not. Only `Store.fence` can tell (R8)."""
+    """The answer of a commit got lost: it happened, or it did not. Only `Store.fences` can tell (R8)."""
 
 
 class FenceMismatch(StoreError):
@@ -53,6 +56,14 @@ class StoreLocked(StoreError):
     """Another process holds the store."""
 
 
+class OwnedElsewhere(StoreError):
+    """Another server's lease runs; this one stands by. `holder` is None between two owners."""
+
+    def __init__(self, holder: Holder | None) -> None:
+        self.holder = holder
+        super().__init__(f"The store is owned by {holder}." if holder else "The store is owned by another server.")
+
+
 class ReadTimedOut(StoreError):
     """A read for people took longer than `READ_SECONDS_MAX` and was ended; a narrower query helps."""
 
@@ -67,28 +78,50 @@ PRUNE_ROWS_MAX = 1_000  # rows one deletion may touch (R50)
 READ_SECONDS_MAX = 15.0  # longer reads are ended, because they hold checkpoints back (R22, R51)
 
 
+GroupNo = NewType("GroupNo", int)
+ONLY_GROUP = GroupNo(0)  # of all tenants in a store for one process
+
+
 class Fence(NamedTuple):
-    """Proof of ownership: the epoch grows with each claim, the sequence number with each commit (R12)."""
+    """Proof of ownership of a group: the epoch grows with each claim, the sequence number with each commit (R12)."""
 
     epoch: int
     seq: int
 
+    def next(self) -> Fence:
+        """What the owner's next commit carries."""
+        return Fence(self.epoch, self.seq + 1)
+
+
+Fences = Mapping[GroupNo, Fence]
+
+
+class Holder(NamedTuple):
+    """The server that owns a store now, by its own name, and where it answers calls."""
+
+    server_id: str
+    address: str
+
+    def __str__(self) -> str:
+        return f"server {self.server_id} at {self.address}"
+
 
 @dataclass(slots=True)
 class Batch:
-    """One commit: `fence.seq` is the number it will have, one above the last."""
+    """One commit. `fences`: for each group it writes to, the number it will have there, one above the last."""
 
-    fence: Fence
+    fences: Fences
     changes: Sequence[tuple[TenantNo, Changes]]
 
 
 class Tenant(NamedTuple):
-    """A tenant; `no` is the high part of its row keys."""
+    """A tenant; `no` is the high part of its row keys, `group` who it is owned together with."""
 
     no: TenantNo
     id: TenantId
     name: str
     created_at: int
+    group: GroupNo = ONLY_GROUP
 
 
 class Token(NamedTuple):
@@ -219,9 +252,13 @@ class Reader(Protocol):
 
 
 class Store(Protocol):
-    """The owner's half. All coroutines; blocking work happens on the store's own thread or connections."""
+    """The owner's half. All coroutines; blocking work happens on the store's own thread or connections.
+
+    lease_us: how long an ownership lasts after a claim, commit or renewal; None: until another one claims
+    """
 
     reader: Reader
+    lease_us: int | None
 
     async def open(self) -> None:
         """Lock, check the schema, connect. Raises StoreLocked, SchemaError, TransientStoreError."""
@@ -229,17 +266,29 @@ class Store(Protocol):
     async def close(self) -> None:
         """Finish what is being written, let go of the lock. Harmless when called twice."""
 
-    async def claim(self) -> Fence:
-        """Become the owner: raise the epoch, keep the sequence number. Ends every older owner."""
+    async def claim(self) -> Fences:
+        """Become the owner of every group: raise the epochs, keep the sequence numbers. Ends every older owner.
 
-    async def fence(self) -> Fence:
-        """The stored epoch and sequence number; after a commit of unknown outcome this decides (R8)."""
+        Raises OwnedElsewhere while the lease of another server runs.
+        """
+
+    async def fences(self) -> Fences:
+        """The stored epochs and sequence numbers; after a commit of unknown outcome they decide (R8)."""
+
+    async def renew(self, fences: Fences) -> None:
+        """Prolong the leases of these groups, whose epochs must be the stored ones (R12). Raises FenceMismatch."""
+
+    async def release(self, fences: Fences) -> None:
+        """Give up what is still owned by these epochs, so that another server need not wait for the lease to end (R49)."""
+
+    async def holder(self) -> Holder | None:
+        """The server whose lease runs now; None: nobody's does, or the store has no leases."""
 
     async def load(self, tenant_no: TenantNo) -> Snapshot:
         """Everything the tenant's core is rebuilt from, as of one commit."""
 
     async def commit(self, batch: Batch) -> None:
-        """Fence, then all changes, in one transaction. Returns only when they are durable; raises StoreError."""
+        """Fences, then all changes, in one transaction. Returns only when they are durable; raises StoreError."""
 
     async def look_up(self, tenant_no: TenantNo, needs: Needs) -> Found:
         """What is known of the needs. Rows come without inputs and outputs, as in `load`."""

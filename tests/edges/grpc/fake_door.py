@@ -166,6 +166,8 @@ class FakeDoor:
         self.lines.append(line)
         return True
 
+    standby: str | None = None
+
     @property
     def is_ready(self) -> bool:
         return True

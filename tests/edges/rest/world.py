@@ -53,6 +53,7 @@ class World:
         self.submitted: list[tuple[TenantId, Input]] = []
         self.refusal: Exception | None = None
         self.is_ready = True
+        self.standby: str | None = None
         self._keys = {TENANT.no: first_key(TENANT.no), OTHER.no: first_key(OTHER.no)}
 
     # Rows
@@ -64,8 +65,8 @@ class World:
         await self.store.claim()
 
     async def write(self, no: TenantNo, **rows: list[Any]) -> None:
-        fence = await self.store.fence()
-        await self.store.commit(Batch(fence._replace(seq=fence.seq + 1), [(no, Changes(**rows))]))
+        fences = {group: fence.next() for group, fence in (await self.store.fences()).items()}
+        await self.store.commit(Batch(fences, [(no, Changes(**rows))]))
 
     def key(self, no: TenantNo = TENANT.no) -> int:
         self._keys[no] += 1

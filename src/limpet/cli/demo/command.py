@@ -16,7 +16,9 @@ from limpet.cli.grammar import examples, single_command
 from limpet.cli.printing import print_json, print_line, print_table
 
 if TYPE_CHECKING:
-    from limpet.cli.demo.acts import Report
+    from limpet.cli.demo.acts import Promise, Report
+
+LINE_LENGTH_MAX = 110  # characters of a promise with what was seen; wider than most terminals is hard to read
 
 app = single_command()
 
@@ -68,8 +70,16 @@ def show(report: Report, seconds: float) -> None:
     print_line()
     rows = [(one.task, one.priority, one.wanted, one.ran_on, one.why) for one in report.sightings]
     print_table(["task", "priority", "wanted", "ran on", "why"], rows, empty="Nothing ran.")
+    print_line()
     for promise in report.promises:
-        print_line(f"  {'✓ kept  ' if promise.kept else '✗ BROKEN'}  {promise.text} ({promise.seen})")
+        print_line(verdict_line(promise))
     broken = sum(not promise.kept for promise in report.promises)
     verdict = "all promises kept" if not broken else f"{broken} of {len(report.promises)} promises BROKEN"
     print_line(f"\n{verdict}, {seconds:.1f} s")
+
+
+def verdict_line(promise: Promise) -> str:
+    """Kept or broken, and what was seen; on a line of its own where one would be too long."""
+    verdict = f"  {'✓ kept  ' if promise.kept else '✗ BROKEN'}  {promise.text}"
+    gap = " " if len(verdict) + len(promise.seen) < LINE_LENGTH_MAX else f"\n{' ' * 12}"
+    return f"{verdict}{gap}({promise.seen})"

@@ -34,6 +34,7 @@ class Stream:
         """Tell the client that the stream stands. Only the first call sends anything."""
         if self._opening is None:
             self._opening = asyncio.ensure_future(self._context.send_initial_metadata(()))
+            self._opening.add_done_callback(_note_outcome)
         await asyncio.shield(self._opening)
 
     async def send(self, message: Message) -> None:
@@ -114,6 +115,12 @@ def _both_stream(gate: Gate, method: Method, handler: Handler) -> Callable[[Asyn
         await _stream(gate, method, context, stream, work)
 
     return serve
+
+
+def _note_outcome(opening: asyncio.Future[None]) -> None:
+    """A client that leaves takes its handler along, and then nobody is left to hear that the opening failed."""
+    if not opening.cancelled():
+        opening.exception()
 
 
 async def _stream(gate: Gate, method: Method, context: Context, stream: Stream, work: Callable[[Call], Awaitable[None]]) -> None:

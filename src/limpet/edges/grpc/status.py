@@ -31,6 +31,7 @@ CODES: dict[type[Exception], StatusCode] = {
     errors.LimitReached: StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreUnavailable: StatusCode.UNAVAILABLE,
     errors.EngineStopping: StatusCode.UNAVAILABLE,
+    errors.NotOwner: StatusCode.UNAVAILABLE,
     errors.InternalError: StatusCode.INTERNAL,
     NotAuthenticated: StatusCode.UNAUTHENTICATED,
     AccessUnavailable: StatusCode.UNAVAILABLE,

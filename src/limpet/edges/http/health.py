@@ -32,7 +32,7 @@ def ready(door: Door) -> Handler:
     """Readiness: the store is reachable, the loop turns, commits succeed."""
 
     async def answer(request: Request) -> Response:
-        return json_answer({"status": "ready"}) if door.is_ready else problem(UNAVAILABLE, NOT_READY)
+        return json_answer({"status": "ready"}) if door.is_ready else problem(UNAVAILABLE, door.standby or NOT_READY)
 
     return answer
 

@@ -12,6 +12,7 @@ from limpet.core.errors import (
     LimitReached,
     LimpetError,
     NotFound,
+    NotOwner,
     NotSupported,
     StoreUnavailable,
     WorkerNotListening,
@@ -39,6 +40,7 @@ STATUS_OF: dict[type[LimpetError], int] = {
     LimitReached: TOO_MANY,
     StoreUnavailable: UNAVAILABLE,
     EngineStopping: UNAVAILABLE,
+    NotOwner: UNAVAILABLE,
     InternalError: INTERNAL,
 }
 

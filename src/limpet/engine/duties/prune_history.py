@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import ClassVar
 
 from limpet.engine.clock import Clock
@@ -17,13 +18,15 @@ class PruneHistory(PeriodicDuty):
 
     name: ClassVar[str] = "prune_history"
 
-    def __init__(self, store: Store, clock: Clock, metrics: Metrics, settings: EngineSettings) -> None:
+    def __init__(
+        self, store: Store, is_owner: Callable[[], bool], clock: Clock, metrics: Metrics, settings: EngineSettings
+    ) -> None:
         super().__init__(clock, metrics, settings.prune_every_us)
-        self._store, self._settings = store, settings
+        self._store, self._is_owner, self._settings = store, is_owner, settings
 
     async def round(self) -> None:
         before = self._clock.now() - self._settings.retention_us
-        while True:
+        while self._is_owner():
             gone = await self._store.prune(before, self._settings.prune_batch_max)
             self._metrics.pruned_runs.inc(gone)
             if gone < self._settings.prune_batch_max:

@@ -39,6 +39,7 @@ class Heartbeat:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_stopped, name="limpet-heartbeat", daemon=True)
         self.last_succeeded = False
+        self._is_unheard = False  # an outage is said once, and its end
 
     def start(self) -> None:
         """Send the first one now."""
@@ -62,13 +63,21 @@ class Heartbeat:
         request = dispatcher_pb2.HeartbeatRequest(worker_id=self._worker_id(), heartbeat_at=datetime.now(UTC))
         try:
             self._transport.call(HEARTBEAT, request, timeout_s=HEARTBEAT_TIMEOUT_S, retries=NO_RETRIES)
-            self.last_succeeded = True
+            self._on_success()
         except grpc.RpcError as error:
-            self.last_succeeded = False
             self._on_error(code_of(error))
 
+    def _on_success(self) -> None:
+        self.last_succeeded = True
+        if self._is_unheard:
+            logger.info("The engine hears this worker again.")
+        self._is_unheard = False
+
     def _on_error(self, code: grpc.StatusCode) -> None:
-        logger.warning("A heartbeat failed (%s).", code.name)
+        self.last_succeeded = False
+        if not self._is_unheard:
+            logger.warning("The engine does not hear this worker's heartbeats (%s); they go on.", code.name)
+        self._is_unheard = True
         if code is grpc.StatusCode.NOT_FOUND:
             self._on_unknown_worker()
         elif code is grpc.StatusCode.FAILED_PRECONDITION:

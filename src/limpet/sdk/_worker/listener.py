@@ -21,6 +21,8 @@ from limpet.sdk._worker.reports import Reports
 
 logger = logging.getLogger(__name__)
 
+OPENED_S = 1.0  # a stream that ends sooner was never open: one more try of an outage that is known
+
 
 class Listener:
     """Keeps the stream open and hands what arrives to the event loop, in order, one wake-up for each burst."""
@@ -98,6 +100,7 @@ class Listener:
 
     def _listen(self) -> StreamEnd:
         """Read one stream to its end."""
+        opened_at = time.monotonic()
         try:
             request = dispatcher_pb2.WorkerListenRequest(worker_id=self._worker_id())
             stream = self._transport.stream(LISTEN, request, timeout_s=self._stream_timeout_s)
@@ -110,7 +113,8 @@ class Listener:
                 self._receive(message)
         except grpc.RpcError as error:
             if not self._stopped.is_set():
-                logger.info("The assignment stream ended (%s); it is opened again.", code_of(error).name)
+                level = logging.INFO if time.monotonic() - opened_at > OPENED_S else logging.DEBUG
+                logger.log(level, "The assignment stream ended (%s); it is opened again.", code_of(error).name)
             if code_of(error) is grpc.StatusCode.NOT_FOUND:
                 self._worker_unknown = True
         return StreamEnd.WORKER_UNKNOWN if self._worker_unknown else StreamEnd.LOST

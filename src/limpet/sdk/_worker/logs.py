@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -87,6 +88,7 @@ class TaskLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the record's text as a line of the running task."""
+        self._leave_to_last_resort(record)
         context = ctx_hatchet_context.get()
         if context is None or record.name.split(".")[0] in _OWN_LOGGERS:
             return
@@ -96,6 +98,22 @@ class TaskLogHandler(logging.Handler):
             self._sender.put(LogLine(context.task_run_id, context.retry_count, text, _level(record.levelno), created_at))
         except Exception:
             self.handleError(record)
+
+    def _leave_to_last_resort(self, record: logging.LogRecord) -> None:
+        """Python prints warnings of a program that has no handlers. This one handler must not end that."""
+        last_resort = logging.lastResort
+        if last_resort is None or record.levelno < last_resort.level:
+            return
+        if all(handler is self for handler in _handlers(record.name)):
+            last_resort.handle(record)
+
+
+def _handlers(name: str) -> Iterator[logging.Handler]:
+    """Whoever gets the records of a logger."""
+    found: logging.Logger | None = logging.getLogger(name)
+    while found is not None:
+        yield from found.handlers
+        found = found.parent if found.propagate else None
 
 
 def _level(number: int) -> str:

@@ -140,7 +140,10 @@ class Runner:
             self.parts.reports.started(attempt, receipt)
             outcome = Outcome(output=await self._call(running, task))
         except BaseException as error:  # whatever user code raises is the attempt's failure, SystemExit included
-            outcome = failure(error, attempt.key.task_run_id)
+            told = TaskRunError.from_exception(error, attempt.key.task_run_id)
+            outcome = failure(error, told)
+            if not running.context.is_cancelled:
+                _say_failure(attempt.key, task.name, told)
         finally:
             self._end(running, outcome)
 
@@ -167,11 +170,10 @@ class Runner:
         self.parts.on_end()
 
 
-def failure(error: BaseException, task_run_id: str) -> Outcome:
-    """The outcome that an exception amounts to."""
-    text = TaskRunError.from_exception(error, task_run_id).serialize(include_metadata=True)
+def failure(error: BaseException, told: TaskRunError) -> Outcome:
+    """The outcome that an exception amounts to; `told` is the same in words."""
     return Outcome(
-        error=text,
+        error=told.serialize(include_metadata=True),
         should_not_retry=isinstance(error, NonRetryableException),
         retry_after_ms=error.after_ms if isinstance(error, RetryAfterException) else None,
     )
@@ -179,7 +181,13 @@ def failure(error: BaseException, task_run_id: str) -> Outcome:
 
 def _unknown_action(attempt: Attempt) -> Outcome:
     error = LookupError(f"This worker has no task for the action {attempt.action_id!r}. Restart it with its newest code.")
-    return failure(error, attempt.key.task_run_id)
+    return failure(error, TaskRunError.from_exception(error, attempt.key.task_run_id))
+
+
+def _say_failure(key: AttemptKey, task_name: str, told: TaskRunError) -> None:
+    """For whoever looks at the worker's own lines; the engine keeps the same text."""
+    place = f"run {key.task_run_id}, attempt {key.retry_count + 1}"
+    logger.warning("Task %s failed (%s).\n%s", task_name, place, told.trace.rstrip())
 
 
 def _set_variables(context: Context) -> None:

@@ -20,7 +20,7 @@ import tenacity
 
 from limpet._version import __version__
 from limpet.contracts import admin_pb2, dispatcher_pb2
-from limpet.sdk._transport import NO_RETRIES, REGISTER, UNSUBSCRIBE, UPSERT_LABELS, Retries
+from limpet.sdk._transport import NO_RETRIES, REGISTER, UNSUBSCRIBE, UPSERT_LABELS, Retries, code_of, reason_of
 from limpet.sdk._worker.health import Health, HealthServer
 from limpet.sdk._worker.heartbeat import HEARTBEAT_INTERVAL_S, Heartbeat
 from limpet.sdk._worker.listener import Listener
@@ -32,7 +32,7 @@ from limpet.sdk._worker.task_calls import EngineTaskCalls
 from limpet.sdk._worker.threads import TaskThreads
 from limpet.sdk._worker.watchdog import LoopWatchdog
 from limpet.sdk.engine_calls import EngineCalls
-from limpet.sdk.exceptions import LifespanSetupError
+from limpet.sdk.exceptions import EngineNotFoundError, LifespanSetupError
 from limpet.sdk.features.runs import RunsClient
 from limpet.sdk.features.workers import PAUSE_TIMEOUT_S, WorkersClient
 from limpet.sdk.labels import check_label_number
@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 REGISTER_TIMEOUT_S = 30.0
 UNSUBSCRIBE_TIMEOUT_S = 5.0
 UPSERT_TIMEOUT_S = 30.0
+OFFERS_SHOWN_MAX = 5  # tasks named in one line of the log
 PUT_WORKFLOW_CONCURRENCY = 5  # a worker with hundreds of workflows does not flood the engine at start
 REGISTER_RETRIES = Retries(attempts=10, wait=tenacity.wait_exponential(multiplier=0.2, max=5) + tenacity.wait_random(0, 0.2))
 
@@ -92,8 +93,9 @@ class Session:
         self.labels = dict(self.plan.labels)
         async with AsyncExitStack() as stack:
             lifespan = await self._enter_lifespan(stack)
-            await self._register()
+            await self._register_first()
             await self._serve(lifespan)
+        logger.info("Worker %s has left.", self.plan.name)
 
     def unsubscribe(self, timeout_s: float = UNSUBSCRIBE_TIMEOUT_S) -> None:
         """Tell the engine that this worker is gone; what still runs is handed to others at once (WK-35)."""
@@ -132,6 +134,18 @@ class Session:
             return await stack.enter_async_context(asynccontextmanager(self.plan.lifespan)())
         except Exception as error:
             raise LifespanSetupError(f"The lifespan function of worker {self.plan.name!r} failed: {error!r}") from error
+
+    async def _register_first(self) -> None:
+        """As `_register`, for a worker that starts: an address where nothing answers is most often a wrong one."""
+        try:
+            await self._register()
+        except grpc.RpcError as error:
+            if code_of(error) is not grpc.StatusCode.UNAVAILABLE:
+                raise
+            raise EngineNotFoundError(
+                f"Worker {self.plan.name!r} cannot start: no engine answers at {self.calls.config.host_port} "
+                f"({reason_of(error)}). Start one there, or set LIMPET_HOST_PORT; `limpet doctor` looks for the cause."
+            ) from None
 
     async def _register(self) -> None:
         """Put the workflows, then register; the engine gives a new id."""
@@ -195,6 +209,7 @@ class Session:
             listener.start()
             heartbeat.start()
             self.ready.set()
+            logger.info("Worker %s is ready: tasks %s; slots %s.", self.plan.name, self._offers(), _pools(self.plan.slots))
             try:
                 await self._stop.wait()
                 await self._drain(workers, listener, runner, reports)
@@ -247,6 +262,12 @@ class Session:
             if self._watchdog is not None:
                 self._watchdog.stop()
 
+    def _offers(self) -> str:
+        """The tasks for a line of the log, the first few by name."""
+        names = sorted(self.plan.tasks)
+        more = f" and {len(names) - OFFERS_SHOWN_MAX} more" if len(names) > OFFERS_SHOWN_MAX else ""
+        return ", ".join(names[:OFFERS_SHOWN_MAX]) + more
+
     def _count_end(self) -> None:
         self._ended_count += 1
         limit = self.calls.config.terminate_worker_after_num_tasks
@@ -270,6 +291,11 @@ def wire_worker_labels(labels: Mapping[str, str | int]) -> dict[str, dispatcher_
         else:
             wire[key] = dispatcher_pb2.WorkerLabels(int_value=check_label_number(key, value, what="the worker's label"))
     return wire
+
+
+def _pools(slots: Mapping[str, int]) -> str:
+    """`default 10, gpu 2`."""
+    return ", ".join(f"{pool} {count}" for pool, count in slots.items())
 
 
 def _runtime_info() -> dispatcher_pb2.RuntimeInfo:

@@ -9,6 +9,8 @@ import threading
 import time
 import traceback
 
+from limpet.sdk.exceptions import OWN_FOLDER
+
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.25  # how often the loop shows that it turns
@@ -69,4 +71,9 @@ class LoopWatchdog:
 
     def _where(self) -> str:
         frame = sys._current_frames().get(self._loop_thread_id)
-        return "".join(traceback.format_stack(frame)[-STACK_LINES_MAX:]) if frame is not None else "(unknown)"
+        if frame is None:
+            return "(unknown)"
+        frames = traceback.extract_stack(frame)
+        own = [number for number, each in enumerate(frames, start=1) if each.filename.startswith(OWN_FOLDER)]
+        theirs = frames[max(own, default=0) :]  # what the task called, below our own call of it
+        return "".join(traceback.format_list((theirs or frames)[-STACK_LINES_MAX:]))

@@ -15,10 +15,12 @@ from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import RunRow, RunStatus, TaskRow, VersionRow, WorkflowRow
 from limpet.store.api import (
     LOG_LINES_MAX,
+    ONLY_GROUP,
     QUARANTINE_MAX,
     Batch,
-    Fence,
     FenceMismatch,
+    Fences,
+    Holder,
     LogLine,
     Quarantined,
     Reader,
@@ -36,6 +38,7 @@ class MemoryStore:
     """`Store` over a `Content`, by default an empty one."""
 
     reader: Reader
+    lease_us: int | None = None
 
     def __init__(self, content: Content | None = None) -> None:
         self.stats = StoreStats()
@@ -55,13 +58,24 @@ class MemoryStore:
     async def close(self) -> None:
         self._is_open = False
 
-    async def claim(self) -> Fence:
+    async def claim(self) -> Fences:
         content = self._opened()
         content.fence = content.fence._replace(epoch=content.fence.epoch + 1)
-        return content.fence
+        return {ONLY_GROUP: content.fence}
 
-    async def fence(self) -> Fence:
-        return self._opened().fence
+    async def fences(self) -> Fences:
+        return {ONLY_GROUP: self._opened().fence}
+
+    async def renew(self, fences: Fences) -> None:
+        content = self._opened()
+        if fences[ONLY_GROUP].epoch != content.fence.epoch:
+            raise FenceMismatch(f"The store stands at {content.fence}, so {fences[ONLY_GROUP]} does not own it any more.")
+
+    async def release(self, fences: Fences) -> None:
+        """Nothing to give up: whoever claims is the owner."""
+
+    async def holder(self) -> Holder | None:
+        return None
 
     async def load(self, tenant_no: TenantNo) -> Snapshot:
         content = self._opened()
@@ -84,12 +98,13 @@ class MemoryStore:
     async def commit(self, batch: Batch) -> None:
         began = time.perf_counter()
         content = self._opened()
-        if batch.fence != content.fence._replace(seq=content.fence.seq + 1):
-            raise FenceMismatch(f"The store stands at {content.fence}, so it does not take a commit with {batch.fence}.")
+        fence = batch.fences[ONLY_GROUP]
+        if fence != content.fence.next():
+            raise FenceMismatch(f"The store stands at {content.fence}, so it does not take a commit with {fence}.")
         with Draft(content) as draft:
             for tenant_no, changes in batch.changes:
                 draft.apply(tenant_no, changes)
-        content.fence = batch.fence
+        content.fence = fence
         self.stats.commits += 1
         self.stats.rows_written += draft.rows
         self.stats.commit_seconds_total += time.perf_counter() - began

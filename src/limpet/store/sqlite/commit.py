@@ -15,7 +15,7 @@ from typing import Any
 from limpet.core.decision import Changes
 from limpet.core.ids import TenantNo
 from limpet.core.rows import RunRow, TaskRow
-from limpet.store.api import Batch, DataError, Fence, FenceMismatch
+from limpet.store.api import ONLY_GROUP, Batch, DataError, Fence, FenceMismatch
 from limpet.store.sqlite.connection import writing
 from limpet.store.sqlite.statements import statement
 
@@ -49,7 +49,7 @@ NO_TASK_RARE = (None,) * len(TASK_RARE)
 def commit(connection: sqlite3.Connection, batch: Batch) -> int:
     """Write a batch; returns the number of rows. Raises FenceMismatch, DataError or an error of SQLite."""
     with writing(connection):
-        _raise_fence(connection, batch.fence)
+        _raise_fence(connection, batch.fences[ONLY_GROUP])
         return sum(_write(connection, tenant_no, changes) for tenant_no, changes in batch.changes)
 
 

@@ -85,14 +85,14 @@ def versions_by_key(connection: sqlite3.Connection, keys: Collection[int]) -> di
 
 def tenants(connection: sqlite3.Connection) -> list[Tenant]:
     """All, in the order they came."""
-    return list(map(Tenant._make, connection.execute(statement("tenants"))))
+    return [Tenant(*row) for row in connection.execute(statement("tenants"))]
 
 
 def create_tenant(connection: sqlite3.Connection, tenant_id: str, name: str, now: int) -> Tenant:
     """Returns the existing one when the id is taken."""
     with writing(connection):
         connection.execute(statement("insert_tenant"), {"id": tenant_id, "name": name, "created_at": now})
-        return Tenant._make(connection.execute(statement("tenant_by_id"), {"id": tenant_id}).fetchone())
+        return Tenant(*connection.execute(statement("tenant_by_id"), {"id": tenant_id}).fetchone())
 
 
 def tokens(connection: sqlite3.Connection) -> list[Token]:

@@ -17,9 +17,12 @@ from pathlib import Path
 from limpet.core.ids import TenantId, TenantNo
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.store.api import (
+    ONLY_GROUP,
     Batch,
     FatalStoreError,
-    Fence,
+    FenceMismatch,
+    Fences,
+    Holder,
     LogLine,
     Quarantined,
     Reader,
@@ -48,6 +51,7 @@ class SqliteStore:
     """
 
     reader: Reader
+    lease_us: int | None = None  # the lock on the file lasts as long as the process
 
     def __init__(self, path: str | Path, *, auto_migrate: bool = False, steps: Sequence[schema.Migration] | None = None) -> None:
         self.path = Path(path)
@@ -85,11 +89,22 @@ class SqliteStore:
         await self._writer.close()  # last: it copies the write-ahead log into the file
         self._lock.release()
 
-    async def claim(self) -> Fence:
-        return await self._write(commit.claim)
+    async def claim(self) -> Fences:
+        return {ONLY_GROUP: await self._write(commit.claim)}
 
-    async def fence(self) -> Fence:
-        return await self._write(commit.stored_fence)
+    async def fences(self) -> Fences:
+        return {ONLY_GROUP: await self._write(commit.stored_fence)}
+
+    async def renew(self, fences: Fences) -> None:
+        stored = (await self.fences())[ONLY_GROUP]
+        if stored.epoch != fences[ONLY_GROUP].epoch:
+            raise FenceMismatch(f"The store stands at {stored}, so {fences[ONLY_GROUP]} does not own it any more.")
+
+    async def release(self, fences: Fences) -> None:
+        """Nothing to give up: the file's lock goes with `close`."""
+
+    async def holder(self) -> Holder | None:
+        return None
 
     async def load(self, tenant_no: TenantNo) -> Snapshot:
         return await self._owner.run(partial(owner.load, tenant_no=tenant_no))
