@@ -15,8 +15,9 @@ from limpet.compat import PATHS
 from limpet.sdk.engine_calls import EngineCalls
 from limpet.sdk.mock_context import MockWorker
 from limpet.sdk.run_reference import WorkflowRunRef
+from tests.sdk.documented_paths import DOCUMENTED
 from tests.sdk.official_surface import members_of, names_of, official
-from tests.sdk.waiting_names import MEMBERS, TOP_LEVEL, flat
+from tests.sdk.waiting_names import IMPORTS, MEMBERS, TOP_LEVEL, flat
 
 CLASSES: dict[str, tuple[str, str]] = {  # official module, our module
     "Hatchet": ("hatchet", "limpet"),
@@ -79,6 +80,19 @@ def instance_members(name: str, client: Limpet) -> set[str]:
 def test_every_official_name_exists_or_waits() -> None:
     missing = names_of(official()) - set(limpet.__all__)
     assert missing == flat(TOP_LEVEL)
+
+
+def test_every_documented_import_works_or_waits() -> None:
+    missing = {f"{path}.{name}" for path, names in DOCUMENTED.items() for name in names if not can_import(path, name)}
+    assert missing == flat(IMPORTS)
+
+
+def can_import(path: str, name: str) -> bool:
+    """Whether `from limpet.PATH import NAME` works."""
+    try:
+        return hasattr(importlib.import_module(f"limpet.{path}"), name)
+    except ModuleNotFoundError:
+        return False
 
 
 def test_every_listed_name_can_be_imported_and_is_documented() -> None:
