@@ -111,6 +111,12 @@ def test_nothing_listening_is_mended_by_starting_something() -> None:
     assert (finding.verdict, finding.mend) == (Verdict.BAD, "limpet dev")
 
 
+def test_an_engine_that_a_token_names_is_not_replaced_by_one_for_development() -> None:
+    finding = check_grpc(around(token_with(), HATCHET_CLIENT_HOST_PORT="127.0.0.1:1"))
+    assert finding.verdict is Verdict.BAD
+    assert finding.mend.startswith("Start the engine there")
+
+
 def test_a_client_that_speaks_tls_to_plain_text_is_the_most_usual_mistake() -> None:
     with listening(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00") as address:
         finding = check_grpc(around(token_with(), HATCHET_CLIENT_HOST_PORT=address))

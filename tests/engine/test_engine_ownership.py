@@ -10,7 +10,7 @@ from engine_faults import Fault
 from engine_house import DEFAULT_TENANT_ID, OTHER_TENANT, House, verb
 from leased_store import LEASE_US, Database, LeasedStore
 
-from limpet.core.errors import EngineStopping, NotOwner
+from limpet.core.errors import EngineStopping, InvalidArgument, NotOwner
 from limpet.core.ids import MILLISECOND_US, SECOND_US
 from limpet.engine.clock import ManualClock
 
@@ -166,6 +166,18 @@ async def test_R14_nothing_is_delivered_while_the_lease_is_not_trusted(pair: Pai
     assert pair.first.streams.delivered == []
     await pair.pass_time(3 * SECOND_US)  # a renewal succeeds
     assert len(pair.first.streams.delivered) == 1
+
+
+async def test_O3_nothing_is_answered_from_memory_while_the_lease_is_not_trusted(pair: Pair) -> None:
+    pair.first.store.will("renew", *[Fault.BUSY] * 8)
+    await pair.pass_time(LEASE_US - SECOND_US // 2)
+    assert pair.first.store.happened["renew busy"] == 8
+    pair.database.expires_at += LEASE_US
+    reply = pair.first.submit(verb("refuse"))
+    await turns()
+    assert not reply.done()
+    await pair.pass_time(SECOND_US)
+    assert isinstance(reply.exception(), InvalidArgument)
 
 
 async def test_R15_a_wedged_loop_loses_its_lease(pair: Pair) -> None:

@@ -22,7 +22,7 @@ def names_of(module: ModuleType) -> set[str]:
 
 
 def members_of(cls: type) -> dict[str, tuple[str, ...] | None]:
-    """Public members of a class: parameter names of a function, None for anything else."""
+    """Public members of a class: how a function is called, None for anything else."""
     found: dict[str, tuple[str, ...] | None] = {}
     for name in dir(cls):
         if name.startswith("_"):
@@ -32,10 +32,18 @@ def members_of(cls: type) -> dict[str, tuple[str, ...] | None]:
             member = inspect.getattr_static(cls, name)
             if isinstance(member, classmethod | staticmethod):
                 member = member.__func__
-        found[name] = parameters_of(member) if inspect.isfunction(member) else None
+        found[name] = signature_of(member) if inspect.isfunction(member) else None
     return found
 
 
-def parameters_of(function: Any) -> tuple[str, ...]:
-    """Parameter names without the receiver."""
-    return tuple(name for name in inspect.signature(function).parameters if name not in ("self", "cls"))
+def signature_of(function: Any) -> tuple[str, ...]:
+    """Whether it is awaited, then each parameter with its kind and default, without the receiver and without types."""
+    parameters = inspect.signature(function).parameters.values()
+    kind = "async" if inspect.iscoroutinefunction(inspect.unwrap(function)) else "plain"
+    return (kind, *(described(each) for each in parameters if each.name not in ("self", "cls")))
+
+
+def described(parameter: inspect.Parameter) -> str:
+    """`POSITIONAL_OR_KEYWORD timeout=None`."""
+    default = "" if parameter.default is inspect.Parameter.empty else f"={parameter.default!r}"
+    return f"{parameter.kind.name} {parameter.name}{default}"

@@ -1,4 +1,4 @@
-"""What users import is what they know: names and parameters are those of the installed official package."""
+"""What users import is what they know: names, parameters and defaults are those of the installed official package."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from limpet.compat import PATHS
 from limpet.sdk.engine_calls import EngineCalls
 from limpet.sdk.mock_context import MockWorker
 from limpet.sdk.run_reference import WorkflowRunRef
+from tests.sdk.documented_paths import DOCUMENTED
 from tests.sdk.official_surface import members_of, names_of, official
-from tests.sdk.waiting_names import MEMBERS, TOP_LEVEL, flat
+from tests.sdk.waiting_names import IMPORTS, MEMBERS, TOP_LEVEL, flat
 
 CLASSES: dict[str, tuple[str, str]] = {  # official module, our module
     "Hatchet": ("hatchet", "limpet"),
@@ -45,6 +46,16 @@ CLASSES: dict[str, tuple[str, str]] = {  # official module, our module
 FIELDS_WAITING = {"ClientConfig": {"otel", "embedded"}}
 
 
+# Ours are worked out: from the token, from the address, or at the moment of use.
+DEFAULTS_OF_OUR_OWN = {
+    "ClientConfig": {"host_port", "server_url", "logger", "tenacity"},
+    "ClientTLSConfig": {"strategy"},
+    "HealthcheckConfig": {"event_loop_block_threshold_seconds"},
+    "TenacityConfig": {"wait", "before_sleep"},
+    "WorkflowConfig": {"task_defaults"},
+}
+
+
 def ours(name: str) -> Any:
     return getattr(importlib.import_module(CLASSES[name][1]), name)
 
@@ -71,6 +82,19 @@ def test_every_official_name_exists_or_waits() -> None:
     assert missing == flat(TOP_LEVEL)
 
 
+def test_every_documented_import_works_or_waits() -> None:
+    missing = {f"{path}.{name}" for path, names in DOCUMENTED.items() for name in names if not can_import(path, name)}
+    assert missing == flat(IMPORTS)
+
+
+def can_import(path: str, name: str) -> bool:
+    """Whether `from limpet.PATH import NAME` works."""
+    try:
+        return hasattr(importlib.import_module(f"limpet.{path}"), name)
+    except ModuleNotFoundError:
+        return False
+
+
 def test_every_listed_name_can_be_imported_and_is_documented() -> None:
     for name in limpet.__all__:
         value = getattr(limpet, name)
@@ -88,7 +112,7 @@ def test_every_official_member_exists_or_waits(name: str, offline: Limpet) -> No
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_every_method_takes_the_official_parameters(name: str) -> None:
+def test_every_method_is_called_as_the_official_one(name: str) -> None:
     theirs, have = members_of(getattr(official(CLASSES[name][0]), name)), members_of(ours(name))
     both = {member for member in theirs.keys() & have.keys() if theirs[member] is not None and have[member] is not None}
     assert {member: have[member] for member in both} == {member: theirs[member] for member in both}
@@ -101,6 +125,12 @@ def test_every_value_type_has_the_official_fields(name: str) -> None:
         assert inspect.isclass(theirs) == inspect.isclass(have)
         return
     assert set(theirs.model_fields) - set(have.model_fields) == FIELDS_WAITING.get(name, set())
+    shared = {
+        field: (theirs.model_fields[field], have.model_fields[field]) for field in theirs.model_fields.keys() & have.model_fields
+    }
+    wrong = [field for field, (one, other) in shared.items() if one.is_required() != other.is_required()]
+    wrong += [field for field, (one, other) in shared.items() if repr(one.get_default()) != repr(other.get_default())]
+    assert set(wrong) == DEFAULTS_OF_OUR_OWN.get(name, set())
 
 
 @pytest.mark.parametrize("name", sorted(n for n in limpet.__all__ if hasattr(getattr(official(), n, None), "__members__")))

@@ -20,6 +20,7 @@ TRACING = "OpenTelemetry"
 MCP = "tools for agent SDKs"
 ACCOUNTS = "users, invitations and tenants of the hosted service"
 LEGACY = "nothing: models of the older API that no client method returns"
+HTTP_CLASSES = "nothing: generated classes of the official HTTP client, which `limpet.runs` and its siblings stand for"
 INTERNAL = "nothing: inner parts of the official client, deprecated there"
 
 TOP_LEVEL: dict[str, tuple[str, ...]] = {
@@ -171,6 +172,34 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "WorkflowsClient": {INTERNAL: ("client",)},
     "LogsClient": {INTERNAL: ("client",)},
     "MetricsClient": {INTERNAL: ("client",)},
+}
+
+
+# Documented imports from modules below the package, as `module.name`.
+IMPORTS: dict[str, tuple[str, ...]] = {
+    DURABLE: ("exceptions.NonDeterminismError", "runnables.eviction.EvictionPolicy"),
+    EVENTS: (
+        "clients.events.BulkPushEventWithMetadata",
+        "clients.events.Event",
+        "clients.rest.models.v1_event.V1Event",
+    ),
+    SCHEDULES: ("clients.rest.models.scheduled_run_status.ScheduledRunStatus",),
+    WEBHOOKS: (
+        "clients.rest.models.v1_webhook.V1Webhook",
+        "clients.rest.models.v1_webhook_api_key_auth.V1WebhookAPIKeyAuth",
+        "clients.rest.models.v1_webhook_basic_auth.V1WebhookBasicAuth",
+        "clients.rest.models.v1_webhook_hmac_algorithm.V1WebhookHMACAlgorithm",
+        "clients.rest.models.v1_webhook_hmac_auth.V1WebhookHMACAuth",
+        "clients.rest.models.v1_webhook_hmac_encoding.V1WebhookHMACEncoding",
+        "clients.rest.models.v1_webhook_source_name.V1WebhookSourceName",
+    ),
+    BATCH: ("runnables.types.BatchMemberId",),
+    TRACING: ("clients.rest.models.otel_span.OtelSpan", "opentelemetry.instrumentor.HatchetInstrumentor"),
+    MCP: ("runnables.workflow.MCPProvider",),
+    HTTP_CLASSES: (
+        "clients.rest.api.observability_api.ObservabilityApi",
+        "clients.rest.api.task_api.TaskApi",
+    ),
 }
 
 

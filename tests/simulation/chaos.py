@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.agenda import SECOND
 from tests.simulation.engine import Engine
+from tests.simulation.servers import Server
 from tests.simulation.worker import SimWorker
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class Chaos:
     def _hurt_engine(self) -> None:
         weather, rng = self.world.scenario.weather, self.rng
         faults = [self._kill_engine, self._kill_engine, self._hand_over, self._freeze_engine, self._reload]
+        if self.world.lease is not None:
+            faults.append(self._kill_standby)
         if weather.rewinds:
             faults.append(self._rewind)
         if weather.outages:
@@ -77,23 +80,33 @@ class Chaos:
         engine = self.world.engine
         if engine is not None:
             self.world.count("engine killed")
-            engine.kill()
-            self.world.engine_gone(engine)
+            self.world.kill(engine)
+
+    def _kill_standby(self) -> None:
+        """A server that owns nothing dies; nobody notices."""
+        idle = [server for server in self.world.servers if server.alive and not server.serving]
+        if idle:
+            self.world.count("standby killed")
+            self.world.kill(self.rng.choice(idle))
 
     def _hand_over(self) -> None:
-        """Another process takes over while this one still believes that it owns the store (T-ZOMBIE-OWNER)."""
-        if self.world.engine is not None:
+        """The owner ends as planned; without leases another takes over while it still believes that it owns the store."""
+        engine = self.world.engine
+        if isinstance(engine, Server):
+            self.world.count("owner handed over")
+            engine.hand_over()
+        elif engine is not None:
             self.world.count("engine replaced")
             self.world.replace_engine()
 
     def _freeze_engine(self) -> None:
-        """SIGSTOP the owner, let another take over, SIGCONT."""
+        """SIGSTOP the owner, let another take over, SIGCONT (T-ZOMBIE-OWNER)."""
         engine = self.world.engine
         if engine is not None:
             self.world.count("engine frozen")
             engine.freeze()
             self.world.replace_engine()
-            self.world.agenda.after(self.world.spread(5 * SECOND), engine.thaw)
+            self.world.agenda.after(self.world.spread((15 if isinstance(engine, Server) else 5) * SECOND), engine.thaw)
 
     def _reload(self) -> None:
         """The memory is dropped and rebuilt inside the process (T-LOST-RELOAD)."""
@@ -153,6 +166,6 @@ class Chaos:
 
 def start_engine(world: World) -> Engine:
     """A new engine process."""
-    engine = Engine(world)
+    engine = Engine(world) if world.lease is None else Server(world, world.lease)
     engine.start()
     return engine

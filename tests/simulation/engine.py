@@ -76,6 +76,7 @@ class Engine:
         self.owned = Fence(0, 0)
         self.rewinds = 0  # how often the store had gone back when this engine loaded
         self.busy = False
+        self._sent_at = 0
         self.sessions = 0
         self._frozen: list[Callable[[], None]] | None = None
         self._in_hand: list[Entry] = []
@@ -219,6 +220,7 @@ class Engine:
 
     def _send(self, batch: Batch, tries: int, done: Callable[[], None], refused: Callable[[DataError], None]) -> None:
         delay, fate = self.world.weather.commit()
+        self._sent_at = self.clock.now()
         self.later(delay, partial(self._arrive, batch, tries, fate, done, refused))
 
     def _arrive(
@@ -228,7 +230,7 @@ class Engine:
         pause = min(BACKOFF_MAX, BACKOFF_FIRST << min(tries, 10))
         try:
             if fate in (Fate.OK, Fate.LOST_APPLIED):
-                self.store.commit(batch)
+                self._apply(batch)
         except FenceMismatch:
             self.step_down()
             return
@@ -242,6 +244,12 @@ class Engine:
         else:
             self.later(pause, partial(self._read_fence, batch, again, done))
 
+    def _apply(self, batch: Batch) -> None:
+        self.store.commit(batch)
+
+    def _note_commit(self, sent_at: int) -> None:
+        """A batch that was sent at that instant is known to be durable; servers with a lease care."""
+
     def _read_fence(self, batch: Batch, again: Callable[[], None], done: Callable[[], None]) -> None:
         """The outcome is unknown: (epoch, seq) tells it."""
         stored = self.store.fence()
@@ -254,6 +262,7 @@ class Engine:
 
     def _committed(self, batch: Batch, done: Callable[[], None]) -> None:
         self.owned = batch.fences[ONLY_GROUP]
+        self._note_commit(self._sent_at)
         for tenant_no, _ in batch.changes:
             self.world.ledgers[tenant_no].committed(self)
         if self.rng.random() < 0.1:

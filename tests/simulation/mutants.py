@@ -41,9 +41,11 @@ from limpet.core import state as core_state
 from limpet.core.inputs import StreamClosed, StreamOpened, TaskStarted
 from limpet.core.rows import PinState, TaskStatus
 from limpet.core.timers import Due
+from limpet.engine.leases import Lease
 from limpet.store.api import FenceMismatch
 from tests.simulation.agenda import MS, EngineClock
 from tests.simulation.engine import Engine
+from tests.simulation.servers import LeaseRow
 from tests.simulation.store import ModelStore
 from tests.simulation.world import simulate
 
@@ -155,6 +157,14 @@ def load_before_epoch_bump(surgery: Surgery) -> None:
         self.later(100 * MS, partial(claim, self))
 
     surgery.put(Engine, "take_over", take_over)
+
+
+def lease_always_trusted(surgery: Surgery) -> None:
+    surgery.put(Lease, "is_trusted", property(lambda self: True))
+
+
+def claim_before_the_lease_ends(surgery: Surgery) -> None:
+    surgery.put(LeaseRow, "may_claim", lambda self, engine: True)
 
 
 def subscribe_after_look_up(surgery: Surgery) -> None:
@@ -345,6 +355,8 @@ MUTANTS: dict[str, Mutant] = {
         fence_without_check,
         fence_on_epoch_only,
         load_before_epoch_bump,
+        lease_always_trusted,
+        claim_before_the_lease_ends,
         subscribe_after_look_up,
         wall_clock_used,
         priority_inverted,

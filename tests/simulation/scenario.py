@@ -65,10 +65,12 @@ class Scenario:
     trigger_mean: int
     faults_until: int
     ends_at: int
+    servers: int  # 1: it owns the store as soon as it claims it; more: one has the lease, the others stand by
 
 
 def choose_scenario(rng: Random) -> Scenario:
     """The scenario of a seed."""
+    servers = Random(rng.random()).choice((1, 1, 2, 3))
     speed = rng.choice((1, 4))
     return Scenario(
         _settings(rng, speed),
@@ -80,6 +82,7 @@ def choose_scenario(rng: Random) -> Scenario:
         rng.choice((300, 600, 1_200)) * MS,
         40 * SECOND,
         60 * SECOND,
+        servers,
     )
 
 

@@ -30,7 +30,7 @@ EVERYWHERE = {
 }
 SOMEWHERE = EVERYWHERE | {
     "undeliverable", "worker left", "worker stalled", "stream deaf", "engine frozen", "engine replaced", "engine reloaded",
-    "store rewound", "store away", "outage", "clock jumped", "poison refused", "worker unknown to the engine",
+    "store rewound", "store away", "owner handed over", "standby killed", "outage", "clock jumped", "poison refused", "worker unknown to the engine",
 }  # fmt: skip
 
 

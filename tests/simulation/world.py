@@ -15,6 +15,7 @@ from tests.simulation.engine import Engine
 from tests.simulation.ledger import Ledger, Violation
 from tests.simulation.network import Conditions
 from tests.simulation.scenario import choose_scenario
+from tests.simulation.servers import LeaseRow
 from tests.simulation.store import ModelStore
 from tests.simulation.tenant import Tenant
 
@@ -35,7 +36,9 @@ class World:
         numbers = [TenantNo(number + 1) for number in range(self.scenario.tenants)]
         self.store = ModelStore(numbers)
         self.ledgers = {number: Ledger(self, number) for number in numbers}
-        self.engine: Engine | None = None
+        self.engine: Engine | None = None  # the one that calls go to
+        self.servers: list[Engine] = []  # all that live
+        self.lease = LeaseRow(self.agenda) if self.scenario.servers > 1 else None
         self.tenants = [Tenant(self, number) for number in numbers]
         self.chaos = Chaos(self)
         self.rewinds = 0
@@ -45,7 +48,8 @@ class World:
 
     def run(self) -> None:
         """Faults, then calm, then quiet. Raises `Violation`."""
-        self.engine = start_engine(self)
+        for _ in range(self.scenario.servers):
+            self.engine = self._start()
         for tenant in self.tenants:
             tenant.begin()
         self.chaos.begin()
@@ -103,22 +107,36 @@ class World:
     # Engines come and go
 
     def engine_gone(self, engine: Engine) -> None:
-        """The process has ended; if it was the newest, another one is started after a while."""
+        """The process has ended; if it was the newest, or one of several, another one is started after a while."""
+        self.servers = [server for server in self.servers if server is not engine]
         if engine is self.engine:
             self.engine = None
-            self.agenda.after(self.spread(RESTART_AFTER), self._start_engine)
+        elif self.lease is None:
+            return
+        self.agenda.after(self.spread(RESTART_AFTER), self._start_engine)
+
+    def kill(self, engine: Engine) -> None:
+        """`kill -9`."""
+        engine.kill()
+        self.engine_gone(engine)
+
+    def _start(self) -> Engine:
+        engine = start_engine(self)
+        self.servers.append(engine)
+        return engine
 
     def _start_engine(self) -> None:
-        if self.engine is not None:
+        if self.lease is None and self.engine is not None:
             return
         if self.wall.jump:  # a start takes the wall clock as it is, so the operator sets it first
             self.agenda.after(500 * MS, self._start_engine)
             return
-        self.engine = start_engine(self)
+        started = self._start()
+        self.engine = self.engine or (started if self.lease is None else None)
 
     def replace_engine(self) -> None:
         """A second process starts beside the first, which will notice at its next commit."""
-        if not self.wall.jump:
+        if not self.wall.jump and self.lease is None:
             start_engine(self)
 
     def serves(self, engine: Engine) -> None:
@@ -128,6 +146,8 @@ class World:
     def rewind(self, count: int) -> None:
         """The store goes back. What was said about the lost commits is forgiven (P1), mixed state is not."""
         if self.store.rewind(count):
+            if self.lease is not None:
+                self.lease.expires_at = self.agenda.now  # a copy of yesterday says that the lease ended yesterday
             self.rewinds += 1
             for ledger in self.ledgers.values():
                 ledger.rewound()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,18 @@ async def test_a_restore_puts_the_backup_in_place_and_ends_older_owners(
     await former.open()
     assert await former.reader.run(ONE, later.id) is not None
     await former.close()
+
+
+async def test_copies_are_for_their_owner_alone_as_the_store_is(
+    sqlite: SqliteStore, sqlite_owner: Owner, rows: Rows, tmp_path: Path
+) -> None:
+    _, task = await sqlite_owner.open_run(rows)
+    await sqlite.append_logs([rows.line(task)])
+    maintenance.backup(sqlite.path, tmp_path / "backup.db")
+    await sqlite.close()
+    maintenance.restore(tmp_path / "backup.db", sqlite.path)
+    names = ("backup.db", "backup.db-logs", "store.db", "store.db-logs")
+    assert {name: f"{stat.S_IMODE((tmp_path / name).stat().st_mode):o}" for name in names} == dict.fromkeys(names, "600")
 
 
 async def test_a_restore_mends_a_store_beyond_reading(

@@ -152,7 +152,7 @@ def check_grpc(around: Surroundings) -> Finding:
     try:
         speaks_tls = probe_tls(host, port)
     except OSError as error:
-        return bad("grpc", f"Nothing listens at {around.grpc}: {error.strerror or error}.", start_command(host))
+        return bad("grpc", f"Nothing listens at {around.grpc}: {error.strerror or error}.", start_command(around, host))
     wants_tls = around.tls_strategy != "none" and (bool(around.tls_strategy) or around.token is not None)
     if wants_tls and not speaks_tls:
         return bad(
@@ -177,7 +177,11 @@ def check_http(around: Surroundings) -> list[Finding]:
             tenant = http.get(f"/api/v1/tenants/{tenant_of(around)}", headers=authorization(around))
             version = http.get("/api/v1/openapi.json", headers=authorization(around))
     except httpx.TransportError as error:
-        return [bad("http", f"No engine answers at {around.url}: {error}.", start_command(urlsplit(around.url).hostname or ""))]
+        return [
+            bad(
+                "http", f"No engine answers at {around.url}: {error}.", start_command(around, urlsplit(around.url).hostname or "")
+            )
+        ]
     except (httpx.InvalidURL, ValueError) as error:
         return [bad("http", f"'{around.url}' is no HTTP address: {error}.", f"export LIMPET_SERVER_URL={defaults.DEV_URL}")]
     return [check_ready(around, ready), check_admission(around, tenant), check_version(version), check_clock(ready)]
@@ -272,10 +276,14 @@ def authorization(around: Surroundings) -> dict[str, str]:
     return {"authorization": f"Bearer {around.token.strip()}"} if around.token else {}
 
 
-def start_command(host: str) -> str:
-    """How to get something to listen there."""
+def start_command(around: Surroundings, host: str) -> str:
+    """How to get something to listen there. A token belongs to an engine of its own, which `limpet dev` is not."""
     local = host in ("localhost", "::1") or host.startswith("127.")
-    return "limpet dev" if local else "Start the engine there, or set LIMPET_HOST_PORT and LIMPET_SERVER_URL to where it is."
+    return (
+        "limpet dev"
+        if local and around.token is None
+        else "Start the engine there, or set LIMPET_HOST_PORT and LIMPET_SERVER_URL to where it is."
+    )
 
 
 def first_sentence(answer: httpx.Response) -> str:

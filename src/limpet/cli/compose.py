@@ -71,7 +71,7 @@ class EngineProcess:
         if self.plan.is_dev:
             return OpenAccess(defaults.TENANT_ID)
         assert self.plan.key_file is not None, "a plan without development mode has a key file"
-        access = TokenAccess(load_key_ring(self.plan.key_file), self.store.tokens)
+        access = TokenAccess(load_key_ring(self.plan.key_file), self.store)
         await access.refresh()
         self._run_beside(access.run())
         return access

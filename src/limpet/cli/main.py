@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "runs": ("limpet.cli.runs", "List, read, explain, cancel and replay runs."),
         "workers": ("limpet.cli.workers", "List, pause and unpause workers; read their labels."),
         "workflows": ("limpet.cli.workflows", "List workflows and trigger one."),
+        "tenants": ("limpet.cli.tenants", "Create and list tenants: whose data it is."),
         "token": ("limpet.cli.token", "Create, list and revoke tokens of clients."),
         "db": ("limpet.cli.db", "Look after a store file."),
         "doctor": ("limpet.cli.doctor", "Find the usual mistakes and say how to mend them."),

@@ -92,7 +92,7 @@ class Engine:
         quarantine = Quarantine(store, self._patience, clock, entropy, self.metrics, self.settings)
         self._loop = Loop(Parts(
             store, self._seats, self._inbox, self._committer, self._recovery, quarantine, self._deliverer,
-            self._cache, self._patience, clock, self.metrics,
+            self._cache, self._patience, clock, self.metrics, self._lease,
         ))  # fmt: skip
         # Logs have a patience of their own: a log file in trouble does not make the engine unready.
         logs_patience = Patience(clock, entropy, self.settings, self.metrics)

@@ -3,7 +3,8 @@
 Laws (decision 0001):
 1. No reply and no delivery leaves before the commit that carries its step has returned (R5, D2).
 2. One commit is in flight; what arrives meanwhile is the next batch. So no step ever sees undurable state (R6).
-3. A tenant whose step or rows are at fault loses its memory and is rebuilt; the others do not notice (R8, L7).
+3. Nothing is decided while the ownership is in doubt: an answer without a change would leave without a fence (O3).
+4. A tenant whose step or rows are at fault loses its memory and is rebuilt; the others do not notice (R8, L7).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from limpet.engine.clock import Clock
 from limpet.engine.committing import Committer
 from limpet.engine.delivering import Deliverer
 from limpet.engine.inbox import Entry, Inbox, Portion
+from limpet.engine.leases import Lease
 from limpet.engine.metrics import Metrics
 from limpet.engine.patience import Patience
 from limpet.engine.payloads import PayloadCache
@@ -58,6 +60,7 @@ class Parts:
     patience: Patience
     clock: Clock
     metrics: Metrics
+    lease: Lease
 
 
 class Loop:
@@ -67,7 +70,7 @@ class Loop:
         self._store, self._seats, self._inbox = parts.store, parts.seats, parts.inbox
         self._committer, self._recovery, self._quarantine = parts.committer, parts.recovery, parts.quarantine
         self._deliverer, self._cache, self._patience = parts.deliverer, parts.cache, parts.patience
-        self._clock, self._metrics = parts.clock, parts.metrics
+        self._clock, self._metrics, self._lease = parts.clock, parts.metrics, parts.lease
         self._alarm = Alarm(parts.clock, parts.inbox.ring)
         self._stopping = False
         self._in_hand: Sequence[Portion] = ()
@@ -120,6 +123,7 @@ class Loop:
     async def _take(self) -> Sequence[Portion]:
         while True:
             await self._room_for_deliveries()
+            await self._lease.trusted()
             for tenant_no in self._alarm.due():
                 self._inbox.put_time(tenant_no)
             if portions := self._inbox.take():

@@ -299,8 +299,8 @@ class Context:
         return load_output(self._attempt.payload.parents[task.name], task.output_validator)
 
     @deprecated("use task_output")
-    async def aio_task_output(self, task: TaskReference[R]) -> R:
-        """The older spelling of `task_output` for async tasks."""
+    def aio_task_output(self, task: TaskReference[R]) -> R:
+        """The older spelling of `task_output` for async tasks; despite its name not awaited, as in the official client."""
         return self.task_output(task)
 
     @property

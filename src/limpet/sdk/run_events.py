@@ -107,7 +107,11 @@ class RunEventListener:
             yield item
 
     async def retry_subscribe(self) -> AsyncGenerator[dispatcher_pb2.WorkflowEvent, None]:
-        """Raw messages, over as many streams as it takes until the engine hangs up."""
+        """Raw messages: `async for message in await listener.retry_subscribe()`."""
+        return self._messages()
+
+    async def _messages(self) -> AsyncGenerator[dispatcher_pb2.WorkflowEvent, None]:
+        """Over as many streams as it takes until the engine hangs up."""
         failures = 0
         while not self._stopped.is_set():
             try:
@@ -123,7 +127,7 @@ class RunEventListener:
             await asyncio.sleep(_wait_s(failures))
 
     async def _events(self) -> AsyncIterator[StepRunEvent]:
-        async for message in self.retry_subscribe():
+        async for message in self._messages():
             if message.event_type in _TYPES and message.resource_type == dispatcher_pb2.RESOURCE_TYPE_STEP_RUN:
                 payload = message.event_payload.decode(errors="replace")
                 yield StepRunEvent(type=_TYPES[message.event_type], payload=payload)

@@ -27,12 +27,17 @@ INSTRUCTIONS_PER_LOOK = 20_000  # of SQLite's machine, about 1 ms, between two l
 PRIVATE = 0o600  # mode of a new store file
 
 
+def make_private(path: Path) -> None:
+    """Make the file when it is missing, for its owner alone; SQLite gives -wal and -shm the same mode."""
+    with suppress(OSError):  # it exists, or SQLite will say in a moment why it cannot be made
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE))
+
+
 def connect_writer(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:
     """A connection that writes; makes the file when it is missing. `synchronous`: FULL or NORMAL."""
     _check_library(path)
     with translated(path):
-        with suppress(OSError):  # it exists, or SQLite will say in a moment why it cannot be made
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE))  # -wal and -shm get the same mode
+        make_private(path)
         connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS, cached_statements=STATEMENTS_CACHED)
         try:
             refuse_foreign(connection, path)

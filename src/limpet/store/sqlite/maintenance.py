@@ -17,7 +17,7 @@ from pathlib import Path
 from limpet.store.api import Fence, StoreError, TransientStoreError
 from limpet.store.sqlite import schema
 from limpet.store.sqlite.commit import stored_fence
-from limpet.store.sqlite.connection import connect_reader, connect_writer, reading, refuse_foreign, writing
+from limpet.store.sqlite.connection import connect_reader, connect_writer, make_private, reading, refuse_foreign, writing
 from limpet.store.sqlite.errors import translated
 from limpet.store.sqlite.lock import FileLock
 from limpet.store.sqlite.logs import log_path
@@ -180,6 +180,7 @@ def _copy(connection: sqlite3.Connection, target: Path) -> None:
     """One read transaction: a consistent copy, whatever is committed meanwhile. Complete on disk, or not there at all."""
     unfinished = target.with_name(target.name + ".unfinished")
     _remove(unfinished)
+    make_private(unfinished)
     try:
         with translated(unfinished), closing(sqlite3.connect(unfinished)) as copy:
             connection.backup(copy)
