@@ -113,7 +113,7 @@ async def test_payloads_beyond_a_pages_budget_are_left_out_and_still_readable(
     store: Store, owner: Owner, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     budget = 1_000
-    for module in ("limpet.store.memory.reader", "limpet.store.sqlite.reader"):
+    for module in ("limpet.store.memory.reader", "limpet.store.sqlite.reader", "limpet.store.postgres.reader"):
         monkeypatch.setattr(f"{module}.PAGE_PAYLOAD_BYTES_MAX", budget)
     run = rows.run(input=b"i" * 400)
     outputs = [b"a" * 300, b"b" * 400, b"c" * 300]

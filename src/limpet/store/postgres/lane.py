@@ -6,6 +6,7 @@ anew by the next call; nothing else happens behind the callers' backs.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -25,6 +26,7 @@ ANSWER_SLACK_SECONDS = 5.0  # beyond the server's own limit, before a silent con
 KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 2}  # a dead peer is noticed within 10 s (R17)
 TCP_USER_TIMEOUT_MS = 10_000
 APPLICATION = "limpet"
+PAGES = "pages"  # the lane whose reads may be ended for taking too long
 
 Greet = Callable[["Link"], Awaitable[None]]
 
@@ -74,19 +76,19 @@ class Link:
     def __init__(self, connection: asyncpg.Connection[asyncpg.Record], sql: Sql) -> None:
         self.connection, self.sql = connection, sql
 
-    async def rows(self, name: str, **where: Any) -> list[asyncpg.Record]:
+    async def rows(self, name: str, /, **where: Any) -> list[asyncpg.Record]:
         """What a statement returns."""
         return await self.rows_of(self.sql.statement(name), where)
 
     async def rows_of(self, statement: Compiled, where: dict[str, Any]) -> list[asyncpg.Record]:
-        return await self.connection.fetch(statement.text, *statement.arguments(where))
+        return list(await self.connection.fetch(statement.text, *statement.arguments(where)))
 
-    async def row(self, name: str, **where: Any) -> asyncpg.Record | None:
+    async def row(self, name: str, /, **where: Any) -> asyncpg.Record | None:
         """The first row, None when there is none."""
         statement = self.sql.statement(name)
         return await self.connection.fetchrow(statement.text, *statement.arguments(where))
 
-    async def value(self, name: str, **where: Any) -> Any:
+    async def value(self, name: str, /, **where: Any) -> Any:
         """The first column of the first row."""
         statement = self.sql.statement(name)
         return await self.connection.fetchval(statement.text, *statement.arguments(where))
@@ -141,7 +143,7 @@ class Lane:
         if pool is None:
             return
         try:
-            async with _deadline(CLOSE_SECONDS):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await pool.close()
         except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             pool.terminate()
@@ -197,15 +199,6 @@ class Lane:
         _watch(connection)
         if self._greet is not None:
             await self._greet(Link(connection, self._sql))
-
-
-PAGES = "pages"
-
-
-def _deadline(seconds: float) -> Any:
-    import asyncio
-
-    return asyncio.timeout(seconds)
 
 
 def _milliseconds(seconds: float) -> str:

@@ -54,9 +54,7 @@ async def load(link: Link, tenant_no: TenantNo, known: Known) -> Snapshot:
         return Snapshot(
             next_key=max(largest + 1, where["key_first"]),
             workflows=made(WorkflowRow, await link.rows("live_workflows", **where)),
-            versions=made(
-                VersionRow, await link.rows("versions_to_load", keys=list({run.version_key for run in runs}), **where)
-            ),
+            versions=made(VersionRow, await link.rows("versions_to_load", keys=list({run.version_key for run in runs}), **where)),
             workers=made(WorkerRow, await link.rows("workers_to_load", **where)),
             runs=sorted(runs),
             tasks=sorted(tasks, key=_key),
@@ -79,9 +77,7 @@ async def look_up(link: Link, tenant_no: TenantNo, needs: Needs) -> Found:
         )
 
 
-async def payloads(
-    link: Link, runs: Collection[Born], tasks: Collection[Born]
-) -> tuple[dict[int, bytes], dict[int, TaskRow]]:
+async def payloads(link: Link, runs: Collection[Born], tasks: Collection[Born]) -> tuple[dict[int, bytes], dict[int, TaskRow]]:
     """Inputs by run key, whole rows by task key."""
     inputs = await by_days(link, "inputs_by_key", runs) if runs else ()
     rows = await by_days(link, "whole_tasks_by_key", tasks) if tasks else ()
@@ -141,9 +137,9 @@ async def put_token(link: Link, token: Token) -> None:
 
 async def quarantine(link: Link, item: Quarantined) -> None:
     """Keep an input; the oldest one beyond the bound goes."""
-    texts = {"reason": storable(item.reason), "content": storable(item.content)}
+    kept = item._replace(reason=storable(item.reason), content=storable(item.content))
     async with link.writing():
-        await link.rows("insert_quarantined", **item._replace(**texts)._asdict())
+        await link.rows("insert_quarantined", **kept._asdict())
         await link.rows("trim_quarantine", kept=QUARANTINE_MAX)
 
 
@@ -204,7 +200,7 @@ async def _run_keys(link: Link, tenant_no: TenantNo, ids: Collection[str]) -> di
     if not wanted:
         return {}
     found = await link.rows("run_keys_by_any_id", tenant_no=tenant_no, ids=wanted, days=days_of_ids(wanted))
-    return {key: day for key, day in sorted(map(tuple, found))}
+    return dict(sorted(map(tuple, found)))
 
 
 async def _named(link: Link, tenant_no: TenantNo, kind: str, texts: Collection[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 from limpet.core.ids import TenantId
 from limpet.store.api import Fence, Fences, GroupNo, Holder, OwnedElsewhere, StoreError
@@ -130,7 +131,7 @@ def as_fences(rows: list[tuple[int, int, int]]) -> dict[GroupNo, Fence]:
     return {GroupNo(group): Fence(epoch, seq) for group, epoch, seq in rows}
 
 
-async def _clear_the_way(waiting: asyncio.Future[object], claimer_pid: int, others: Lane, server_id: str) -> None:
+async def _clear_the_way(waiting: asyncio.Future[list[Any]], claimer_pid: int, others: Lane, server_id: str) -> None:
     """While the claim waits: end the old owner's connections that block it (R16b)."""
     while True:
         done, _ = await asyncio.wait([waiting], timeout=TAKE_OVER_PATIENCE_SECONDS)
@@ -144,7 +145,7 @@ async def _clear_the_way(waiting: asyncio.Future[object], claimer_pid: int, othe
                 )  # fmt: skip
 
 
-async def _ended(waiting: asyncio.Future[object]) -> None:
+async def _ended(waiting: asyncio.Future[list[Any]]) -> None:
     if not waiting.done():
         waiting.cancel()
     await asyncio.wait([waiting])

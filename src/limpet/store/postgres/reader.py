@@ -72,7 +72,7 @@ class PostgresReader:
         async with self._pages.link() as link, link.reading():
             statement = link.sql.with_source("status_counts", f"tasks_from_{_source(query)}")
             rows = await link.rows_of(statement, await _conditions(link, tenant_no, query))
-        return {status: count for status, count in rows}
+        return dict(rows)
 
     async def events(self, tenant_no: TenantNo, tasks: Collection[Born]) -> Sequence[EventRow]:
         where = {"tenant_no": tenant_no, "task_keys": [task.key for task in tasks], "limit": EVENT_ROWS_MAX}
@@ -166,14 +166,14 @@ async def _texts(link: Link, name: str, rows: Iterable[Born], keys: Collection[i
     if not wanted:
         return {}
     found = await link.rows(name, days=days_of(wanted) or homes(()), keys=[row.key for row in wanted])
-    return {key: text for key, text in found}
+    return dict(found)
 
 
 def _source(query: RunQuery) -> str:
-    """Where the search begins: with what is rarest."""
-    if query.parent_task_id is not None:
-        return "parent"
-    return "metadata" if query.metadata else "age"
+    """Where the search begins: with what is rarest; only the index knows metadata, whatever else is asked."""
+    if query.metadata:
+        return "metadata"
+    return "age" if query.parent_task_id is None else "parent"
 
 
 async def _conditions(link: Link, tenant_no: TenantNo, query: RunQuery) -> Where:

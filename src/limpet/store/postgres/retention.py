@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from limpet.store.api import PRUNE_ROWS_MAX, Fences, FenceMismatch
+from limpet.store.api import PRUNE_ROWS_MAX, FenceMismatch, Fences
 from limpet.store.postgres.commit import fence_rows
 from limpet.store.postgres.days import KEPT, day_of, day_of_id, homes
 from limpet.store.postgres.lane import Lane, Link

@@ -33,6 +33,7 @@ from limpet.store.api import (
 )
 from limpet.store.postgres import commit, owner, ownership, schema
 from limpet.store.postgres.address import SCHEMA, Address
+from limpet.store.postgres.commit import Written
 from limpet.store.postgres.lane import PAGES, Lane, Link, Traffic
 from limpet.store.postgres.logs import Logs
 from limpet.store.postgres.ownership import CLAIM_LOCK_SECONDS, Cluster
@@ -91,6 +92,7 @@ class PostgresStore:
         self._auto_migrate = auto_migrate
         self._steps = schema.newest() if steps is None else steps
         self._owned: dict[GroupNo, Fence] = {}
+        self._is_in_doubt = False  # since a commit lost its answer, until the fences are read
         sql = Sql(schema_name)
         lane = partial(Lane, self.at, sql)
         self._commits, self._claims = lane(COMMITS, self._greet), lane(CLAIMS, self._greet)
@@ -129,15 +131,14 @@ class PostgresStore:
             await lane.close()
 
     async def claim(self) -> Fences:
-        self._owned = {}
-        self._owned = dict(
-            await ownership.claim(self._claims, self._owner, self.server_id, self.address, self._lease_us)
-        )
+        self._owned, self._is_in_doubt = {}, False
+        self._owned = dict(await ownership.claim(self._claims, self._owner, self.server_id, self.address, self._lease_us))
         return dict(self._owned)
 
     async def fences(self) -> Fences:
         stored = await ownership.fences(self._commits)
         self._owned = {group: stored[group] for group, mine in self._owned.items() if stored[group].epoch == mine.epoch}
+        self._is_in_doubt = False
         return stored
 
     async def renew(self, fences: Fences) -> None:
@@ -156,15 +157,14 @@ class PostgresStore:
 
     async def load(self, tenant_no: TenantNo) -> Snapshot:
         async with self._owner.link() as link:
-            return await owner.load(link, tenant_no, self._owned)
+            return await owner.load(link, tenant_no, {} if self._is_in_doubt else self._owned)
 
     async def commit(self, batch: Batch) -> None:
         began = time.perf_counter()
         try:
             written = await commit.commit(self._commits, batch, self._lease_us)
         except CommitOutcomeUnknown:
-            for group in batch.fences:  # until `fences` has told how it ended, nothing can be checked against them
-                self._owned.pop(group, None)
+            self._is_in_doubt = True
             raise
         self._owned.update(batch.fences)
         self._count(written, time.perf_counter() - began)
@@ -208,7 +208,7 @@ class PostgresStore:
         await ownership.introduce_backend(link, self.server_id)
         await commit.warm(link)
 
-    def _count(self, written: commit.Written, seconds: float) -> None:
+    def _count(self, written: Written, seconds: float) -> None:
         self.stats.commits += 1
         self.stats.rows_written += written.rows
         self.stats.commit_seconds_total += seconds

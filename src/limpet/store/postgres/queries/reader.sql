@@ -92,7 +92,7 @@ AND (:workflow_ids::text[] IS NULL OR r.workflow_key IN (
 -- name: metadata_unindexed
 -- Runs behind the index, with their metadata.
 SELECT r.key, r.day, r.metadata FROM limpet.runs AS r
-WHERE r.key > greatest((SELECT metadata_cursor FROM limpet.tenants WHERE no = :tenant_no), :key_first - 1)
+WHERE r.key > greatest((SELECT metadata_cursor FROM limpet.tenants WHERE no = :tenant_no), :key_first::bigint - 1)
     AND r.key <= :key_last AND r.metadata <> '{}'::bytea;
 
 -- name: run_by_id

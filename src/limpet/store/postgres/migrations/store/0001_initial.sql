@@ -406,12 +406,12 @@ BEGIN
     WHERE l.group_no = f.group_no AND l.shard_no = 0 AND l.epoch = f.epoch AND l.seq = f.seq - 1 AND NOT l.released;
     GET DIAGNOSTICS raised = ROW_COUNT;
     IF raised <> cardinality(fences) THEN
-        RAISE EXCEPTION USING ERRCODE = 'LIM01', MESSAGE = (
+        RAISE EXCEPTION USING ERRCODE = 'LIM01', MESSAGE = coalesce((
             SELECT 'The store stands at ' || string_agg(
-                format('commit %s of epoch %s in group %s%s', l.seq, l.epoch, l.group_no, CASE WHEN l.released THEN ' (released)' ELSE '' END),
-                ', ' ORDER BY l.group_no)
+                format('commit %s of epoch %s in group %s%s', l.seq, l.epoch, l.group_no,
+                    CASE WHEN l.released THEN ', which is given up' ELSE '' END), '; ' ORDER BY l.group_no)
             FROM unnest(fences) AS f JOIN limpet.leases AS l ON l.group_no = f.group_no AND l.shard_no = 0
-            WHERE l.epoch <> f.epoch OR l.seq <> f.seq OR l.released);
+            WHERE l.epoch <> f.epoch OR l.seq <> f.seq OR l.released), 'The store has this commit already');
     END IF;
 END $$;
 
