@@ -37,7 +37,10 @@ def list_workflows(
         print_json(found)
     else:
         nothing = "No workflow is registered. A worker registers its workflows when it starts: limpet worker MODULE"
-        print_table(COLUMNS, [workflow_row(row) for row in found.get("rows") or ()], empty=nothing)
+        rows = found.get("rows") or ()
+        print_table(COLUMNS, [workflow_row(row) for row in rows], empty=nothing)
+        for warning in (text for row in rows for text in row.get("warnings") or ()):
+            print_line(printable(warning))
 
 
 @app.command(
