@@ -39,6 +39,7 @@ REQUEST_ID_KEY = "limpet-request-id"  # call metadata of triggers [W8.13]
 KEEPALIVE_MS = 10_000  # the engine permits one ping in 5 s, also without calls [R37]
 KEEPALIVE_TIMEOUT_MS = 10_000  # finds a half-open peer about as fast as the engine does
 RECONNECT_BACKOFF_MAX_MS = 2_000  # gRPC's own default is 120 s: a restarted engine would seem dead
+CONNECTION_S = 4.0  # of each later try of an ordinary call: together they outlast a change of owner
 DISCOVERY_TIMEOUT_S = 2.0  # `limpet dev` on this machine answers within milliseconds
 
 # These say that the same call will fail again.
@@ -130,13 +131,14 @@ NO_RETRIES = Retries(attempts=1, wait=tenacity.wait_none())
 
 
 def standard_retries(config: TenacityConfig) -> Retries:
-    """The retries of ordinary calls: five tries, exponential from a second with jitter, unless configured otherwise."""
+    """The retries of ordinary calls: five tries within some 20 s, exponential with jitter, unless configured otherwise."""
     wait = config.wait() if isinstance(config.wait, type) else config.wait
     return Retries(
         attempts=max(1, config.max_attempts),
-        wait=wait or tenacity.wait_exponential(multiplier=1, max=8) + tenacity.wait_random(0, 1),
+        wait=wait or tenacity.wait_exponential(multiplier=0.5, max=8) + tenacity.wait_random(0, 1),
         not_found=config.retry_not_found,
         before_sleep=config.before_sleep,
+        connection_s=CONNECTION_S,
     )
 
 
