@@ -80,7 +80,7 @@ def test_json_and_the_table_tell_the_same(limpet: Command) -> None:
         (["create", "a\x1b[1mb", "--store", "s.db"], 2, "'a\\x1b[1mb' cannot be the name"),
         (["create", defaults.TENANT_ID, "--store", "s.db"], 2, "does not look like an id"),
         (["create", "x" * 256, "--store", "s.db"], 2, "1 to 255 bytes"),
-        (["create", "green"], 2, "No store file is named"),
+        (["create", "green"], 2, "No store is named"),
         (["list", "--store", "absent.db"], 3, "no store at absent.db"),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else None,

@@ -12,6 +12,7 @@ import asyncio
 import errno
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from limpet.cli import defaults
@@ -130,9 +131,13 @@ def open_store(plan: Plan) -> Store:
     """The store that the plan names; opened by the engine."""
     if plan.store is None:
         return MemoryStore()
-    from limpet.store.sqlite import SqliteStore  # only processes with a file need it
+    if isinstance(plan.store, Path):
+        from limpet.store.sqlite import SqliteStore  # only processes with a file need it
 
-    return SqliteStore(plan.store)
+        return SqliteStore(plan.store)
+    from limpet.store.postgres import PostgresStore  # only processes with a database need it, and asyncpg
+
+    return PostgresStore(plan.store.url, address=plan.grpc_address or address(plan.host, plan.grpc_port))
 
 
 def ended(task: asyncio.Task[None]) -> Callable[[], Awaitable[None]]:

@@ -10,11 +10,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import UUID, uuid4
 
 from limpet.cli.exits import CommandError, Missing, Misuse
-from limpet.cli.plan import store_file
+from limpet.cli.plan import lasting_store
 from limpet.cli.printing import printable
 from limpet.core.ids import SECOND_US, TenantId, is_uuid
 from limpet.core.settings import Settings
@@ -61,10 +62,17 @@ def with_roster(store: str | None, work: Callable[[Roster], Awaitable[T]], *, cr
 @asynccontextmanager
 async def open_roster(store: str | None, *, create: bool) -> AsyncIterator[Roster]:
     """The roster of the kind of store that is named. Raises Missing, Misuse, StoreError."""
-    from limpet.cli.sqlite_roster import opened  # only commands on a file need it
+    place = lasting_store(store)
+    if isinstance(place, Path):
+        from limpet.cli import sqlite_roster  # only commands on a file need it
 
-    async with opened(store_file(store), create=create) as roster:
-        yield roster
+        async with sqlite_roster.opened(place, create=create) as roster:
+            yield roster
+    else:
+        from limpet.cli import postgres_roster  # only commands on a database need it, and asyncpg
+
+        async with postgres_roster.opened(place, create=create) as roster:
+            yield roster
 
 
 async def tenant_of(roster: Roster, wanted: str | None) -> Tenant:

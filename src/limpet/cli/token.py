@@ -42,7 +42,7 @@ def create(
     json: Json = False,
 ) -> None:
     """Make a token and print it, this once: the store does not keep it."""
-    from limpet.cli.plan import key_file_of, store_file  # the engine's parts are imported when they are needed, not for help
+    from limpet.cli.plan import key_file_of, lasting_store  # the engine's parts are imported when they are needed, not for help
     from limpet.cli.roster import new_token, with_roster
     from limpet.edges.signing import SigningKeyError, load_key_ring
     from limpet.edges.tokens import Addresses, Minted, mint_token
@@ -52,7 +52,7 @@ def create(
         raise Misuse(f"A token for {expires} would be expired at once.", "Give at least one second.")
     addresses = Addresses(public_url or defaults.DEV_URL, public_grpc or f"{defaults.LOOPBACK}:{defaults.GRPC_PORT}")
     try:
-        keys = load_key_ring(key_file or key_file_of(store_file(store)))
+        keys = load_key_ring(key_file or key_file_of(lasting_store(store)))
     except SigningKeyError as error:
         raise Misuse(str(error)) from error
 

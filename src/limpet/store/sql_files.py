@@ -19,7 +19,7 @@ from importlib import resources
 
 OPEN = "source"
 _HEAD = re.compile(r"^-- name: (\w+)\n-- (.+)\n", re.MULTILINE)
-_PART = re.compile(r"\{(\w+)\}")
+_PART = re.compile(r"\{([a-z]\w*)\}")
 _MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
 _SERVES = re.compile(r"^-- serves: (\d{4})$", re.MULTILINE)
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
+from limpet.store.address import Address
 from limpet.store.api import (
     CorruptStore,
     DataError,
@@ -15,7 +16,6 @@ from limpet.store.api import (
     StoreError,
     TransientStoreError,
 )
-from limpet.store.postgres.address import Address
 
 FENCE, OWNED = "LIM01", "LIM02"  # raised by our own functions
 CANCELLED = "57014"  # by statement_timeout

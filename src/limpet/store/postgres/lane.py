@@ -15,8 +15,8 @@ from typing import Any
 
 import asyncpg
 
+from limpet.store.address import Address
 from limpet.store.api import ReadTimedOut, TransientStoreError
-from limpet.store.postgres.address import Address
 from limpet.store.postgres.errors import CANCELLED, is_lost, state_of, translate
 from limpet.store.postgres.statements import Compiled, Sql
 

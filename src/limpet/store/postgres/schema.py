@@ -15,8 +15,8 @@ import asyncpg
 
 from limpet._version import __version__
 from limpet.store import sql_files
+from limpet.store.address import Address
 from limpet.store.api import SchemaError
-from limpet.store.postgres.address import Address
 from limpet.store.postgres.lane import Link
 from limpet.store.postgres.statements import PACKAGE, in_schema
 from limpet.store.sql_files import Migration

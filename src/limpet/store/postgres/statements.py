@@ -10,7 +10,7 @@ import re
 from functools import cache
 from typing import Any, NamedTuple
 
-from limpet.store.postgres.address import SCHEMA
+from limpet.store.address import SCHEMA
 from limpet.store.sql_files import OPEN, Statement, Statements
 
 __all__ = ["OPEN", "PACKAGE", "Compiled", "Sql", "in_schema", "statements"]

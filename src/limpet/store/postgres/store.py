@@ -16,6 +16,7 @@ from uuid import uuid4
 from limpet._version import __version__
 from limpet.core.ids import SECOND_US, TenantId, TenantNo
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.store.address import SCHEMA, Address
 from limpet.store.api import (
     READ_SECONDS_MAX,
     Batch,
@@ -32,7 +33,6 @@ from limpet.store.api import (
     Token,
 )
 from limpet.store.postgres import commit, owner, ownership, schema
-from limpet.store.postgres.address import SCHEMA, Address
 from limpet.store.postgres.commit import Written
 from limpet.store.postgres.lane import PAGES, Lane, Link, Traffic
 from limpet.store.postgres.logs import Logs
