@@ -54,7 +54,6 @@ class EngineProcess:
         """Open the store, take it over, then listen. Raises what the store or the addresses have against it."""
         self._ends.push_async_callback(self.engine.stop)
         await self.engine.start()
-        await self.engine.create_tenant(defaults.TENANT_ID, defaults.TENANT_NAME)
         access = await self._access()
         grpc_port = await self._start_grpc(access)
         http_port = await self._start_http(access)

@@ -52,14 +52,16 @@ def newest() -> Steps:
 
 
 async def prepare(link: Link, address: Address, steps: Steps, *, migrate: bool) -> None:
-    """Bring an empty schema to the newest, an older one too if `migrate`. Raises SchemaError."""
+    """Bring an empty schema to the newest, an older one too if `migrate`. Raises SchemaError.
+
+    Two servers may meet in an empty database: whoever finds it half made goes on with it.
+    """
     await _check_server(link, address)
     if await _is_empty(link):
         await _create(link)
-        migrate = True
     for kind in KINDS:
         number = await check(link, address, steps, kind)
-        if number < len(steps.of(kind)) and not migrate:
+        if 0 < number < len(steps.of(kind)) and not migrate:
             raise SchemaError(
                 f"The store {address} has schema {number}, and Limpet {__version__} works with schema {len(steps.of(kind))}. "
                 f"Make a backup, then run `limpet db migrate --store {address}`."
@@ -107,8 +109,11 @@ async def _is_empty(link: Link) -> bool:
 
 
 async def _create(link: Link) -> None:
-    async with link.writing():
-        await link.connection.execute(in_schema(link.sql.statement("create_schema").text, link.sql.schema))
+    try:
+        async with link.writing():
+            await link.connection.execute(in_schema(link.sql.statement("create_schema").text, link.sql.schema))
+    except (asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):  # IF NOT EXISTS does not see what another creates now
+        assert not await _is_empty(link)
 
 
 async def _apply(link: Link, kind: str, step: Migration) -> None:
