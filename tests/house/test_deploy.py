@@ -42,6 +42,7 @@ from limpet.edges.http.options import HttpOptions
 from limpet.edges.signing import load_key_ring
 from limpet.engine.settings import EngineSettings
 from limpet.sdk.config import HEALTHCHECK_PORT
+from limpet.store.postgres.store import LEASE_US
 from limpet.testing import EmbeddedEngine
 from tests.documentation.command_lines import check_command
 
@@ -70,6 +71,12 @@ def test_the_image_starts_a_command_that_exists() -> None:
     assert command is not None
     assert entry[0] in PROJECT["scripts"]
     check_command(" ".join((*entry, *command)), "Dockerfile")
+
+
+def test_the_image_has_what_a_database_needs() -> None:
+    wanted = [re.search(r"\.\[(\w+)\]", each.text) for each in image() if each.name == "RUN" and "pip install" in each.text]
+    assert [extra and extra[1] for extra in wanted] == ["postgres"]
+    assert "postgres" in PROJECT["optional-dependencies"]
 
 
 def test_the_image_is_asked_to_stop_by_a_signal_that_a_server_obeys() -> None:
@@ -168,6 +175,16 @@ def test_the_balancer_passes_on_to_the_servers_of_the_compose_file() -> None:
     assert balancer(r"^\s*bind :(\d+)") == [str(port) for port in PORTS]
     assert set(balancer(r"check port (\d+)")) == {str(defaults.HTTP_PORT)}
     assert set(balancer(r"^\s*http-check expect status (\d+)")) == {"200"}
+
+
+def test_the_balancer_gives_a_server_up_before_its_lease_ends_and_not_at_once() -> None:
+    """A paused owner has lost its connections when it wakes; a database that restarts costs nobody a connection."""
+    (every,), (times,) = set(balancer(r" inter (\S+)")), set(balancer(r" fall (\d+)"))
+    (patience,) = balancer(r"^\s*timeout check (\S+)")
+    assert seconds(patience) <= seconds(every)
+    assert 2 < seconds(every) * int(times) < LEASE_US / SECOND_US
+    assert set(balancer(r" rise (\d+)")) == {"1"}
+    assert len(balancer(r"on-marked-down shutdown-sessions")) == len(PORTS)
 
 
 # --- the secrets
