@@ -26,7 +26,7 @@ from limpet.edges.rest.schemas_workflows import VersionMeta, VersionShown, Workf
 READS_AT_ONCE = 8  # the store's readers serve others too
 STICKY_NAME = {StickyStrategy.SOFT: "SOFT", StickyStrategy.HARD: "HARD"}
 
-router = APIRouter(prefix="/v1")
+router: APIRouter = APIRouter(prefix="/v1")
 
 
 @router.get("/tenants/{tenant}/workflows", response_model=WorkflowList)
