@@ -18,7 +18,7 @@ SERVER_COLUMNS = ("server", "address", "state", "release", "started")
 LEASE_COLUMNS = ("group", "owner", "epoch", "commits", "lease", "tenants")
 OWNER, SILENT, STANDBY, EXPIRED, GONE = "owner", "owner, disconnected", "standby", "expired", "gone"
 
-app = command_group("Look at the servers that share a database.")
+app: typer.Typer = command_group("Look at the servers that share a database.")
 
 
 @app.callback()

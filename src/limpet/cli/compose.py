@@ -42,6 +42,10 @@ STOP_GRACE_S = 3.0  # for calls under way, and a second more than the streams ne
 class EngineProcess:
     """Everything that one engine process holds. `start`, then `failed` until it ends, then `stop`."""
 
+    store: Store
+    streams: StreamRegistry
+    engine: Engine
+
     def __init__(self, plan: Plan) -> None:
         plan.check()
         self.plan = plan

@@ -66,7 +66,7 @@ class LazyCommands(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="limpet",
     cls=LazyCommands,
     no_args_is_help=True,

@@ -19,7 +19,7 @@ from limpet.cli.printing import JsonObject, moment, print_json, print_line, prin
 
 COLUMNS = ("workflow", "name", "registered", "description")
 
-app = command_group("List workflows and trigger one.")
+app: typer.Typer = command_group("List workflows and trigger one.")
 
 
 @app.command("list", epilog=examples("limpet workflows list", "limpet workflows list --name nightly --json"))
