@@ -403,6 +403,8 @@ class Engine:
             obstacles.append(str(self._ownership.refusal()))
         elif not self._is_accepting:
             obstacles.append("The engine is stopping or does not own the store.")
+        elif not self._lease.is_trusted:
+            obstacles.append("The engine cannot be sure that it still owns the store: its lease was not prolonged in time.")
         if self._turn_is_stuck():
             obstacles.append(f"A turn of the loop has taken {self._turn_us() // SECOND_US} s so far.")
         if len(self._seats) and all(seat.halt is not None for seat in self._seats):
