@@ -8,6 +8,7 @@ from typing import Any
 from limpet.core.decision import Changes
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
 
 Undo = list[tuple[dict[Any, Any], Any, Any]]
 _ABSENT: Any = object()
@@ -27,6 +28,8 @@ class Tables:
         self.runs: dict[int, RunRow] = {}
         self.tasks: dict[int, TaskRow] = {}
         self.receipts: dict[int, ReceiptRow] = {}
+        self.crons: dict[int, CronRow] = {}
+        self.schedules: dict[int, ScheduleRow] = {}
         self.steps: dict[int, dict[int, int]] = {}  # run key: step: task key
         self.run_keys: dict[str, int] = {}
         self.task_keys: dict[str, int] = {}
@@ -73,8 +76,21 @@ class Tables:
             self._saw_key(undo, receipt.key)
         for key in changes.receipts_folded:
             self._remove(undo, self.receipts, key)
+        self._apply_timetable(changes, undo)
         if changes.events:
             self._saw_key(undo, max(event.key for event in changes.events))
+
+    def _apply_timetable(self, changes: Changes, undo: Undo) -> None:
+        for key in changes.crons_dropped:
+            self._remove(undo, self.crons, key)
+        for cron in changes.crons:
+            self._put(undo, self.crons, cron.key, cron)
+            self._saw_key(undo, cron.key)
+        for key in changes.schedules_dropped:
+            self._remove(undo, self.schedules, key)
+        for schedule in changes.schedules:
+            self._put(undo, self.schedules, schedule.key, schedule)
+            self._saw_key(undo, schedule.key)
 
     def _open_run(self, undo: Undo, run: RunRow) -> None:
         self._insert(undo, self.runs, run.key, run)
@@ -158,6 +174,7 @@ class Tables:
             runs,
             [task for run in runs for task in self.tasks_of(run.key)],
             list(self.receipts.values()),
+            first_due(self.crons.values(), self.schedules.values()),
         )
 
     def look_up(self, needs: Needs) -> Found:
@@ -168,6 +185,7 @@ class Tables:
             {one: self.requests[one] for one in needs.request_ids if one in self.requests},
             [(self.runs[key], self.tasks_of(key)) for key in keys],
             [self.versions[key] for key in dict.fromkeys(self.runs[key].version_key for key in keys)],
+            answer(needs.timetable, self.crons.values(), self.schedules.values()),
         )
 
     def _runs_named(self, ids: Iterable[str]) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from limpet.core import cron_time
 from limpet.core.affinity import check_labels
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN, TaskDefinition, WorkflowDefinition
 from limpet.core.errors import InvalidArgument, LimitReached
@@ -33,6 +34,7 @@ def check_definition(definition: WorkflowDefinition, settings: Settings | None =
     for task in definition.steps:
         _check_task(definition, task, limits)
     _check_graph(definition)
+    _check_crons(definition, limits)
 
 
 def _check_name(what: str, name: str, limits: Settings) -> None:
@@ -63,6 +65,17 @@ def _check_task(definition: WorkflowDefinition, task: TaskDefinition, limits: Se
     if len(task.desired_labels) > limits.labels_max:
         raise LimitReached(f"{where}: at most {limits.labels_max} desired labels (labels_max)")
     check_labels(task.desired_labels, where)
+
+
+def _check_crons(definition: WorkflowDefinition, limits: Settings) -> None:
+    if len(definition.crons) > limits.workflow_crons_max:
+        most = f"at most {limits.workflow_crons_max} (workflow_crons_max)"
+        raise LimitReached(f"workflow {definition.name} declares {len(definition.crons)} crons; {most}; make others by calls")
+    for expression in definition.crons:
+        try:
+            cron_time.check_expression(expression)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"workflow {definition.name}: {error}") from None
 
 
 def _check_graph(definition: WorkflowDefinition) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from limpet.core.definitions import DesiredLabel, LabelValue, WorkflowDefinition
 from limpet.core.ids import ActionId, WorkerId
+from limpet.core.timetable_inputs import TimetableInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +229,7 @@ Input = (
     | ReplayRequested
     | StartUndeliverable
     | TimePassed
+    | TimetableInput
 )
 
 

@@ -33,6 +33,7 @@ from limpet.core.rows import (
 )
 from limpet.core.settings import Settings
 from limpet.core.timers import Due, Timers
+from limpet.core.timetable import Timetable
 
 CLASSES_MAX = 10_000  # remembered scheduling classes; idle ones beyond this go, and come back when needed
 RECEIPT = Struct(">qiq")  # task key, retry_count, started_at
@@ -58,6 +59,7 @@ class State:
         self._classes_by_id: dict[int, SchedulingClass] = {}
         self._waiting: dict[int, dict[int, SchedulingClass]] = {}  # by pool number: classes that are not empty
         self.timers = Timers()
+        self.timetable = Timetable(None, now)
         self.receipts_open: dict[int, int] = {}  # receipt key to its attempts that still live
         self._awake: dict[int, SchedulingClass] = {}
         self._stirred: dict[WorkerKey, Worker] = {}
@@ -148,6 +150,7 @@ class State:
         self._collect_receipts()
         for run in self._ended:
             self._let_go(run)
+        self.timetable.collect(changes)
         return changes
 
     def _collect_receipts(self) -> None:

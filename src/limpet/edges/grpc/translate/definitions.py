@@ -49,6 +49,8 @@ def definition_of(request: CreateWorkflowVersionRequest, limits: Settings) -> Wo
         default_priority=request.default_priority if request.HasField("default_priority") else None,
         input_schema=_schema(request, limits),
         undelivered=tuple(_undelivered(request)),
+        crons=tuple(request.cron_triggers),
+        cron_input=json_text.check_object(request.cron_input.encode(), "cron_input", limits.payload_bytes_max),
     )
 
 
@@ -111,8 +113,6 @@ def _undelivered(request: CreateWorkflowVersionRequest) -> Iterator[tuple[Featur
         yield Feature.IDEMPOTENCY, "workflow"
     if request.event_triggers:
         yield Feature.EVENTS, "workflow"
-    if request.cron_triggers:
-        yield Feature.CRON, "workflow"
     if request.default_filters:
         yield Feature.FILTERS, "workflow"
     for task in request.tasks:
