@@ -60,6 +60,7 @@ class Feature(StrEnum):
     BATCH = "batch tasks"
     EVENTS = "event triggers"
     FILTERS = "event filters"
+    CRON = "cron triggers"  # carried out by now; definitions that an older release has stored still say that they are not
 
 
 # Without these a run would end differently from what its author wrote, so its trigger is refused;
