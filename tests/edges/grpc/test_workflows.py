@@ -295,7 +295,7 @@ class TestPutWorkflow:
             event_triggers=["e"], cron_triggers=["* * * * *"], default_filters=[admin.DefaultFilter(expression="true")],
         )  # fmt: skip
         assert (await registered(edge, request)).undelivered == (
-            (Feature.CONCURRENCY, "workflow"), (Feature.IDEMPOTENCY, "workflow"), (Feature.EVENTS, "workflow"), (Feature.CRON, "workflow"),
+            (Feature.CONCURRENCY, "workflow"), (Feature.IDEMPOTENCY, "workflow"), (Feature.EVENTS, "workflow"),
             (Feature.FILTERS, "workflow"), (Feature.CONDITIONS, "task t"), (Feature.CONCURRENCY, "task t"), (Feature.RATE_LIMITS, "task t"),
             (Feature.DURABLE, "task t"), (Feature.BATCH, "task t"), (Feature.CONCURRENCY, "task f"),
         )  # fmt: skip
