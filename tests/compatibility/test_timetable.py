@@ -34,7 +34,7 @@ def ticks(engine: EngineProcess, number: int) -> list[dict[str, Any]]:
 def call(engine: EngineProcess, hatchet: Hatchet, method: str, path: str, body: Any = None) -> httpx.Response:
     """A call of the wire that the client has no method for."""
     url = f"{hatchet.config.server_url}/api/v1/tenants/{hatchet.config.tenant_id}/workflows/{path}"
-    return httpx.request(method, url, json=body, headers={"Authorization": f"Bearer {hatchet.config.token}"})
+    return httpx.request(method, url, json=body or {}, headers={"Authorization": f"Bearer {hatchet.config.token}"})
 
 
 async def result_of(hatchet: Hatchet, run_id: str) -> Any:
