@@ -4,8 +4,7 @@ Each mutant is one small change, made while it is tried and undone after it; pro
 that survives 1,000 seeds means that a checker is too weak, and the command then ends with 1.
 
 Planted bugs of the specification that have no room to live in yet: a leaked admission (no concurrency limits), a window
-refilled without regard to priority and a window full of blocked tasks (the core holds whole queues), a cron advance in a
-separate commit (no schedules), and a fence without a lock (this store commits at one instant; the fence without any check
+refilled without regard to priority and a window full of blocked tasks (the core holds whole queues), and a fence without a lock (this store commits at one instant; the fence without any check
 stands for it; `tests/store` races real connections).
 """
 
@@ -41,6 +40,7 @@ from limpet.core import state as core_state
 from limpet.core.inputs import StreamClosed, StreamOpened, TaskStarted
 from limpet.core.rows import PinState, TaskStatus
 from limpet.core.timers import Due
+from limpet.core.timetable import Timetable
 from limpet.engine.leases import Lease
 from limpet.store.api import FenceMismatch
 from tests.simulation.agenda import MS, EngineClock
@@ -231,6 +231,28 @@ def request_id_ignored(surgery: Surgery) -> None:
     surgery.put(triggers, "_known", lambda item, ref, found: None if ref is None else found.runs_by_ref.get(ref))
 
 
+def cron_advance_in_a_separate_commit(surgery: Surgery) -> None:
+    _separate(surgery, "crons")
+
+
+def schedule_dropped_in_a_separate_commit(surgery: Surgery) -> None:
+    _separate(surgery, "schedules_dropped")
+
+
+def _separate(surgery: Surgery, name: str) -> None:
+    """What a list of a step's changes has for the runs it starts goes into the commit after."""
+    left: dict[int, list[Any]] = {}
+
+    def collect(self: Timetable, changes: Any) -> None:
+        real(self, changes)
+        late, now = left.pop(id(self), []), getattr(changes, name)
+        if changes.runs_opened:
+            left[id(self)], now = list(now), []
+        setattr(changes, name, [*late, *now])
+
+    real = surgery.put(Timetable, "collect", collect)
+
+
 def hold_never_released(surgery: Surgery) -> None:
     def active_hold(worker: Any, now: Any) -> Any:
         return worker.hold
@@ -379,6 +401,8 @@ MUTANTS: dict[str, Mutant] = {
         soft_pin_forgotten_on_return,
         soft_run_never_pinned_again,
         deadlines_armed_after_load,
+        cron_advance_in_a_separate_commit,
+        schedule_dropped_in_a_separate_commit,
     )
 }
 

@@ -9,6 +9,7 @@ from limpet.core.decision import Changes
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
+from tests.simulation.slots import slot_of
 
 Undo = list[tuple[dict[Any, Any], Any, Any]]
 _ABSENT: Any = object()
@@ -35,6 +36,7 @@ class Tables:
         self.task_keys: dict[str, int] = {}
         self.worker_keys: dict[str, int] = {}
         self.refs: dict[str, str] = {}
+        self.slots: dict[tuple[int, str, str], str] = {}  # of crons, and the runs they started (I3)
         self.requests: dict[str, str] = {}
         self.open_runs: dict[int, None] = {}
         self.last: dict[str, int] = {"key": 0}
@@ -100,6 +102,8 @@ class Tables:
             self._insert(undo, self.refs, run.child_ref, run.id)
         if run.request_id is not None:
             self._insert(undo, self.requests, run.request_id, run.id)
+        if (slot := slot_of(run)) is not None:
+            self._insert(undo, self.slots, slot, run.id)
         self._note_open(undo, run)
 
     def _change_run(self, undo: Undo, run: RunRow) -> None:
