@@ -32,8 +32,7 @@ from limpet.store.postgres.lane import Lane
 from tests.postgres.fixtures import Databases
 from tests.postgres.proxy import Fault, Proxy
 from tests.postgres.server import Server
-from tests.store.builders import NOW, ONE, Owner, Rows, stored_fence
-from tests.store.conftest import own
+from tests.store.builders import NOW, ONE, Owner, Rows, own, stored_fence
 
 AT = Address("postgresql://me:secret@db/limpet")
 
