@@ -180,6 +180,19 @@ async def test_O3_nothing_is_answered_from_memory_while_the_lease_is_not_trusted
     assert isinstance(reply.exception(), InvalidArgument)
 
 
+async def test_an_owner_is_not_ready_while_its_lease_is_not_trusted(pair: Pair) -> None:
+    """A paused owner that wakes must not draw calls back to itself before it has learned of its successor."""
+    pair.first.store.will("renew", *[Fault.BUSY] * 8)
+    await pair.pass_time(LEASE_US - SECOND_US // 2)
+    assert pair.first.store.happened["renew busy"] == 8
+    pair.database.expires_at += LEASE_US  # it turns out to be the owner still
+    assert not pair.first.engine.is_ready
+    assert "lease was not prolonged" in "".join(pair.first.engine.health().reasons)
+    assert pair.first.engine.standby is None
+    await pair.pass_time(SECOND_US)
+    assert pair.first.engine.is_ready
+
+
 async def test_R15_a_wedged_loop_loses_its_lease(pair: Pair) -> None:
     pair.first.store.hold("look_up")
     pair.first.store.hold("commit")

@@ -1,4 +1,4 @@
-"""One PostgreSQL server, a child of this process, on loopback. It keeps what it acknowledges: fsync stays on."""
+"""One PostgreSQL server, a child of this process, on loopback. It keeps what it acknowledges, unless a test starts it without fsync."""
 
 from __future__ import annotations
 

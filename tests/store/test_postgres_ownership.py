@@ -250,10 +250,9 @@ async def test_R17_commit_connections_are_limited_in_every_wait(postgres: Postgr
                 "idle_in_transaction_session_timeout",
                 "tcp_user_timeout",
                 "synchronous_commit",
-                "fsync",
             ],
         )
     assert dict(map(tuple, rows)) == {
         "statement_timeout": "10000", "lock_timeout": "2000", "idle_in_transaction_session_timeout": "3000",
-        "tcp_user_timeout": "10000", "synchronous_commit": "on", "fsync": "on",
+        "tcp_user_timeout": "10000", "synchronous_commit": "on",
     }  # fmt: skip

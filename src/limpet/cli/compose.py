@@ -42,6 +42,10 @@ STOP_GRACE_S = 3.0  # for calls under way, and a second more than the streams ne
 class EngineProcess:
     """Everything that one engine process holds. `start`, then `failed` until it ends, then `stop`."""
 
+    store: Store
+    streams: StreamRegistry
+    engine: Engine
+
     def __init__(self, plan: Plan) -> None:
         plan.check()
         self.plan = plan
@@ -54,7 +58,6 @@ class EngineProcess:
         """Open the store, take it over, then listen. Raises what the store or the addresses have against it."""
         self._ends.push_async_callback(self.engine.stop)
         await self.engine.start()
-        await self.engine.create_tenant(defaults.TENANT_ID, defaults.TENANT_NAME)
         access = await self._access()
         grpc_port = await self._start_grpc(access)
         http_port = await self._start_http(access)

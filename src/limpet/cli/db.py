@@ -14,7 +14,7 @@ from limpet.cli.exits import CommandError, Missing, Misuse
 from limpet.cli.grammar import Json, StoreFile, command_group, examples
 from limpet.cli.printing import cell_text, print_json, print_line
 
-app = command_group("Look after a store: status, migrate, check; backup and restore of a file.")
+app: typer.Typer = command_group("Look after a store: status, migrate, check; backup and restore of a file.")
 
 Backup = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
 OnFile = Callable[[ModuleType, Path], Any]

@@ -10,7 +10,7 @@ from limpet.cli import defaults
 from limpet.cli.grammar import Overrides, StoreFile, examples, single_command
 from limpet.cli.options import LogJson, LogLevel
 
-app = single_command()
+app: typer.Typer = single_command()
 
 
 @app.command(epilog=examples("limpet dev", "limpet dev --store dev.db", "limpet dev --grpc-port 0 --http-port 0 --json"))

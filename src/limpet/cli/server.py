@@ -13,7 +13,7 @@ from limpet.cli.grammar import Overrides, StoreFile, examples, single_command
 from limpet.cli.options import GrpcAddress, KeyFile, LogJson, LogLevel, ServerUrl
 from limpet.cli.printing import print_note
 
-app = single_command()
+app: typer.Typer = single_command()
 
 Certificate = Annotated[
     Path | None, typer.Option(envvar="LIMPET_SERVER_TLS_CERT", help="Certificate chain, PEM.", show_default=False)

@@ -11,7 +11,7 @@ from limpet.cli.printing import iso, print_json, print_line, print_note, print_t
 
 COLUMNS = ("tenant", "name", "created")
 
-app = command_group("Create and list tenants: each has its own workflows, workers and runs, and its own tokens.")
+app: typer.Typer = command_group("Create and list tenants: each has its own workflows, workers and runs, and its own tokens.")
 
 
 @app.command(

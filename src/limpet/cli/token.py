@@ -18,7 +18,7 @@ from limpet.core.ids import SECOND_US
 COLUMNS = ("token", "name", "tenant", "state", "created", "expires", "last used")
 SHOWN = ("id", "name", "tenant", "state", "created_at", "expires_at", "last_used_at")
 
-app = command_group("Create, list and revoke the tokens that clients authenticate with.")
+app: typer.Typer = command_group("Create, list and revoke the tokens that clients authenticate with.")
 
 
 @app.command(

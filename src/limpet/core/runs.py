@@ -12,6 +12,7 @@ from limpet.core.queue import base_labels
 from limpet.core.records import Run, TaskRun
 from limpet.core.rows import EventType, RunStatus, TaskStatus
 from limpet.core.state import State
+from limpet.core.undelivered import warnings_of
 
 ENVELOPE_BYTES = 16 * 1024  # ids, names and braces around the payloads of a start message
 _CAUSE_OF_FATE = {
@@ -35,6 +36,8 @@ def open_run(state: State, run: Run) -> None:
 
 def _notes_of_birth(state: State, run: Run) -> None:
     """What the author asked for and will not get, said on the timeline (ST-14, LB-7)."""
+    for text in warnings_of(run.definition):
+        state.event(next(iter(run.tasks.values())), EventType.QUEUED, text)
     for task in run.tasks.values():
         if run.sticky is None and run.desired_worker_id is not None:
             text = f"Desired worker {run.desired_worker_id} ignored: workflow {run.definition.name} has no sticky strategy."

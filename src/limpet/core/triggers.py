@@ -6,8 +6,8 @@ from limpet.core import runs
 from limpet.core.affinity import check_labels
 from limpet.core.definition_rules import check_definition
 from limpet.core.definition_text import checksum, encode_definition
-from limpet.core.definitions import CHANGES_OUTCOME, PRIORITY_MAX, PRIORITY_MIN, Feature, WorkflowDefinition
-from limpet.core.errors import InvalidArgument, LimitReached, NotFound, NotSupported
+from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN
+from limpet.core.errors import InvalidArgument, LimitReached, NotFound
 from limpet.core.ids import RunKey, VersionKey, WorkflowId, WorkflowKey, WorkflowRunId, WorkflowVersionId
 from limpet.core.inputs import (
     CancelRequested,
@@ -22,9 +22,9 @@ from limpet.core.needs import Found
 from limpet.core.records import Run, TaskRun, Version, Workflow
 from limpet.core.rows import RunStatus
 from limpet.core.state import State, version_row, workflow_row
+from limpet.core.undelivered import check_runnable, warnings_of
 
 DEFAULT_PRIORITY = 1
-WARNINGS_MAX = 20  # of one registration: a graph of a thousand tasks must not fill the log at every start of a worker
 
 
 def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
@@ -34,9 +34,8 @@ def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
     text = encode_definition(definition)
     digest = checksum(text)
     workflow = state.workflows.get(definition.name)
-    warnings = warnings_of(definition)
     if workflow is not None and workflow.newest is not None and workflow.newest.checksum == digest:
-        return WorkflowPutReply(workflow.id, workflow.newest.id, False, warnings)
+        return WorkflowPutReply(workflow.id, workflow.newest.id, False)
     if workflow is None:
         key = WorkflowKey(state.key())
         workflow = Workflow(key, WorkflowId(state.id_for(key)), definition.name, state.now)
@@ -48,28 +47,8 @@ def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
     workflow.newest = version
     state.versions[version_key] = version
     state.changes.versions.append(version_row(version, state.tenant_no, state.now))
-    state.notices.extend(warnings)
-    return WorkflowPutReply(workflow.id, version.id, True, warnings)
-
-
-def warnings_of(definition: WorkflowDefinition) -> tuple[str, ...]:
-    """A sentence for each declared feature that is not carried out; of very many, the first and how many follow."""
-    told = definition.undelivered[:WARNINGS_MAX]
-    sentences = tuple(sentence_of(definition, feature, where) for feature, where in told)
-    left = len(definition.undelivered) - len(told)
-    if not left:
-        return sentences
-    return (*sentences, f"Workflow {definition.name} declares {left} more features that this engine does not carry out yet.")
-
-
-def sentence_of(definition: WorkflowDefinition, feature: Feature, where: str) -> str:
-    """What a declared feature that is not carried out means for its author."""
-    consequence = (
-        "runs of this workflow are refused, because they would end differently"
-        if feature in CHANGES_OUTCOME
-        else "no run starts by itself from it; triggers by name work"
-    )
-    return f"Workflow {definition.name}, {where}: this engine does not carry out {feature} yet; {consequence}."
+    state.notices.extend(warnings_of(definition))
+    return WorkflowPutReply(workflow.id, version.id, True)
 
 
 def delete_workflow(state: State, item: WorkflowDeleted) -> None:
@@ -115,10 +94,7 @@ def _check(state: State, item: Trigger) -> None:
     if len(item.desired_labels) > limits.labels_max:
         raise LimitReached(f"a trigger may have at most {limits.labels_max} desired labels (labels_max)")
     check_labels(item.desired_labels, f"trigger of workflow {item.workflow_name}")
-    definition = _newest(state, item.workflow_name).definition
-    for feature, where in definition.undelivered:
-        if feature in CHANGES_OUTCOME:
-            raise NotSupported(sentence_of(definition, feature, where))
+    check_runnable(_newest(state, item.workflow_name).definition)
 
 
 def _newest(state: State, name: str) -> Version:

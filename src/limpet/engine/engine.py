@@ -69,13 +69,22 @@ class Health:
 class Engine:
     """Owns a store, or stands by for the server that does, from `start` to `stop`; answers the edges."""
 
+    settings: EngineSettings
+    metrics: Metrics
+    reader: Reader
+    write_logs: WriteLogs
+    prune_history: PruneHistory
+    self_check: SelfCheck
+    find_tenants: FindTenants
+    renew_lease: RenewLease
+
     def __init__(
         self, store: Store, streams: Streams, clock: Clock, settings: EngineSettings | None = None, *,
         entropy: Entropy = os.urandom, load_core: LoadCore = Machine.load,
     ) -> None:  # fmt: skip
         self.settings = settings or EngineSettings()
         self.metrics = Metrics()
-        self.reader: Reader = store.reader
+        self.reader = store.reader
         self._store, self._streams, self._clock = store, streams, clock
         self._seats, self._inbox = Seats(), Inbox(self.settings)
         self._patience = Patience(clock, entropy, self.settings, self.metrics)
@@ -394,6 +403,8 @@ class Engine:
             obstacles.append(str(self._ownership.refusal()))
         elif not self._is_accepting:
             obstacles.append("The engine is stopping or does not own the store.")
+        elif not self._lease.is_trusted:
+            obstacles.append("The engine cannot be sure that it still owns the store: its lease was not prolonged in time.")
         if self._turn_is_stuck():
             obstacles.append(f"A turn of the loop has taken {self._turn_us() // SECOND_US} s so far.")
         if len(self._seats) and all(seat.halt is not None for seat in self._seats):

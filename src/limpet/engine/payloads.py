@@ -21,7 +21,7 @@ class PayloadCache:
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._texts: OrderedDict[int, bytes] = OrderedDict()
-        self.size = 0
+        self.size: int = 0
 
     def __len__(self) -> int:
         return len(self._texts)

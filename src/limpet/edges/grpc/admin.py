@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import cast
 
@@ -21,8 +20,6 @@ from limpet.edges.grpc.translate.outcomes import run_details
 from limpet.edges.grpc.translate.triggers import run_triggered
 from limpet.engine.door import Door
 from limpet.store.api import RunQuery
-
-_log = logging.getLogger(__name__)
 
 IDS_PER_INPUT = 1_000  # of one commit; a larger request is carried out in parts
 
@@ -44,11 +41,9 @@ class Admin:
         }
 
     async def put_workflow(self, call: Call, request: wire.CreateWorkflowVersionRequest) -> wire.CreateWorkflowVersionResponse:
-        """The same definition keeps its version (W3.1). What is declared but not carried out is told in the log."""
-        definition = definition_of(request, self._limits)
-        reply = cast(WorkflowPutReply, await self._door.submit(call.tenant, WorkflowPut(definition)))
-        for warning in reply.warnings:
-            _log.warning(warning, extra={"event": "workflow.undelivered", "tenant_id": call.tenant, "workflow": definition.name})
+        """The same definition keeps its version (W3.1)."""
+        put = WorkflowPut(definition_of(request, self._limits))
+        reply = cast(WorkflowPutReply, await self._door.submit(call.tenant, put))
         return wire.CreateWorkflowVersionResponse(id=reply.version_id, workflow_id=reply.workflow_id)
 
     async def trigger_workflow_run(self, call: Call, request: wire.TriggerWorkflowRunRequest) -> wire.TriggerWorkflowRunResponse:

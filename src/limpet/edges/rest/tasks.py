@@ -39,7 +39,7 @@ CANCELS_BY_FILTER_MAX = 20_000  # runs that one call reaches; repeat it for more
 REPLAYS_BY_FILTER_MAX = 1_000  # the same for replays [W12.8]
 LEVEL_NAMES = frozenset(LogLevel)
 
-router = APIRouter(prefix="/v1/stable")
+router: APIRouter = APIRouter(prefix="/v1/stable")
 
 
 @router.get("/tasks/{task}", response_model=TaskSummary)

@@ -53,14 +53,16 @@ def newest() -> Steps:
 
 
 async def prepare(link: Link, address: Address, steps: Steps, *, migrate: bool) -> None:
-    """Bring an empty schema to the newest, an older one too if `migrate`. Raises SchemaError."""
+    """Bring an empty schema to the newest, an older one too if `migrate`. Raises SchemaError.
+
+    Two servers may meet in an empty database: whoever finds it half made goes on with it.
+    """
     await _check_server(link, address)
     if await _is_empty(link):
         await _create(link)
-        migrate = True
     for kind in KINDS:
         number = await check(link, address, steps, kind)
-        if number < len(steps.of(kind)) and not migrate:
+        if 0 < number < len(steps.of(kind)) and not migrate:
             raise SchemaError(
                 f"The store {address} has schema {number}, and Limpet {__version__} works with schema {len(steps.of(kind))}. "
                 f"Make a backup, then run `limpet db migrate --store {address}`."
