@@ -66,6 +66,7 @@ class Databases:
         """
         if not self._has_shared:
             await self._make_template()
+            await self._execute(f"DROP DATABASE IF EXISTS {SHARED}")
             await self._execute(f"CREATE DATABASE {SHARED} TEMPLATE {TEMPLATE}")
             self._has_shared = True
         await self._execute(CLEAN, SHARED)
@@ -75,6 +76,7 @@ class Databases:
         """The URL of a database with `LARGE_RUNS` finished runs of one day, and statistics; for reading only."""
         if not self._has_large:
             await self._make_template()
+            await self._execute(f"DROP DATABASE IF EXISTS {LARGE}")
             await self._execute(f"CREATE DATABASE {LARGE} TEMPLATE {TEMPLATE}")
             store = PostgresStore(self.server.url(LARGE))
             await store.open()
@@ -106,6 +108,7 @@ class Databases:
     async def _make_template(self) -> None:
         if self._has_template:
             return
+        await self._execute(f"DROP DATABASE IF EXISTS {TEMPLATE}")
         await self._execute(f"CREATE DATABASE {TEMPLATE}")
         store = PostgresStore(self.server.url(TEMPLATE), server_id="template")
         await store.open()

@@ -78,6 +78,7 @@ def server_error(state: str) -> asyncpg.PostgresError:
         (TimeoutError(), TransientStoreError),
         (asyncpg.ConnectionDoesNotExistError("gone"), TransientStoreError),
         (asyncpg.InterfaceError("the connection is closed"), TransientStoreError),
+        (asyncpg.InternalClientError("cannot switch to state 11"), TransientStoreError),
         (asyncpg.DataError("invalid input for query argument $1"), DataError),
     ],
     ids=lambda value: getattr(value, "sqlstate", None) or getattr(value, "__name__", type(value).__name__),
