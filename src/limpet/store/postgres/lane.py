@@ -17,7 +17,7 @@ import asyncpg
 
 from limpet.store.address import Address
 from limpet.store.api import ReadTimedOut, TransientStoreError
-from limpet.store.postgres.errors import CANCELLED, is_lost, state_of, translate
+from limpet.store.postgres.errors import CANCELLED, RAISED, is_lost, state_of, translate
 from limpet.store.postgres.statements import Compiled, Sql
 
 CONNECT_SECONDS = 5.0  # a take-over has 10 s in all
@@ -147,7 +147,7 @@ class Lane:
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await pool.close()
-        except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except RAISED:
             pool.terminate()
 
     @asynccontextmanager
@@ -159,7 +159,7 @@ class Lane:
         connection = await self._take()
         try:
             yield Link(connection, self._sql)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except RAISED as error:
             if is_lost(error):
                 await self._forget_connections()
             raise self._judged(error, lost) from error
@@ -182,14 +182,14 @@ class Lane:
         self._waiting += 1
         try:
             return await self._pool.acquire()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except RAISED as error:
             raise translate(error, self._address) from error
         finally:
             self._waiting -= 1
 
     async def _give_back(self, connection: Any) -> None:
         if self._pool is not None:
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            with suppress(*RAISED):
                 await self._pool.release(connection)
 
     async def _forget_connections(self) -> None:

@@ -73,8 +73,8 @@ SELECT e.key FROM limpet.events AS e
 WHERE e.day = :day AND EXISTS (SELECT FROM limpet.tasks AS t WHERE t.day = 0 AND t.key = e.task_key);
 
 -- name: stragglers_of_run_metadata
--- Runs that have index entries of a day and are among the kept rows.
-SELECT DISTINCT i.run_key FROM limpet.run_metadata AS i
+-- Index entries of a day whose run is among the kept rows.
+SELECT i.run_key, i.pair FROM limpet.run_metadata AS i
 WHERE i.day = :day AND EXISTS (SELECT FROM limpet.runs AS r WHERE r.day = 0 AND r.key = i.run_key);
 
 -- name: stragglers_of_log_lines
@@ -96,7 +96,8 @@ UPDATE limpet.events SET day = 0 WHERE day = :day AND key = ANY (:keys) RETURNIN
 
 -- name: keep_run_metadata
 -- Index entries become kept ones.
-UPDATE limpet.run_metadata SET day = 0 WHERE day = :day AND run_key = ANY (:keys) RETURNING 1;
+UPDATE limpet.run_metadata SET day = 0
+WHERE day = :day AND (run_key, pair) IN (SELECT k.run_key, k.pair FROM unnest(:keys::limpet.entry_1[]) AS k) RETURNING 1;
 
 -- name: keep_log_lines
 -- Log lines become kept ones.
