@@ -15,7 +15,7 @@ SECONDS ?= 60
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint lint-style lint-format lint-types lint-spelling format bench proto docs pins transcripts simulate mutants soak compat wheel
+.PHONY: help setup demo test lint lint-style lint-format lint-types lint-spelling types format bench proto docs pins transcripts simulate mutants soak compat wheel
 
 help: ## List the targets, a sentence each.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ lint-types: $(STAMP)
 
 lint-spelling: $(STAMP)
 	$(BIN)/codespell
+
+types: $(STAMP) ## Check with pyright that every symbol of every room has a type; half a minute.
+	$(BIN)/python -m pytest tests/house/test_types.py $(ARGS)
 
 format: $(STAMP) ## Format the code and mend what the linter can mend by itself.
 	$(BIN)/ruff check --fix .

@@ -74,7 +74,8 @@ class Link:
     """A connection, with the statements of the store."""
 
     def __init__(self, connection: asyncpg.Connection[asyncpg.Record], sql: Sql) -> None:
-        self.connection, self.sql = connection, sql
+        self.connection = connection
+        self.sql = sql
 
     async def rows(self, name: str, /, **where: Any) -> list[asyncpg.Record]:
         """What a statement returns."""
@@ -110,7 +111,8 @@ class Lane:
     """Owner of its connections. `greet` is called with each new one."""
 
     def __init__(self, address: Address, sql: Sql, traffic: Traffic, greet: Greet | None = None) -> None:
-        self._address, self._sql, self.traffic, self._greet = address, sql, traffic, greet
+        self._address, self._sql, self._greet = address, sql, greet
+        self.traffic = traffic
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._waiting = 0
 
