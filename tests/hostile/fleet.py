@@ -29,6 +29,7 @@ class Fleet:
         self.late: list[str] = []  # workers whose heartbeat was not answered in time
         self.endings = 0  # of streams
         self._tasks: list[asyncio.Task[None]] = []
+        self._channels: list[grpc.aio.Channel] = []
 
     async def join(self) -> None:
         """Register and listen, each over a channel of its own."""
@@ -36,6 +37,7 @@ class Fleet:
         answers = await asyncio.gather(*(self.callers.call("/Dispatcher/Register", register) for _ in range(self.size)))
         for answer in answers:
             channel = self.callers.dial()
+            self._channels.append(channel)
             self._tasks.append(asyncio.create_task(self._listen(answer.worker_id, channel)))
             self._tasks.append(asyncio.create_task(self._beat(answer.worker_id, channel)))
 
@@ -44,6 +46,7 @@ class Fleet:
         for one in self._tasks:
             one.cancel()
         ends = await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(channel.close() for channel in self._channels))
         assert [end for end in ends if not isinstance(end, asyncio.CancelledError)] == []
 
     async def all_back(self) -> None:

@@ -125,6 +125,8 @@ async def fleet(engine: EngineProcess) -> AsyncIterator[Fleet]:
         await one.join()
         await one.all_back()
         yield one
+        await asyncio.to_thread(engine.kill)  # streams that we cancel go on ending in gRPC's threads, after our event loop
+        await one.until(lambda listening: not listening)
         await one.leave()
 
 
