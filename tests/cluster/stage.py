@@ -137,6 +137,14 @@ class Cluster(Stage):
             f"{tasks} tasks are under way", lambda: found if len(found := self.under_way()) >= tasks else None, within_s=60.0
         )
 
+    async def acknowledged(self, count: int, mark: int) -> None:
+        """Return once so many runs were acknowledged since."""
+
+        def many() -> bool:
+            return sum(line["kind"] == "acknowledged" for line in self.seen.since(mark)) >= count
+
+        await until(f"{count} runs are acknowledged", many, within_s=60.0)
+
     def refused(self, mark: int) -> list[Line]:
         """Triggers of Limpet's client that failed since."""
         return [one for one in self.seen.since(mark) if one["kind"] == "refused" and one["client"] == "limpet"]
