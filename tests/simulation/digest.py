@@ -20,6 +20,7 @@ def durable(machine: Machine) -> dict[str, Any]:
         "workers": {worker.id: _worker(worker) for worker in state.workers.values()},
         "runs": {run.id: _run(run) for run in state.runs.values()},
         "tasks": {task.id: _task(state, task) for task in state.tasks.values()},
+        "groups": {group.name: (sorted(group.held), sorted(group.waiting)) for group in state.gates.groups.values()},
         "receipts": {key: live for key, live in state.receipts_open.items() if live},
     }
 
@@ -56,6 +57,7 @@ def _run(run: Run) -> dict[str, Any]:
         "pin": (run.pin_state, run.pin_worker_id, run.pin_task_key),
         "parent": (run.parent_run_id, run.parent_task_id, run.child_index, run.child_key, run.child_ref, run.request_id),
         "life": (run.status, run.created_at, run.started_at, run.finished_at, run.input_bytes),
+        "gates": (run.keys, run.stage, run.at_gate),
         "tasks": {step: task.key for step, task in sorted(run.tasks.items())},
     }
 
@@ -70,6 +72,7 @@ def _task(state: State, task: TaskRun) -> dict[str, Any]:
         "dates": (task.not_before, task.schedule_deadline, task.execution_deadline, task.assigned_at, task.finished_at),
         "attempt": (task.worker.id if task.worker and live else None, task.slots_released, task.started_at, task.receipt_key),
         "end": (task.output_bytes, task.error),
+        "gates": (task.stage, task.at_gate),
         "class": task.class_id if queued and task.in_queue else None,
     }
 

@@ -325,7 +325,7 @@ def soft_run_never_pinned_again(surgery: Surgery) -> None:
 
 def deadlines_armed_after_load(surgery: Surgery) -> None:
     """What fell due while nobody looked waits for a second step."""
-    real = surgery.put(notices, "watch", lambda state, task: state.queued_now.append(task))
+    real = surgery.put(notices, "watch", lambda state, task: state.queued_now.__setitem__(task.key, task))
     assert callable(real)
     surgery.put(loading, "_resume", _resume_without_timer(loading._resume))
 
