@@ -87,6 +87,8 @@ class Feature(StrEnum):
 
     CONDITIONS = "conditions"
     CONCURRENCY = "concurrency"  # only in rows of releases that did not carry it out
+    TENANT_CONCURRENCY = "concurrency limits shared by several workflows"
+    COMPUTED_CONCURRENCY = "concurrency limits with a computed number of runs"
     RATE_LIMITS = "rate limits"
     IDEMPOTENCY = "idempotency"
     DURABLE = "durable tasks"
@@ -99,7 +101,16 @@ class Feature(StrEnum):
 # Without these a run would end differently from what its author wrote, so its trigger is refused;
 # the others only start runs by themselves, and a run started by name is the same with or without them.
 CHANGES_OUTCOME = frozenset(
-    {Feature.CONDITIONS, Feature.CONCURRENCY, Feature.RATE_LIMITS, Feature.IDEMPOTENCY, Feature.DURABLE, Feature.BATCH}
+    {
+        Feature.CONDITIONS,
+        Feature.CONCURRENCY,
+        Feature.TENANT_CONCURRENCY,
+        Feature.COMPUTED_CONCURRENCY,
+        Feature.RATE_LIMITS,
+        Feature.IDEMPOTENCY,
+        Feature.DURABLE,
+        Feature.BATCH,
+    }
 )
 
 

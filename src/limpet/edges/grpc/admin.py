@@ -19,6 +19,7 @@ from limpet.edges.grpc.translate.definitions import definition_of
 from limpet.edges.grpc.translate.filters import IDS_MAX, RUNS_PER_PAGE, ids_or_filter
 from limpet.edges.grpc.translate.outcomes import run_details
 from limpet.edges.grpc.translate.triggers import run_triggered
+from limpet.edges.run_keys import check_expressions, trigger
 from limpet.engine.door import Door
 from limpet.store.api import RunQuery
 
@@ -46,6 +47,7 @@ class Admin:
     async def put_workflow(self, call: Call, request: wire.CreateWorkflowVersionRequest) -> wire.CreateWorkflowVersionResponse:
         """The same definition keeps its version (W3.1). What is declared but not carried out is told in the log."""
         definition = definition_of(request, self._limits)
+        check_expressions(definition)
         reply = cast(WorkflowPutReply, await self._door.submit(call.tenant, WorkflowPut(definition)))
         for warning in reply.warnings:
             _log.warning(warning, extra={"event": "workflow.undelivered", "tenant_id": call.tenant, "workflow": definition.name})
@@ -53,8 +55,8 @@ class Admin:
 
     async def trigger_workflow_run(self, call: Call, request: wire.TriggerWorkflowRunRequest) -> wire.TriggerWorkflowRunResponse:
         """One run."""
-        ids = await self._door.submit(call.tenant, run_triggered(request, call.request_id, self._limits))
-        return wire.TriggerWorkflowRunResponse(external_id=cast(tuple[str, ...], ids)[0])
+        ids = await trigger(self._door, call.tenant, run_triggered(request, call.request_id, self._limits))
+        return wire.TriggerWorkflowRunResponse(external_id=ids[0])
 
     async def get_run_details(self, call: Call, request: wire.GetRunDetailsRequest) -> wire.GetRunDetailsResponse:
         """How a run stands now (W13.3 to W13.6)."""
