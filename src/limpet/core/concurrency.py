@@ -21,6 +21,8 @@ Turn = tuple[int, int, int]  # level of the first in line, last served, age of t
 
 def settle(state: State) -> bool:
     """Serve every group that has stirred. Returns whether anybody moved."""
+    if not state.gates.stirred:
+        return False
     moved, line = False, Line()
     while state.gates.stirred or line.heap:
         for group in state.gates.take_stirred():
