@@ -9,11 +9,13 @@ STAMP := $(VENV)/.installed
 JOBS ?= 2
 # Seeds of `make simulate`; `make test` runs a couple of hundred.
 SEEDS ?= 5000
+# How long `make soak` breaks things.
+SECONDS ?= 60
 # More arguments for the tool behind a target: `make test ARGS="tests/cli -k exit"`.
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint lint-style lint-format lint-types lint-spelling format bench proto docs pins transcripts simulate mutants compat wheel
+.PHONY: help setup demo test lint lint-style lint-format lint-types lint-spelling types format bench proto docs pins transcripts simulate mutants soak compat wheel
 
 help: ## List the targets, a sentence each.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +54,9 @@ lint-types: $(STAMP)
 lint-spelling: $(STAMP)
 	$(BIN)/codespell
 
+types: $(STAMP) ## Check with pyright that every symbol of every room has a type; half a minute.
+	$(BIN)/python -m pytest tests/house/test_types.py $(ARGS)
+
 format: $(STAMP) ## Format the code and mend what the linter can mend by itself.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -76,6 +81,9 @@ simulate: $(STAMP) ## Run the simulation with many more seeds than `make test` d
 
 mutants: $(STAMP) ## Plant known bugs one by one; the simulation must find each.
 	$(BIN)/python -m tests.simulation.mutants $(ARGS)
+
+soak: $(STAMP) ## Real servers, workers and clients under random kills for SECONDS; the auditor must find nothing lost.
+	$(BIN)/python -m tests.soak --seconds $(SECONDS) $(ARGS)
 
 compat: $(STAMP) ## Run the unchanged official clients against the engine, ten idle minutes included.
 	$(BIN)/python -m pytest -m compat $(ARGS)

@@ -205,4 +205,4 @@ def test_a_store_held_by_an_engine_names_the_process(tmp_path: Path, limpet: Com
     with running("dev", "--store", "held.db", cwd=tmp_path) as found:
         answer = limpet("doctor", "--store", "held.db", env=found.environment)
     assert f"Process {found.process.pid} holds held.db" in answer.stdout
-    assert answer.returncode == 0
+    assert answer.returncode == 0, answer.stdout

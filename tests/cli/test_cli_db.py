@@ -75,8 +75,8 @@ def test_check_finds_a_broken_rule_and_says_so_with_its_exit_code(store: Path, l
     [
         (["db", "status", "--store", "absent.db"], 3, "no store at absent.db"),
         (["db", "restore", "absent.db", "--store", "s.db"], 3, "no backup at absent.db"),
-        (["db", "status"], 2, "No store file is named"),
-        (["db", "check", "--store", "memory"], 2, "No store file is named"),
+        (["db", "status"], 2, "No store is named"),
+        (["db", "check", "--store", "memory"], 2, "No store is named"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

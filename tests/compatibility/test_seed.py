@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,8 @@ from tests.compatibility.conftest import client_of
 from tests.compatibility.processes import EngineProcess, WorkerProcess
 from tests.compatibility.programs import journal
 from tests.compatibility.programs.workflows import Number, build
+
+ROUNDS = int(os.environ.get("PRIORITY_ROUNDS", "20"))
 
 pytestmark = pytest.mark.compat
 
@@ -79,7 +82,7 @@ def test_AC25_AC27_priority_is_strict_over_queues_with_one_slot(
         worker.stop()
     workflows = build(hatchet)
     single = workers(engine, "single", slots=1, only=["urgent", "ordinary", "sleeper"])
-    for round_number in range(20):
+    for round_number in range(ROUNDS):
         base = 1_000 * (round_number + 1)
         workflows["sleeper"].run(Number(number=base, seconds=0.3), wait_for_result=False)
         levels = [1, 3, None, 2, 3, 1, 2, None, 1, 3, 2, None, 3, 1, 2, 2, 1, 3, None, 1]

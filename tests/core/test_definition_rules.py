@@ -11,6 +11,7 @@ from limpet.core.definition_text import checksum, decode_definition, encode_defi
 from limpet.core.definitions import CHANGES_OUTCOME, Feature, StickyStrategy, TaskDefinition, WorkflowDefinition
 from limpet.core.errors import InvalidArgument, LimitReached, NotSupported
 from limpet.core.inputs import WorkflowPut, WorkflowPutReply
+from limpet.core.rows import EventType
 from limpet.core.settings import Settings
 from limpet.testing.builders import demand, make_task, make_workflow, wish
 from limpet.testing.scenario import Scenario
@@ -98,13 +99,15 @@ def test_R47_a_definition_of_an_older_release_is_still_read() -> None:
 def test_a_feature_that_is_not_carried_out_is_said_at_registration(feature: Feature) -> None:
     s = Scenario()
     definition = replace(make_workflow("W", "a"), undelivered=((feature, "task a"),))
-    reply = s.ask(WorkflowPut(definition), WorkflowPutReply)
-    [warning] = reply.warnings
+    s.ask(WorkflowPut(definition), WorkflowPutReply)
+    [warning] = s.log.decisions[-1][1].notices
     assert f"does not carry out {feature} yet" in warning
-    assert s.log.decisions[-1][1].notices == [warning]
+    s.ask(WorkflowPut(definition), WorkflowPutReply)
+    assert s.log.decisions[-1][1].notices == [], "the same version again is no news"
     if feature in CHANGES_OUTCOME:
         with pytest.raises(NotSupported, match="would end differently"):
             s.trigger("W")
         assert not s.tables.runs
     else:
-        assert s.trigger("W")
+        s.trigger("W")
+        assert [moment.message for moment in s.moments(EventType.QUEUED, "a")] == [warning]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from limpet.cli.main import COMMANDS, load
+from limpet.cli.main import load
+from tests.documentation.command_lines import check_command
 from tests.documentation.pages import DOCS, LINK, PAGES, anchors, blocks, prose, shown_name
 
 WITH_COMMANDS = [page for page in PAGES if any(block.kind in ("sh", "sh run", "console") for block in blocks(page))]
@@ -45,22 +44,6 @@ def test_a_command_that_does_not_exist_is_noticed() -> None:
         check_command("limpet runs erase RUN", "here")
     with pytest.raises(Exception, match="No such option"):
         check_command("limpet runs list --everything", "here")
-
-
-def check_command(line: str, where: str) -> None:
-    """Parse a line as the command line would, without carrying it out."""
-    words = shlex.split(line, comments=True)
-    if words[:1] != ["limpet"] or words[1:] in (["--version"], ["--help"]):
-        return
-    name, rest = words[1], [re.sub(r"^\$", "", word) for word in words[2:]]
-    assert name in COMMANDS, f"{where}: no such command: {line}"
-    command = load(name)
-    verbs = getattr(command, "commands", None)
-    if verbs is not None:
-        verb, *rest = rest or [""]
-        assert verb in verbs, f"{where}: no such command: {line}"
-        command = verbs[verb]
-    command.make_context(name, rest, resilient_parsing=False).close()
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(block.kind == "toml" for block in blocks(page))], ids=shown_name)

@@ -32,6 +32,7 @@ from limpet.store.api import Tenant, Token, TransientStoreError
 NOW = 1_790_000_000.0
 LONG_AGO = NOW - 10_000
 TENANT = Tenant(TenantNo(1), TenantId("707d0855-80ab-4e1f-a156-f1c4546cbf52"), "Blue", 0)
+OTHER = Tenant(TenantNo(2), TenantId("8b1f0c7e-2f3a-4b1c-9d55-0a1b2c3d4e5f"), "Red", 0)
 ADDRESSES = Addresses("http://localhost:8888", "localhost:7077")
 
 
@@ -47,14 +48,17 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.read = asyncio.Event()
-        self.access = TokenAccess(self.keys, self._rows, clock=lambda: self.now)
+        self.access = TokenAccess(self.keys, self, clock=lambda: self.now)
 
-    async def _rows(self) -> Sequence[Token]:
+    async def tokens(self) -> Sequence[Token]:
         self.reads += 1
         self.read.set()
         if self.broken:
             raise TransientStoreError("the disk is gone")
         return list(self.rows.values())
+
+    async def tenants(self) -> Sequence[Tenant]:
+        return [TENANT, OTHER]
 
     def mint(self, *, at: float = LONG_AGO, lifetime_s: int = 3_000_000) -> tuple[str, Token]:
         minted = mint_token(self.keys, TENANT, "ci", ADDRESSES, now=at, lifetime_s=lifetime_s)
@@ -149,6 +153,8 @@ BAD_TOKENS: dict[str, Callable[[Desk], str]] = {
     "no key id": lambda desk: forged(desk, kid=""),
     "wrong audience": lambda desk: forged(desk, aud="elsewhere"),
     "wrong issuer": lambda desk: forged(desk, iss="elsewhere"),
+    "another tenant than its row": lambda desk: forged(desk, sub=OTHER.id),
+    "a tenant that is none": lambda desk: forged(desk, sub="018f0000-0000-7000-8000-000000000000"),
     "no tenant": lambda desk: forged(desk, sub=None),
     "no token id": lambda desk: forged(desk, token_id=None),
     "no expiry": lambda desk: forged(desk, exp=None),
@@ -162,7 +168,7 @@ BAD_TOKENS: dict[str, Callable[[Desk], str]] = {
 def flipped(token: str) -> str:
     """The same token with another claim."""
     head, body, signature = token.split(".")
-    claims = claims_of(token) | {"sub": "8b1f0c7e-2f3a-4b1c-9d55-0a1b2c3d4e5f"}
+    claims = claims_of(token) | {"sub": OTHER.id}
     changed = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
     assert changed != body
     return f"{head}.{changed}.{signature}"

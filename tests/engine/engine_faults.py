@@ -13,7 +13,7 @@ from enum import StrEnum
 from limpet.core.decision import Delivery, StartTask
 from limpet.core.ids import TenantId, TenantNo
 from limpet.core.needs import Found, Needs, Snapshot
-from limpet.core.rows import TaskRow
+from limpet.core.rows import Born, TaskRow
 from limpet.store.api import (
     ONLY_GROUP,
     Batch,
@@ -54,12 +54,12 @@ class FaultyReader:
         return getattr(self._reader, name)
 
     async def payloads(
-        self, run_keys: Collection[int], task_keys: Collection[int]
+        self, runs: Collection[Born], tasks: Collection[Born]
     ) -> tuple[Mapping[int, bytes], Mapping[int, TaskRow]]:
-        self.payload_reads.append((set(run_keys), set(task_keys)))
+        self.payload_reads.append(({run.key for run in runs}, {task.key for task in tasks}))
         await self._store.pass_gate("payloads")
         self._store.fail_maybe("payloads")
-        return await self._reader.payloads(run_keys, task_keys)  # type: ignore[attr-defined,no-any-return]
+        return await self._reader.payloads(runs, tasks)  # type: ignore[attr-defined,no-any-return]
 
 
 class FaultyStore:
@@ -123,6 +123,7 @@ class FaultyStore:
         return await self.store.claim()
 
     async def renew(self, fences: Fences) -> None:
+        await self.pass_gate("renew")
         self.fail_maybe("renew")
         await self.store.renew(fences)
 

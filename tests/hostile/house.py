@@ -91,14 +91,18 @@ class Callers:
     ) -> Any:
         """Start a call of whatever kind; messages of a client's stream are all sent, then the sending side is closed."""
         method, raw = BY_PATH[path], [one if isinstance(one, bytes) else one.SerializeToString() for one in messages]
-        token = self.mine if token is None else token
-        how: dict[str, Any] = {"metadata": (("authorization", f"bearer {token}"),) if token else (), "timeout": ANSWER_WITHIN_S}
+        how: dict[str, Any] = {"metadata": self.credentials(token), "timeout": ANSWER_WITHIN_S}
         dialled = channel or self.channel
         if method.client_streams:
             return dialled.stream_stream(path, response_deserializer=method.response.FromString)(_each(raw), **how)
         if method.server_streams:
             return dialled.unary_stream(path, response_deserializer=method.response.FromString)(raw[0], **how)
         return dialled.unary_unary(path, response_deserializer=method.response.FromString)(raw[0], **how)
+
+    def credentials(self, token: str | None = None) -> tuple[tuple[str, str], ...]:
+        """The metadata that shows a token, ours if none is given; none at all for an empty one."""
+        token = self.mine if token is None else token
+        return (("authorization", f"bearer {token}"),) if token else ()
 
     async def call(self, path: str, message: Message | bytes, **how: Any) -> Any:
         """A unary call that must succeed."""

@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 OLD, NEW = "hatchet_sdk", "limpet"
+PRIORITY_ROUNDS = 3  # the order is the engine's, and was shown twenty times with the official client
 
 pytestmark = [pytest.mark.compat, pytest.mark.timeout(400)]
 
@@ -36,10 +37,11 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", ["test_behaviour.py", "test_seed.py", pytest.param("test_crash.py", marks=pytest.mark.slow)])
 def test_the_official_tests_pass_with_our_client(moved: Path, name: str) -> None:
+    paths = [str(moved), *filter(None, [os.environ.get("PYTHONPATH")])]  # the copy first, then the code under test
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", f"tests/compatibility/{name}", "-p", "no:cacheprovider", "-W", "ignore"],
         cwd=moved,
-        env={**os.environ, "PYTHONPATH": str(moved)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PRIORITY_ROUNDS": str(PRIORITY_ROUNDS)},
         capture_output=True,
         text=True,
         check=False,

@@ -19,19 +19,21 @@ from limpet.contracts.dispatcher_pb2 import STEP_EVENT_TYPE_COMPLETED, STEP_EVEN
 from limpet.sdk._worker.console import lines_on_console
 from limpet.sdk._worker.logs import LogSender, TaskLogHandler
 from limpet.sdk._worker.watchdog import LoopWatchdog
-from tests.sdk.scripted_engine import ScriptedEngine, start_action
+from tests.sdk.scripted_engine import ScriptedEngine, start_action, worker_id
 from tests.sdk.test_signals import worker_process
 
 
 @contextmanager
 def program_with(*handlers: logging.Handler) -> Iterator[None]:
-    """A program whose root logger has these handlers alone; those of pytest are away meanwhile."""
-    root = logging.getLogger()
-    kept, root.handlers[:] = root.handlers[:], handlers
+    """A program whose root logger has these handlers alone; those of pytest, and levels that others set, are away meanwhile."""
+    root, package = logging.getLogger(), logging.getLogger("limpet")
+    kept, root.handlers[:], level = root.handlers[:], handlers, package.level
+    package.setLevel(logging.NOTSET)
     try:
         yield
     finally:
         root.handlers[:] = kept
+        package.setLevel(level)
 
 
 async def test_a_program_without_logging_sees_its_worker_begin_and_end(scripted: ScriptedEngine) -> None:
@@ -41,7 +43,7 @@ async def test_a_program_without_logging_sees_its_worker_begin_and_end(scripted:
         process.send_signal(signal.SIGTERM)
         _, written = await asyncio.wait_for(process.communicate(), 10)
     text = written.decode()
-    assert "info    Worker w is ready: tasks brief:brief, endless:endless; slots default 100.\n" in text
+    assert f"info    Worker w is ready, as {worker_id(1)}: tasks brief:brief, endless:endless; slots default 100.\n" in text
     assert "Worker w drains" in text
     assert text.endswith("Worker w has left.\n")
 

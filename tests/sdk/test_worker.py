@@ -85,6 +85,29 @@ async def test_R26_the_receipt_leaves_while_the_event_loop_is_blocked(client: Li
     await asyncio.to_thread(thread.join)
 
 
+async def test_R27_heartbeats_go_on_while_the_event_loop_is_blocked(client: Limpet, scripted: ScriptedEngine) -> None:
+    """The worker's loop is held until the engine, in another loop, has heard three more of them."""
+    heard = threading.Event()
+
+    @client.task()
+    async def hold(input: EmptyModel, ctx: Context) -> dict[str, bool]:
+        return {"heard": heard.wait(10)}
+
+    worker = client.worker("w", workflows=[hold])
+    worker._heartbeat_interval_s = 0.02
+    thread = threading.Thread(target=lambda: asyncio.run(worker.aio_start()), daemon=True)
+    thread.start()
+    await scripted.send(start_action("hold:hold"))
+    await scripted.event(STEP_EVENT_TYPE_STARTED)
+    await scripted.called("Heartbeat", len(scripted.requests("Heartbeat")) + 3)
+    assert not scripted.events(STEP_EVENT_TYPE_COMPLETED)
+    heard.set()
+    [completed] = await scripted.event(STEP_EVENT_TYPE_COMPLETED)
+    assert json.loads(completed.event_payload) == {"heard": True}
+    worker._loop.call_soon_threadsafe(worker._session.request_stop)  # type: ignore[union-attr]
+    await asyncio.to_thread(thread.join)
+
+
 async def test_an_unknown_action_fails_with_a_sentence(client: Limpet, scripted: ScriptedEngine) -> None:
     @client.task()
     async def known(input: EmptyModel, ctx: Context) -> None: ...

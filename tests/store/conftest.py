@@ -3,26 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from limpet.core.ids import TenantId
 from limpet.store.api import Store
 from limpet.store.memory import MemoryStore
+from limpet.store.postgres import PostgresStore
 from limpet.store.sqlite import SqliteStore
-from tests.store.builders import NOW, Owner, Rows
+from tests.postgres.fixtures import Databases
+from tests.store.builders import Owner, Rows, own
 
 Reopen = Callable[[Store], Awaitable[Store]]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+STORES = ("memory", "sqlite", "postgres")
+DAYS_GONE = "postgres, days gone"
+ROW_BY_ROW = pytest.mark.parametrize("store", ["memory", "sqlite", DAYS_GONE], indirect=True)
+"""For tests of deletions by row: with PostgreSQL only rows whose day has no partition are deleted so."""
+
+
+@pytest.fixture(params=STORES)
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     """An open store without content."""
-    made: Store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "store.db")
+    async with AsyncExitStack() as ends:
+        made: Store
+        if request.param == "memory":
+            made = MemoryStore()
+        elif request.param == "sqlite":
+            made = SqliteStore(tmp_path / "store.db")
+        else:
+            databases: Databases = request.getfixturevalue("databases")
+            made = PostgresStore(await databases.shared())
+        await made.open()
+        ends.push_async_callback(made.close)
+        if request.param == DAYS_GONE:
+            await forget_days(made)
+        yield made
+
+
+async def forget_days(store: Store) -> None:
+    """From now on every row is one whose day has no partition."""
+    assert isinstance(store, PostgresStore)
+    async with store._upkeep_lane.link() as link:
+        for day, *_ in await link.rows("days"):
+            await link.rows("forget_day", day=day)
+
+
+@pytest.fixture
+async def postgres(database: str) -> AsyncIterator[PostgresStore]:
+    """An open PostgreSQL store without content."""
+    made = PostgresStore(database, server_id="one", address="one:7077")
     await made.open()
     yield made
     await made.close()
+
+
+@pytest.fixture
+async def postgres_owner(postgres: PostgresStore, rows: Rows) -> Owner:
+    """The owner of `postgres`."""
+    return await own(postgres, rows)
 
 
 @pytest.fixture
@@ -41,7 +82,7 @@ async def reopen() -> AsyncIterator[Reopen]:
 
     async def again(store: Store) -> Store:
         await store.close()
-        other: Store = MemoryStore(store.content) if isinstance(store, MemoryStore) else SqliteStore(store.path)  # type: ignore[attr-defined]
+        other = like(store)
         await other.open()
         opened.append(other)
         return other
@@ -51,20 +92,20 @@ async def reopen() -> AsyncIterator[Reopen]:
         await store.close()
 
 
+def like(store: Store) -> Store:
+    """Another store over the same content."""
+    if isinstance(store, MemoryStore):
+        return MemoryStore(store.content)
+    if isinstance(store, SqliteStore):
+        return SqliteStore(store.path)
+    assert isinstance(store, PostgresStore)
+    return PostgresStore(store.at.url, server_id=store.server_id)
+
+
 @pytest.fixture
 def rows() -> Rows:
     """Rows of the first tenant."""
     return Rows()
-
-
-async def own(store: Store, rows: Rows) -> Owner:
-    """An owner of the store, which knows two tenants and the first one's definitions."""
-    for name in ("one", "two"):
-        await store.create_tenant(TenantId(name), name.title(), NOW)
-    owner = Owner(store)
-    await owner.claim()
-    await owner.commit(rows.definitions())
-    return owner
 
 
 @pytest.fixture

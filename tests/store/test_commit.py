@@ -18,7 +18,7 @@ from tests.store.conftest import Reopen
 async def whole(store: Store, run: RunRow, *tasks: TaskRow) -> tuple[RunRow, list[TaskRow]]:
     """The rows as they are stored."""
     found = (await store.look_up(ONE, Needs(run_or_task_ids={run.id}))).runs
-    inputs, by_key = await store.reader.payloads([run.key], [task.key for task in tasks])
+    inputs, by_key = await store.reader.payloads([run], tasks)
     return found[0][0]._replace(input=inputs[run.key]), [by_key[task.key] for task in tasks]
 
 
@@ -49,9 +49,7 @@ async def test_a_changed_run_keeps_what_it_was_born_with(store: Store, owner: Ow
         status=RunStatus.RUNNING, pin_state=PinState.BOUND, pin_worker_id="w", pin_task_key=8, started_at=1, finished_at=2,
         stage=3,
     )  # fmt: skip
-    other = changed._replace(
-        input=None, metadata=None, priority=1, workflow_key=0, created_at=0, request_id="late", limit_keys=b"[]"
-    )
+    other = changed._replace(input=None, metadata=None, priority=1, workflow_key=0, request_id="late", limit_keys=b"[]")
     await owner.commit(Changes(runs_changed=[other]))
     assert (await whole(store, run))[0] == changed
 
@@ -62,7 +60,7 @@ async def test_a_changed_task_takes_everything_behind_created_at(store: Store, o
         task.key, task.id, ONE, run.key, task.step, task.created_at,
         TaskStatus.FAILED, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 1, 14, 15, b'"x"', 3, "boom", 16,
     )  # fmt: skip
-    await owner.commit(Changes(tasks_changed=[changed._replace(step=9, created_at=0, run_key=0)]))
+    await owner.commit(Changes(tasks_changed=[changed._replace(step=9, run_key=0)]))
     assert (await whole(store, run, task))[1] == [changed]
 
 

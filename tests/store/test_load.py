@@ -11,7 +11,7 @@ from limpet.core.ids import first_key
 from limpet.core.rows import RunStatus
 from limpet.store.api import Store
 from tests.store.builders import NOW, ONE, SECOND, TWO, Owner, Rows
-from tests.store.conftest import Reopen
+from tests.store.conftest import ROW_BY_ROW, Reopen
 
 
 async def test_an_unknown_tenant_is_empty(store: Store) -> None:
@@ -88,6 +88,7 @@ async def test_the_next_key_is_above_every_table(store: Store, owner: Owner, row
     assert (await store.load(ONE)).next_key == rows.last_key + 1
 
 
+@ROW_BY_ROW
 async def test_R29_keys_of_deleted_rows_are_never_given_again(store: Store, owner: Owner, rows: Rows, reopen: Reopen) -> None:
     run, task = await owner.open_run(rows)
     await owner.end_run(rows, run, task)
@@ -100,6 +101,7 @@ async def test_R29_keys_of_deleted_rows_are_never_given_again(store: Store, owne
     assert (await (await reopen(store)).load(ONE)).next_key == receipt.key + 1
 
 
+@ROW_BY_ROW
 async def test_pruned_keys_are_never_given_again(store: Store, owner: Owner, rows: Rows) -> None:
     run, task = await owner.open_run(rows)
     await owner.commit(Changes(events=[rows.event(task)]))

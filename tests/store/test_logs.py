@@ -63,7 +63,7 @@ async def test_search_is_a_plain_substring_in_any_case(store: Store, rows: Rows,
 
 
 async def test_answers_are_bounded(store: Store, rows: Rows, task: TaskRow, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("limpet.store.memory.reader", "limpet.store.sqlite.logs"):
+    for module in ("limpet.store.memory.reader", "limpet.store.sqlite.logs", "limpet.store.postgres.logs"):
         monkeypatch.setattr(f"{module}.LOG_LINES_MAX", 3)
     await store.append_logs([rows.line(task, str(number)) for number in range(5)])
     assert await messages(store, LogQuery(task.id, limit=100)) == ["0", "1", "2"]

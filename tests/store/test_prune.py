@@ -5,21 +5,23 @@ from __future__ import annotations
 from limpet.core.decision import Changes
 from limpet.store.api import LogQuery, RunQuery, Store
 from tests.store.builders import ONE, SECOND, Owner, Rows, stored_fence
-from tests.store.conftest import Reopen
+from tests.store.conftest import ROW_BY_ROW, Reopen
 
 
+@ROW_BY_ROW
 async def test_a_finished_run_goes_with_everything(store: Store, owner: Owner, rows: Rows) -> None:
     run, task = await owner.open_run(rows, metadata=b'{"a":"b"}', request_id="q", child_ref="c")
     await owner.commit(Changes(events=[rows.event(task)]))
     await store.append_logs([rows.line(task)])
     await owner.end_run(rows, run, task)
     assert await store.prune(rows.now + 1, 10) == 1
-    assert await store.reader.payloads([run.key], [task.key]) == ({}, {})
-    assert await store.reader.events(ONE, [task.key]) == []
+    assert await store.reader.payloads([run], [task]) == ({}, {})
+    assert await store.reader.events(ONE, [task]) == []
     assert list(await store.reader.log_lines(ONE, LogQuery(task.id))) == []
     assert await store.reader.runs(ONE, RunQuery(metadata=[("a", "b")])) == ([], 0)
 
 
+@ROW_BY_ROW
 async def test_names_of_a_pruned_run_are_free_again(store: Store, owner: Owner, rows: Rows) -> None:
     await owner.end_run(rows, *await owner.open_run(rows, request_id="q", child_ref="c"))
     await store.prune(rows.now + 1, 10)
@@ -33,6 +35,7 @@ async def test_F9_5_an_old_run_that_has_not_ended_stays(store: Store, owner: Own
     assert await store.reader.run(ONE, run.id) is not None
 
 
+@ROW_BY_ROW
 async def test_the_instant_itself_is_not_before(store: Store, owner: Owner, rows: Rows) -> None:
     run, _ = await owner.end_run(rows, *await owner.open_run(rows))
     assert run.finished_at is not None
@@ -49,10 +52,11 @@ async def test_a_run_that_was_replayed_stays(store: Store, owner: Owner, rows: R
     assert await store.reader.task(ONE, task.id) is not None
 
 
+@ROW_BY_ROW
 async def test_the_oldest_go_first_up_to_the_limit(store: Store, owner: Owner, rows: Rows) -> None:
     runs = [(await owner.end_run(rows, *await owner.open_run(rows)))[0] for _ in range(5)]
     assert await store.prune(rows.now + SECOND, 3) == 3
-    inputs, _ = await store.reader.payloads([run.key for run in runs], [])
+    inputs, _ = await store.reader.payloads(runs, [])
     assert sorted(inputs) == [run.key for run in runs[3:]]
     assert await store.prune(rows.now + SECOND, 3) == 2
     assert await store.prune(rows.now + SECOND, 3) == 0
@@ -64,7 +68,7 @@ async def test_R50_what_waits_for_its_deletion_is_gone_already(store: Store, own
     again = await reopen(store)
     assert await again.reader.run(ONE, run.id) is None
     assert await again.reader.task(ONE, task.id) is None
-    assert (await again.reader.payloads([run.key], []))[0] != {}
+    assert (await again.reader.payloads([run], []))[0] != {}
 
 
 async def test_a_retention_that_grows_brings_nothing_back(store: Store, owner: Owner, rows: Rows) -> None:
@@ -74,6 +78,7 @@ async def test_a_retention_that_grows_brings_nothing_back(store: Store, owner: O
     assert await store.reader.run(ONE, run.id) is None
 
 
+@ROW_BY_ROW
 async def test_pruning_is_no_commit(store: Store, owner: Owner, rows: Rows) -> None:
     await owner.end_run(rows, *await owner.open_run(rows))
     before = await stored_fence(store)

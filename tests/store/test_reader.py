@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from limpet.core.decision import Changes
+from limpet.core.decision import Changes, PayloadRef
 from limpet.core.rows import TaskStatus
 from limpet.store import api
 from limpet.store.api import RunQuery, RunRecord, Store, TaskRecord
 from tests.store.builders import NOW, ONE, TWO, Owner, Rows
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
+UNKNOWN = PayloadRef(99, "unknown")
 
 
 async def test_unknown_things_are_none_or_empty(store: Store, owner: Owner) -> None:
@@ -21,11 +22,11 @@ async def test_unknown_things_are_none_or_empty(store: Store, owner: Owner) -> N
     assert await reader.runs(ONE, RunQuery()) == ([], 0)
     assert await reader.tasks(ONE, RunQuery()) == ([], 0)
     assert await reader.status_counts(ONE, RunQuery()) == {}
-    assert await reader.events(ONE, [1]) == []
+    assert await reader.events(ONE, [UNKNOWN]) == []
     assert await reader.events(ONE, []) == []
     assert await reader.versions(ONE, NOBODY) == []
     assert await reader.workers_by_key(ONE, [1]) == {}
-    assert await reader.payloads([1], [1]) == ({}, {})
+    assert await reader.payloads([UNKNOWN], [UNKNOWN]) == ({}, {})
     assert await reader.payloads([], []) == ({}, {})
 
 
@@ -57,7 +58,7 @@ async def test_X11_other_tenants_things_look_unknown(store: Store, owner: Owner,
     reader = store.reader
     assert await reader.run(TWO, run.id) is None
     assert await reader.task(TWO, task.id) is None
-    assert await reader.events(TWO, [task.key]) == []
+    assert await reader.events(TWO, [task]) == []
     assert await reader.workflows(TWO) == []
     assert await reader.versions(TWO, rows.workflow_row.id) == []
     assert await reader.workers_by_key(TWO, [rows.worker_row.key]) == {}
@@ -70,8 +71,8 @@ async def test_events_come_oldest_first(store: Store, owner: Owner, rows: Rows) 
     _, other = await owner.open_run(rows)
     late, early, same = rows.event(task, at=NOW + 9), rows.event(task, at=NOW + 1), rows.event(task, at=NOW + 1, worker_key=3)
     await owner.commit(Changes(events=[late, early, same, rows.event(other)]))
-    assert await store.reader.events(ONE, [task.key]) == [early, same, late]
-    assert len(await store.reader.events(ONE, [task.key, other.key])) == 4
+    assert await store.reader.events(ONE, [task]) == [early, same, late]
+    assert len(await store.reader.events(ONE, [task, other])) == 4
 
 
 async def test_workflows_are_those_not_deleted_by_name(store: Store, owner: Owner, rows: Rows) -> None:
@@ -94,7 +95,7 @@ async def test_payloads_are_inputs_and_whole_tasks(store: Store, owner: Owner, r
     run, task = await owner.open_run(rows, input=b"x" * 100_000)
     _, ended = await owner.end_run(rows, run, task)
     _, waiting = await owner.open_run(rows)
-    inputs, tasks = await store.reader.payloads([run.key, 99], [task.key, waiting.key, 99])
+    inputs, tasks = await store.reader.payloads([run, UNKNOWN], [task, waiting, UNKNOWN])
     assert inputs == {run.key: run.input}
     assert tasks == {task.key: ended, waiting.key: waiting}
 
@@ -112,7 +113,7 @@ async def test_payloads_beyond_a_pages_budget_are_left_out_and_still_readable(
     store: Store, owner: Owner, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     budget = 1_000
-    for module in ("limpet.store.memory.reader", "limpet.store.sqlite.reader"):
+    for module in ("limpet.store.memory.reader", "limpet.store.sqlite.reader", "limpet.store.postgres.reader"):
         monkeypatch.setattr(f"{module}.PAGE_PAYLOAD_BYTES_MAX", budget)
     run = rows.run(input=b"i" * 400)
     outputs = [b"a" * 300, b"b" * 400, b"c" * 300]
@@ -125,7 +126,7 @@ async def test_payloads_beyond_a_pages_budget_are_left_out_and_still_readable(
     assert record.run.input == run.input
     assert [task.output for task in record.tasks] == [outputs[0], None, outputs[2]]
     assert [task.output_bytes for task in record.tasks] == [300, 400, 300]
-    assert (await store.reader.payloads([], [tasks[1].key]))[1] == {tasks[1].key: tasks[1]}
+    assert (await store.reader.payloads([], [tasks[1]]))[1] == {tasks[1].key: tasks[1]}
 
 
 def test_the_budget_of_a_page_holds_several_of_the_largest_payloads() -> None:

@@ -202,7 +202,7 @@ async def test_R50_runs_past_their_retention_are_in_no_list(store: Store, owner:
 
 
 async def test_matches_are_counted_up_to_a_bound(store: Store, owner: Owner, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("limpet.store.memory.reader", "limpet.store.sqlite.reader"):
+    for module in ("limpet.store.memory.reader", "limpet.store.sqlite.reader", "limpet.store.postgres.reader"):
         monkeypatch.setattr(f"{module}.COUNT_MAX", 3)
         monkeypatch.setattr(f"{module}.LIST_ROWS_MAX", 4)
     await open_runs(owner, rows, *[b"{}"] * 5)

@@ -22,8 +22,7 @@ from limpet.store.api import (
 )
 from limpet.store.sqlite import SqliteStore, commit, connection, lane, reader
 from limpet.store.sqlite.errors import translate
-from tests.store.builders import ONE, Owner, Rows
-from tests.store.conftest import own
+from tests.store.builders import ONE, Owner, Rows, own
 
 
 def sqlite_error(code: int) -> sqlite3.OperationalError:
@@ -79,7 +78,7 @@ async def test_T_DISK_FULL_the_same_batch_goes_in_once_there_is_space(
     assert await sqlite.fences() == before
     await sqlite._writer.run(lambda connection: limit_pages(connection, 10_000))
     await sqlite.commit(batch)
-    assert (await sqlite.reader.payloads([run.key], []))[0] == {run.key: run.input}
+    assert (await sqlite.reader.payloads([run], []))[0] == {run.key: run.input}
 
 
 async def test_T_DB_READONLY_the_same_batch_goes_in_once_it_may_be_written(
@@ -174,7 +173,7 @@ async def test_a_page_that_hangs_stops_neither_commits_nor_payloads(sqlite: Sqli
     gate = threading.Event()
     slow = [asyncio.ensure_future(sqlite._pages.run(lambda _: gate.wait())) for _ in range(3)]
     run, _ = await sqlite_owner.open_run(rows)
-    assert (await sqlite.reader.payloads([run.key], []))[0] == {run.key: run.input}
+    assert (await sqlite.reader.payloads([run], []))[0] == {run.key: run.input}
     gate.set()
     await asyncio.gather(*slow)
 

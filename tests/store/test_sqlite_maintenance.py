@@ -15,8 +15,7 @@ from limpet.store.api import CorruptStore, Fence, FenceMismatch, LogQuery, Store
 from limpet.store.sqlite import SqliteStore, maintenance, schema
 from limpet.store.sqlite.connection import connect_writer
 from limpet.store.sqlite.schema import Migration
-from tests.store.builders import ONE, Owner, Rows
-from tests.store.conftest import own
+from tests.store.builders import ONE, Owner, Rows, own
 
 
 async def test_status_counts_what_is_there(sqlite: SqliteStore, sqlite_owner: Owner, rows: Rows) -> None:

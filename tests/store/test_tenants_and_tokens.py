@@ -18,7 +18,10 @@ async def test_a_new_store_has_no_tenants_and_no_tokens(store: Store) -> None:
 async def test_tenants_are_numbered_from_one_and_kept(store: Store, reopen: Reopen) -> None:
     first = await store.create_tenant(TenantId("a"), "A", NOW)
     second = await store.create_tenant(TenantId("b"), "B", NOW + 1)
-    assert (first, second) == (Tenant(ONE, TenantId("a"), "A", NOW), Tenant(TWO, TenantId("b"), "B", NOW + 1))
+    groups = await store.fences()
+    assert first == Tenant(ONE, TenantId("a"), "A", NOW, first.group)
+    assert second == Tenant(TWO, TenantId("b"), "B", NOW + 1, second.group)
+    assert {first.group, second.group} <= set(groups)
     assert list(await (await reopen(store)).tenants()) == [first, second]
 
 
@@ -46,7 +49,7 @@ async def test_quarantine_keeps_what_could_not_be_processed(store: Store, reopen
 
 
 async def test_quarantine_keeps_the_newest(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("limpet.store.memory.store", "limpet.store.sqlite.owner"):
+    for module in ("limpet.store.memory.store", "limpet.store.sqlite.owner", "limpet.store.postgres.owner"):
         monkeypatch.setattr(f"{module}.QUARANTINE_MAX", 3)
     for number in range(5):
         await store.quarantine(ONE, NOW, str(number), "")

@@ -22,6 +22,9 @@ Query = Mapping[str, str | int | bool | list[str] | None]
 class Api:
     """A connection to one tenant of one engine. Use it as a context manager."""
 
+    url: str
+    tenant: str
+
     def __init__(self, url: str | None, token: str | None) -> None:
         claims = read_claims(token) if token else None
         self.url = (url or (claims.server_url if claims else "") or defaults.DEV_URL).rstrip("/")

@@ -23,6 +23,7 @@ from limpet.cli.exits import CommandError
 from limpet.cli.tokens import Claims, read_claims
 
 CONNECT_TIMEOUT_S = 3.0  # a healthy address answers at once; a filtered one would keep us for minutes
+ANSWER_TIMEOUT_S = 30.0  # an engine loads its REST part at the first call, which takes a busy machine seconds
 SKEW_MAX_S = 5.0  # tokens have a leeway of 60 s; beyond a few seconds spans and schedules already look odd
 EXPIRES_SOON_S = 7 * 24 * 3600  # a week to make the next token
 PREFIXES = ("LIMPET_", "LIMPET_CLIENT_", "HATCHET_CLIENT_")  # the order in which the SDK looks
@@ -172,7 +173,8 @@ def check_grpc(around: Surroundings) -> Finding:
 def check_http(around: Surroundings) -> list[Finding]:
     """Whether an engine answers, is ready, lets this token in, has our version and our time."""
     try:
-        with httpx.Client(base_url=around.url, timeout=CONNECT_TIMEOUT_S) as http:
+        patience = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        with httpx.Client(base_url=around.url, timeout=patience) as http:
             ready = http.get("/api/ready")
             tenant = http.get(f"/api/v1/tenants/{tenant_of(around)}", headers=authorization(around))
             version = http.get("/api/v1/openapi.json", headers=authorization(around))

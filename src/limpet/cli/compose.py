@@ -2,7 +2,8 @@
 
 Laws:
 1. It starts from the store outwards: nobody is let in before what was acknowledged earlier is in memory again.
-2. It stops from the edges inwards, and stopping what was never started is harmless.
+2. It gives its store up first, so that a standby need not wait for the rest (R49). Then it stops from the edges inwards,
+   and stopping what was never started is harmless.
 3. Nothing is decided here; whoever wants to know what an engine consists of reads this file and is done.
 """
 
@@ -10,8 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import secrets
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from limpet.cli import defaults
@@ -35,11 +39,16 @@ from limpet.store.memory import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # listening there says nothing about where one is
 STOP_GRACE_S = 3.0  # for calls under way, and a second more than the streams need to end one by one
 
 
 class EngineProcess:
     """Everything that one engine process holds. `start`, then `failed` until it ends, then `stop`."""
+
+    store: Store
+    streams: StreamRegistry
+    engine: Engine
 
     def __init__(self, plan: Plan) -> None:
         plan.check()
@@ -53,7 +62,6 @@ class EngineProcess:
         """Open the store, take it over, then listen. Raises what the store or the addresses have against it."""
         self._ends.push_async_callback(self.engine.stop)
         await self.engine.start()
-        await self.engine.create_tenant(defaults.TENANT_ID, defaults.TENANT_NAME)
         access = await self._access()
         grpc_port = await self._start_grpc(access)
         http_port = await self._start_http(access)
@@ -65,13 +73,14 @@ class EngineProcess:
 
     async def stop(self) -> None:
         """Let nobody in, finish what is under way, end the streams, close the store. Harmless when called twice."""
+        await self.engine.hand_over()
         await self._ends.aclose()
 
     async def _access(self) -> Access:
         if self.plan.is_dev:
             return OpenAccess(defaults.TENANT_ID)
         assert self.plan.key_file is not None, "a plan without development mode has a key file"
-        access = TokenAccess(load_key_ring(self.plan.key_file), self.store.tokens)
+        access = TokenAccess(load_key_ring(self.plan.key_file), self.store)
         await access.refresh()
         self._run_beside(access.run())
         return access
@@ -130,9 +139,24 @@ def open_store(plan: Plan) -> Store:
     """The store that the plan names; opened by the engine."""
     if plan.store is None:
         return MemoryStore()
-    from limpet.store.sqlite import SqliteStore  # only processes with a file need it
+    if isinstance(plan.store, Path):
+        from limpet.store.sqlite import SqliteStore  # only processes with a file need it
 
-    return SqliteStore(plan.store)
+        return SqliteStore(plan.store)
+    from limpet.store.postgres import PostgresStore  # only processes with a database need it, and asyncpg
+
+    return PostgresStore(plan.store.url, server_id=server_name(), address=own_address(plan.host, plan.grpc_port))
+
+
+def server_name() -> str:
+    """What operators call this server: the machine's name, and a few letters that tell its processes apart."""
+    return f"{socket.gethostname()}-{secrets.token_hex(3)}"
+
+
+def own_address(host: str, port: int) -> str:
+    """Where this very server is reached, as another server tells callers: never the balancer in front of both."""
+    everywhere = host.strip("[]") in EVERYWHERE
+    return address(socket.gethostname() if everywhere else host, port)
 
 
 def ended(task: asyncio.Task[None]) -> Callable[[], Awaitable[None]]:

@@ -10,7 +10,7 @@ from limpet.cli import defaults
 from limpet.cli.grammar import Overrides, StoreFile, examples, single_command
 from limpet.cli.options import LogJson, LogLevel
 
-app = single_command()
+app: typer.Typer = single_command()
 
 
 @app.command(epilog=examples("limpet dev", "limpet dev --store dev.db", "limpet dev --grpc-port 0 --http-port 0 --json"))
@@ -30,11 +30,11 @@ def dev(
     """Start an engine for development: this machine only, no authentication, in memory unless --store names a file."""
     from limpet.cli.engine_command import run_engine  # the engine is imported when it is started, not for help
     from limpet.cli.overrides import overridden
-    from limpet.cli.plan import Plan, store_path
+    from limpet.cli.plan import Plan, store_place
     from limpet.engine.settings import EngineSettings
 
     plan = Plan(
-        store=store_path(store),
+        store=store_place(store),
         grpc_port=grpc_port,
         http_port=http_port,
         is_dev=True,

@@ -15,7 +15,7 @@ from limpet.cli.store_checks import check_store
 
 MARKS = {Verdict.GOOD: "ok  ", Verdict.WARNING: "warn", Verdict.BAD: "BAD "}
 
-app = single_command()
+app: typer.Typer = single_command()
 
 
 @app.command(epilog=examples("limpet doctor", "limpet doctor --url https://engine.example.com --store limpet.db"))

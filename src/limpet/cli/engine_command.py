@@ -50,6 +50,6 @@ def as_sentence(error: Exception, plan: Plan) -> CommandError:
     if isinstance(error, FatalStoreError | FenceMismatch):
         return CommandError(
             f"The engine ended because its store cannot be trusted any more: {error}",
-            f"What was acknowledged is in the file. Start it again; if it ends again: limpet db check --store {plan.store}",
+            f"What was acknowledged is in the store. Start it again; if it ends again: limpet db check --store {plan.store}",
         )
     return CommandError(f"The engine ended because of its store: {error}")

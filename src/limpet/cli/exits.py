@@ -24,7 +24,8 @@ class CommandError(Exception):
     code = ExitCode.FAILED
 
     def __init__(self, sentence: str, hint: str = "") -> None:
-        self.sentence, self.hint = sentence, hint
+        self.sentence = sentence
+        self.hint = hint
         super().__init__(f"{sentence}\n{hint}" if hint else sentence)
 
 

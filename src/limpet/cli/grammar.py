@@ -53,7 +53,9 @@ Token = Annotated[
 ]
 StoreFile = Annotated[
     str | None,
-    typer.Option("--store", envvar="LIMPET_STORE", help="Store: sqlite:///FILE or just FILE.", show_default=False),
+    typer.Option(
+        "--store", envvar="LIMPET_STORE", help="Store: postgresql://…, sqlite:///FILE or just FILE.", show_default=False
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,

@@ -29,7 +29,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "runs": ("limpet.cli.runs", "List, read, explain, cancel and replay runs."),
         "workers": ("limpet.cli.workers", "List, pause and unpause workers; read their labels."),
         "workflows": ("limpet.cli.workflows", "List workflows and trigger one."),
+        "tenants": ("limpet.cli.tenants", "Create and list tenants: whose data it is."),
         "token": ("limpet.cli.token", "Create, list and revoke tokens of clients."),
+        "cluster": ("limpet.cli.cluster", "Look at the servers that share a database."),
         "db": ("limpet.cli.db", "Look after a store file."),
         "doctor": ("limpet.cli.doctor", "Find the usual mistakes and say how to mend them."),
     }
@@ -64,7 +66,7 @@ class LazyCommands(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="limpet",
     cls=LazyCommands,
     no_args_is_help=True,

@@ -10,9 +10,13 @@ from pathlib import Path
 from limpet.cli import defaults
 from limpet.cli.exits import Misuse
 from limpet.engine.settings import EngineSettings
+from limpet.store.address import SCHEMES, Address
+from limpet.store.api import StoreError
 
 MEMORY = "memory"
 SQLITE_PREFIX = "sqlite:///"
+Place = Path | Address
+"""Where a store that lasts is: a file or a database. Neither shows a password."""
 TLS_OLDEST = ssl.TLSVersion.TLSv1_2  # the oldest version that is spoken [X13]
 
 
@@ -48,13 +52,13 @@ class Tls:
 class Plan:
     """One engine process.
 
-    store:          a file, or None for memory
+    store:          a file, a database, or None for memory
     is_dev:         no authentication, local callers only
     key_file:       where the signing key of tokens lives; None with `is_dev`
     server_url, grpc_address: what clients are told; empty: the address that is listened on
     """
 
-    store: Path | None = None
+    store: Place | None = None
     host: str = defaults.LOOPBACK
     grpc_port: int = defaults.GRPC_PORT
     http_port: int = defaults.HTTP_PORT
@@ -94,28 +98,51 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def store_path(text: str | None) -> Path | None:
-    """The store's file; None for memory. Raises Misuse for a kind of store that this version does not have."""
+def store_place(text: str | None) -> Place | None:
+    """Where the store is; None for memory. Raises Misuse for a kind of store that this version does not have."""
     if text is None or text in (MEMORY, f"{MEMORY}://"):
         return None
     if text.startswith(SQLITE_PREFIX):
         return Path(text.removeprefix(SQLITE_PREFIX))
+    if text.partition("://")[0] in SCHEMES:
+        return _database(text)
     if "://" in text or text.startswith("sqlite:"):
-        raise Misuse(f"There is no store for {text}.", "Write sqlite:///FILE, or just the path of a file.")
+        kind = text.partition(":")[0]
+        raise Misuse(f"There is no store for {kind}:.", "Write postgresql://…, sqlite:///FILE, or just the path of a file.")
     return Path(text)
 
 
-def store_file(text: str | None) -> Path:
-    """A store that must be a file."""
-    path = store_path(text)
-    if path is None:
-        raise Misuse("No store file is named.", "Give --store FILE, or set LIMPET_STORE.")
-    return path
+def lasting_store(text: str | None) -> Place:
+    """A store that outlives its engine."""
+    place = store_place(text)
+    if place is None:
+        raise Misuse("No store is named.", "Give --store FILE or --store postgresql://…, or set LIMPET_STORE.")
+    return place
 
 
-def key_file_of(store: Path) -> Path:
+def store_file(text: str | None, *, instead: str) -> Path:
+    """A store that must be a file; `instead` says what to do with a database."""
+    place = lasting_store(text)
+    if isinstance(place, Address):
+        raise Misuse(f"The store {place} is a database, and this command works on files.", instead)
+    return place
+
+
+def key_file_of(store: Place) -> Path:
     """Where the signing key lives unless somebody says otherwise: beside the store, so that both move together."""
+    if isinstance(store, Address):
+        raise Misuse(
+            f"The store {store} has no folder for the key that signs tokens.",
+            "Name a file with --key-file; every server of this store needs the same one.",
+        )
     return store.with_name(store.name + ".signing-key")
+
+
+def _database(text: str) -> Address:
+    try:
+        return Address(text)
+    except StoreError as error:
+        raise Misuse(str(error)) from error
 
 
 def address(host: str, port: int) -> str:

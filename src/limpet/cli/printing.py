@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from limpet.core.ids import SECOND_US
+
 JsonObject = Mapping[str, Any]
 NOTHING = "-"  # a cell without a value; an empty cell looks like a mistake
 IDENTITY = re.compile(r"-|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -108,6 +110,11 @@ def moment(value: str | None, precision: str = "seconds") -> str:
     if not value:
         return NOTHING
     return parse_instant(value).astimezone().replace(tzinfo=None).isoformat(" ", precision)
+
+
+def iso(microseconds: int | None) -> str | None:
+    """An instant of the store in ISO form, to the second."""
+    return None if microseconds is None else datetime.fromtimestamp(microseconds // SECOND_US, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_instant(value: str) -> datetime:

@@ -21,7 +21,7 @@ STATUSES = ("QUEUED", "RUNNING", "COMPLETED", "CANCELLED", "FAILED")
 
 LIST_COLUMNS = ("run", "workflow", "status", "created", "took", "metadata")
 
-app = command_group("List, read, explain, cancel and replay runs; read their logs.")
+app: typer.Typer = command_group("List, read, explain, cancel and replay runs; read their logs.")
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, or of one of its tasks.")]
 RunIds = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids of runs or tasks.", show_default=False)]

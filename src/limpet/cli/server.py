@@ -13,7 +13,7 @@ from limpet.cli.grammar import Overrides, StoreFile, examples, single_command
 from limpet.cli.options import GrpcAddress, KeyFile, LogJson, LogLevel, ServerUrl
 from limpet.cli.printing import print_note
 
-app = single_command()
+app: typer.Typer = single_command()
 
 Certificate = Annotated[
     Path | None, typer.Option(envvar="LIMPET_SERVER_TLS_CERT", help="Certificate chain, PEM.", show_default=False)
@@ -30,6 +30,7 @@ ClientCa = Annotated[
 @app.command(
     epilog=examples(
         "limpet server --store /var/lib/limpet/limpet.db",
+        "limpet server --store postgresql://limpet@db/limpet --key-file /etc/limpet/signing-key",
         "limpet server --store limpet.db --host 0.0.0.0 --tls-cert tls.crt --tls-key tls.key",
     )
 )
@@ -59,20 +60,20 @@ def server(
     """Start an engine for production: every caller shows a token, and the store lasts."""
     from limpet.cli.engine_command import run_engine  # the engine is imported when it is started, not for help
     from limpet.cli.overrides import overridden
-    from limpet.cli.plan import Plan, Tls, key_file_of, store_file
+    from limpet.cli.plan import Plan, Tls, key_file_of, lasting_store
     from limpet.engine.settings import EngineSettings
 
     if (tls_cert is None) != (tls_key is None) or (tls_client_ca and tls_cert is None):
         raise Misuse("TLS needs a certificate and its key.", "Give both --tls-cert and --tls-key.")
-    path = store_file(store)
+    place = lasting_store(store)
     plan = Plan(
-        store=path,
+        store=place,
         host=host,
         grpc_port=grpc_port,
         http_port=http_port,
         tls=Tls(tls_cert, tls_key, tls_client_ca) if tls_cert and tls_key else None,
         allows_plaintext=insecure,
-        key_file=key_file or key_file_of(path),
+        key_file=key_file or key_file_of(place),
         server_url=public_url,
         grpc_address=public_grpc,
         settings=overridden(EngineSettings(), settings or ()),

@@ -9,7 +9,7 @@ import typer
 
 from limpet.cli.grammar import examples, single_command
 
-app = single_command()
+app: typer.Typer = single_command()
 
 
 @app.command(

@@ -13,7 +13,7 @@ from limpet.cli.printing import JsonObject, moment, print_json, print_line, prin
 
 COLUMNS = ("worker", "name", "status", "slots free/all", "last heartbeat", "labels")
 
-app = command_group("List, pause and unpause workers; read their labels.")
+app: typer.Typer = command_group("List, pause and unpause workers; read their labels.")
 
 Worker = Annotated[str, typer.Argument(metavar="WORKER", help="Id of a worker, or its name when only one has it.")]
 

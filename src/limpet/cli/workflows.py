@@ -19,7 +19,7 @@ from limpet.cli.printing import JsonObject, moment, print_json, print_line, prin
 
 COLUMNS = ("workflow", "name", "registered", "description")
 
-app = command_group("List workflows and trigger one.")
+app: typer.Typer = command_group("List workflows and trigger one.")
 
 
 @app.command("list", epilog=examples("limpet workflows list", "limpet workflows list --name nightly --json"))
@@ -37,7 +37,10 @@ def list_workflows(
         print_json(found)
     else:
         nothing = "No workflow is registered. A worker registers its workflows when it starts: limpet worker MODULE"
-        print_table(COLUMNS, [workflow_row(row) for row in found.get("rows") or ()], empty=nothing)
+        rows = found.get("rows") or ()
+        print_table(COLUMNS, [workflow_row(row) for row in rows], empty=nothing)
+        for warning in (text for row in rows for text in row.get("warnings") or ()):
+            print_line(printable(warning))
 
 
 @app.command(

@@ -123,7 +123,7 @@ def start_message(task: TaskRun, worker: Worker) -> StartTask:
     failed: tuple[PayloadRef, ...] = ()
     if task.step == run.definition.on_failure_step:
         failed = tuple(
-            PayloadRef(other.key, other.definition.name, is_error=True)
+            PayloadRef(other.key, other.definition.name, is_error=True, created_at=other.created_at)
             for other in run.tasks.values()
             if other.status is TaskStatus.FAILED
         )
@@ -141,9 +141,12 @@ def start_message(task: TaskRun, worker: Worker) -> StartTask:
         run.version.id,
         run.metadata,
         task.created_at,
-        PayloadRef(run.key, "input", of_run=True),
+        PayloadRef(run.key, "input", of_run=True, created_at=run.created_at),
         tuple(
-            PayloadRef(p.key, p.definition.name, data=SKIPPED_OUTPUT if p.status is TaskStatus.SKIPPED else None) for p in parents
+            PayloadRef(
+                p.key, p.definition.name, data=SKIPPED_OUTPUT if p.status is TaskStatus.SKIPPED else None, created_at=p.created_at
+            )
+            for p in parents
         ),
         failed,
         run.parent_run_id,

@@ -49,7 +49,8 @@ class Changes:
 class PayloadRef:
     """A payload by the row that holds it; `data` is filled in by the loop just before delivery.
 
-    of_run: the run's input when True, else the task's output (or, with `is_error`, its error text)
+    of_run:     the run's input when True, else the task's output (or, with `is_error`, its error text)
+    created_at: when the row was born; with `key` it finds the row (`rows.Born`)
     """
 
     key: int
@@ -57,6 +58,7 @@ class PayloadRef:
     of_run: bool = False
     is_error: bool = False
     data: bytes | None = None
+    created_at: int = 0
 
 
 @dataclass(slots=True)

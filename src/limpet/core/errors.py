@@ -37,7 +37,8 @@ class NotFound(RequestError):
     """The named thing does not exist in this tenant."""
 
     def __init__(self, kind: str, name: str, hint: str = "") -> None:
-        self.kind, self.name = kind, name
+        self.kind = kind
+        self.name = name
         super().__init__(f"{kind} {name} not found{': ' + hint if hint else ''}")
 
 

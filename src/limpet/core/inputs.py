@@ -250,12 +250,11 @@ Input = (
 
 @dataclass(frozen=True, slots=True)
 class WorkflowPutReply:
-    """What a registration led to. `warnings`: one sentence for each feature that is not carried out."""
+    """What a registration led to. `created`: whether the version is new."""
 
     workflow_id: str
     version_id: str
     created: bool
-    warnings: tuple[str, ...] = ()
 
 
 WorkerRegisteredReply = WorkerId

@@ -7,7 +7,20 @@ A row is named by its integer key; `id` is its UUID for the outside. Every key c
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+
+class Born(Protocol):
+    """What it takes to find a row: its key, and the instant of its birth (0: unknown, which makes a store search longer).
+
+    Every row of a run or a task is one, and keeps both for good: a change carries them as they were at birth.
+    """
+
+    @property
+    def key(self) -> int: ...
+
+    @property
+    def created_at(self) -> int: ...
 
 
 class TaskStatus(IntEnum):

@@ -13,6 +13,7 @@ from limpet.core.queue import base_labels
 from limpet.core.records import Run, TaskRun
 from limpet.core.rows import EventType, RunStatus, TaskStatus
 from limpet.core.state import State
+from limpet.core.undelivered import warnings_of
 
 ENVELOPE_BYTES = 16 * 1024  # ids, names and braces around the payloads of a start message
 _CAUSE_OF_FATE = {
@@ -36,6 +37,8 @@ def open_run(state: State, run: Run) -> None:
 
 def _notes_of_birth(state: State, run: Run) -> None:
     """What the author asked for and will not get, said on the timeline (ST-14, LB-7)."""
+    for text in warnings_of(run.definition):
+        state.event(next(iter(run.tasks.values())), EventType.QUEUED, text)
     for task in run.tasks.values():
         if run.sticky is None and run.desired_worker_id is not None:
             text = f"Desired worker {run.desired_worker_id} ignored: workflow {run.definition.name} has no sticky strategy."
@@ -171,9 +174,9 @@ def finished_message(run: Run) -> RunFinished:
 def _result(task: TaskRun) -> TaskResult:
     name = task.definition.name
     if task.status is TaskStatus.FAILED:
-        return TaskResult(task.id, name, task.status, PayloadRef(task.key, name, is_error=True))
+        return TaskResult(task.id, name, task.status, PayloadRef(task.key, name, is_error=True, created_at=task.created_at))
     if task.output_bytes:
-        return TaskResult(task.id, name, task.status, PayloadRef(task.key, name))
+        return TaskResult(task.id, name, task.status, PayloadRef(task.key, name, created_at=task.created_at))
     return TaskResult(task.id, name, task.status, None)
 
 

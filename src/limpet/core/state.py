@@ -42,6 +42,12 @@ RECEIPT = Struct(">qiq")  # task key, retry_count, started_at
 class State:
     """Everything a handler may touch."""
 
+    now: Instant
+    next_key: int
+    pools: Pools
+    timers: Timers
+    changes: Changes
+
     def __init__(self, tenant_no: TenantNo, salt: bytes, settings: Settings, next_key: int, now: Instant) -> None:
         self.tenant_no = tenant_no
         self.salt = salt

@@ -6,8 +6,8 @@ from limpet.core import runs
 from limpet.core.affinity import check_labels
 from limpet.core.definition_rules import check_definition
 from limpet.core.definition_text import checksum, encode_definition
-from limpet.core.definitions import CHANGES_OUTCOME, PRIORITY_MAX, PRIORITY_MIN, Feature, WorkflowDefinition
-from limpet.core.errors import InvalidArgument, LimitReached, NotFound, NotSupported, WorkflowChanged
+from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN
+from limpet.core.errors import InvalidArgument, LimitReached, NotFound, WorkflowChanged
 from limpet.core.ids import RunKey, VersionKey, WorkflowId, WorkflowKey, WorkflowRunId, WorkflowVersionId
 from limpet.core.inputs import (
     CancelRequested,
@@ -23,9 +23,9 @@ from limpet.core.needs import Found
 from limpet.core.records import LimitKey, Run, TaskRun, UnusableKey, Version, Workflow
 from limpet.core.rows import RunStatus
 from limpet.core.state import State, version_row, workflow_row
+from limpet.core.undelivered import check_runnable, warnings_of
 
 DEFAULT_PRIORITY = 1
-WARNINGS_MAX = 20  # of one registration: a graph of a thousand tasks must not fill the log at every start of a worker
 
 
 def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
@@ -35,9 +35,8 @@ def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
     text = encode_definition(definition)
     digest = checksum(text)
     workflow = state.workflows.get(definition.name)
-    warnings = warnings_of(definition)
     if workflow is not None and workflow.newest is not None and workflow.newest.checksum == digest:
-        return WorkflowPutReply(workflow.id, workflow.newest.id, False, warnings)
+        return WorkflowPutReply(workflow.id, workflow.newest.id, False)
     if workflow is None:
         key = WorkflowKey(state.key())
         workflow = Workflow(key, WorkflowId(state.id_for(key)), definition.name, state.now)
@@ -49,30 +48,8 @@ def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
     workflow.newest = version
     state.versions[version_key] = version
     state.changes.versions.append(version_row(version, state.tenant_no, state.now))
-    state.notices.extend(warnings)
-    return WorkflowPutReply(workflow.id, version.id, True, warnings)
-
-
-def warnings_of(definition: WorkflowDefinition) -> tuple[str, ...]:
-    """A sentence for each declared feature that is not carried out; of very many, the first and how many follow."""
-    told = definition.undelivered[:WARNINGS_MAX]
-    sentences = tuple(sentence_of(definition, feature, where) for feature, where in told)
-    left = len(definition.undelivered) - len(told)
-    if not left:
-        return sentences
-    return (*sentences, f"Workflow {definition.name} declares {left} more features that this engine does not carry out yet.")
-
-
-def sentence_of(definition: WorkflowDefinition, feature: Feature, where: str) -> str:
-    """What a declared feature that is not carried out means for its author."""
-    if feature is Feature.CONCURRENCY:  # the row of an older release; this one reads the limits when it is registered again
-        return f"Workflow {definition.name}, {where}: it was registered before this engine knew {feature}; register it again."
-    consequence = (
-        "runs of this workflow are refused, because they would end differently"
-        if feature in CHANGES_OUTCOME
-        else "no run starts by itself from it; triggers by name work"
-    )
-    return f"Workflow {definition.name}, {where}: this engine does not carry out {feature} yet; {consequence}."
+    state.notices.extend(warnings_of(definition))
+    return WorkflowPutReply(workflow.id, version.id, True)
 
 
 def delete_workflow(state: State, item: WorkflowDeleted) -> None:
@@ -119,12 +96,9 @@ def _check(state: State, item: Trigger) -> None:
         raise LimitReached(f"a trigger may have at most {limits.labels_max} desired labels (labels_max)")
     check_labels(item.desired_labels, f"trigger of workflow {item.workflow_name}")
     version = _newest(state, item.workflow_name)
-    definition = version.definition
-    if definition.gates and (item.keys is None or item.keys.version_id != version.id):
+    if version.definition.gates and (item.keys is None or item.keys.version_id != version.id):
         raise WorkflowChanged(item.workflow_name)
-    for feature, where in definition.undelivered:
-        if feature in CHANGES_OUTCOME:
-            raise NotSupported(sentence_of(definition, feature, where))
+    check_runnable(version.definition)
 
 
 def _newest(state: State, name: str) -> Version:

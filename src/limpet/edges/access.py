@@ -15,6 +15,11 @@ class AccessUnavailable(Exception):
     """The tokens cannot be read right now; the caller is neither refused nor let in (R35)."""
 
 
+def not_served_yet(tenant: TenantId) -> AccessUnavailable:
+    """What the owner of a good token is told whose tenant the engine has not found yet: it was made moments ago."""
+    return AccessUnavailable(f"the tenant {tenant} is new, and this engine does not serve it yet: try again in a moment")
+
+
 class Access(Protocol):
     """Turns a credential into a tenant."""
 

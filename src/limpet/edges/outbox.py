@@ -36,7 +36,8 @@ class StreamEnd(Exception):
     """The stream was ended from our side; the text is for whoever reads the client's log."""
 
     def __init__(self, reason: str, cause: EndCause = EndCause.TEMPORARY) -> None:
-        self.reason, self.cause = reason, cause
+        self.reason = reason
+        self.cause = cause
         super().__init__(reason)
 
 

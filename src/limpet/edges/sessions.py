@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from limpet.core.decision import CancelTask, CloseStreams, StartTask
 from limpet.core.ids import TenantId
@@ -20,11 +21,14 @@ CANCEL_BYTES = 512  # ids and names: all that a cancel carries
 START_BYTES = 1024  # the same for a start; its payloads come on top
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class WorkerSession:
     """One assignment stream. `number` grows with each stream of this process; the core tells them apart by it."""
 
-    def __init__(self, tenant: TenantId, worker_id: str, number: int, box: Outbox[StartTask | CancelTask]) -> None:
-        self.tenant, self.worker_id, self.number, self.box = tenant, worker_id, number, box
+    tenant: TenantId
+    worker_id: str
+    number: int
+    box: Outbox[StartTask | CancelTask]
 
 
 class WorkerSessions:

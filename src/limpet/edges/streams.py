@@ -39,6 +39,11 @@ class StreamCounts:
 class StreamRegistry:
     """All open streams of this process. `stuck_after_s` and `end_spread_s` are settings, so that tests shorten them."""
 
+    counts: StreamCounts
+    sessions: WorkerSessions
+    waiters: ResultWaiters
+    watchers: RunWatchers
+
     def __init__(
         self,
         *,

@@ -12,15 +12,15 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import jwt
 
-from limpet.core.ids import SECOND_US, TenantId
+from limpet.core.ids import SECOND_US, TenantId, TenantNo
 from limpet.edges.access import AccessUnavailable, NotAuthenticated
 from limpet.edges.signing import KeyRing, new_key_ring
 from limpet.store.api import StoreError, Tenant, Token
@@ -108,20 +108,27 @@ class OpenAccess:
         return self._tenant
 
 
+class Register(Protocol):
+    """What a `Store` knows of tokens, and of the tenants they open."""
+
+    async def tokens(self) -> Sequence[Token]: ...
+
+    async def tenants(self) -> Sequence[Tenant]: ...
+
+
 class TokenAccess:
-    """Bearer tokens, checked by signature, expiry and revocation.
+    """Bearer tokens, checked by signature, expiry, tenant and revocation.
 
     The duty `run` keeps the copy of the token rows fresh; `refresh` is one round of it.
     """
 
-    def __init__(
-        self, keys: KeyRing, read_tokens: Callable[[], Awaitable[Sequence[Token]]], *, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, keys: KeyRing, register: Register, *, clock: Callable[[], float] = time.time) -> None:
         self._keys = keys.verifying()
-        self._read_tokens = read_tokens
+        self._register = register
         self._clock = clock
         self._verified: OrderedDict[bytes, Verified] = OrderedDict()
         self._rows: dict[str, Token] = {}
+        self._tenants: dict[TenantId, TenantNo] = {}
         self._read_at: float | None = None
         self._wanted = asyncio.Event()
 
@@ -132,10 +139,12 @@ class TokenAccess:
         return verified.tenant
 
     async def refresh(self) -> None:
-        """Read all token rows. Raises what the store raises; the copy then stays as it was."""
+        """Read all tokens and tenants. Raises what the store raises; the copy then stays as it was."""
         started = self._clock()
-        rows = await self._read_tokens()
+        rows = await self._register.tokens()  # before the tenants, so that no token is read without its own
+        tenants = await self._register.tenants()
         self._rows = {row.id: row for row in rows}
+        self._tenants = {tenant.id: tenant.no for tenant in tenants}
         self._read_at = started
 
     async def run(self) -> None:
@@ -176,6 +185,8 @@ class TokenAccess:
             raise AccessUnavailable("the API token is newer than this engine's copy of the table: try again in a moment")
         if row is None:
             raise NotAuthenticated("the API token is not known here: make a new one with `limpet token create`")
+        if self._tenants.get(verified.tenant) != row.tenant_no:
+            raise NotAuthenticated("the API token names another tenant than the one it was made for: make a new one")
         if row.revoked_at is not None:
             raise NotAuthenticated("the API token was revoked: make a new one with `limpet token create`")
         if now * SECOND_US > row.expires_at + LEEWAY_S * SECOND_US:

@@ -36,7 +36,8 @@ class ResultWaiter:
     """One stream that waits for runs. `lookups` are ids whose state must be read from the store."""
 
     def __init__(self, tenant: TenantId, box: Outbox[Answer]) -> None:
-        self.tenant, self.box = tenant, box
+        self.tenant = tenant
+        self.box = box
         self.open_ids: set[str] = set()
         self._lookups: deque[str] = deque()
         self._asked = asyncio.Event()

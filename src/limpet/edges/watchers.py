@@ -7,6 +7,7 @@ can send them, and nothing else bounds them (R45).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from limpet.core.decision import RunFinished, TaskChanged
 from limpet.core.ids import TenantId
@@ -18,11 +19,13 @@ CHANGE_BYTES = 256
 Happening = TaskChanged | RunFinished | Chunk
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class RunWatcher:
     """One stream that follows one run, or, with `workflow_run_id` None, all runs of its tenant."""
 
-    def __init__(self, tenant: TenantId, workflow_run_id: str | None, box: Outbox[Happening]) -> None:
-        self.tenant, self.workflow_run_id, self.box = tenant, workflow_run_id, box
+    tenant: TenantId
+    workflow_run_id: str | None
+    box: Outbox[Happening]
 
 
 class RunWatchers:

@@ -22,7 +22,7 @@ from limpet.engine.inbox import Inbox
 from limpet.engine.leases import Lease
 from limpet.engine.metrics import Metrics
 from limpet.engine.patience import Patience
-from limpet.engine.payloads import PayloadCache, fill_from_rows, is_complete, keys_of, lacking
+from limpet.engine.payloads import PayloadCache, fill_from_rows, is_complete, lacking, rows_of
 from limpet.engine.settings import EngineSettings
 from limpet.store.api import Reader, StoreError, Tenant
 
@@ -146,15 +146,15 @@ class Deliverer:
 
     async def _read(self, refs: list[PayloadRef]) -> list[PayloadRef]:
         """Fill the references from the store; returns those that cannot be filled."""
-        run_keys, task_keys = keys_of(refs)
-        self._metrics.payload_reads.inc(len(run_keys) + len(task_keys))
+        runs, tasks = rows_of(refs)
+        self._metrics.payload_reads.inc(len(runs) + len(tasks))
         try:
-            inputs, tasks = await self._patience.insist("read payloads", lambda: self._reader.payloads(run_keys, task_keys))
+            inputs, rows = await self._patience.insist("read payloads", lambda: self._reader.payloads(runs, tasks))
         except StoreError:
             self._metrics.internal_errors.labels("payloads").inc()
             _log.exception("Payloads could not be read; their starts are tried again.", extra={"event": "payloads.failed"})
             return refs
-        return fill_from_rows(refs, dict(inputs), dict(tasks))
+        return fill_from_rows(refs, dict(inputs), dict(rows))
 
     def _deliver(self, tenant: Tenant, deliveries: Sequence[Delivery]) -> None:
         for kind, count in Counter(map(type, deliveries)).items():

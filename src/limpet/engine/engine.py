@@ -28,6 +28,7 @@ from limpet.engine.duties.find_tenants import FindTenants
 from limpet.engine.duties.prune_history import PruneHistory
 from limpet.engine.duties.renew_lease import RenewLease
 from limpet.engine.duties.self_check import SelfCheck
+from limpet.engine.duties.watch_lease import WatchLease
 from limpet.engine.duties.write_logs import WriteLogs
 from limpet.engine.ended import explain_ended
 from limpet.engine.inbox import Inbox
@@ -69,13 +70,22 @@ class Health:
 class Engine:
     """Owns a store, or stands by for the server that does, from `start` to `stop`; answers the edges."""
 
+    settings: EngineSettings
+    metrics: Metrics
+    reader: Reader
+    write_logs: WriteLogs
+    prune_history: PruneHistory
+    self_check: SelfCheck
+    find_tenants: FindTenants
+    renew_lease: RenewLease
+
     def __init__(
         self, store: Store, streams: Streams, clock: Clock, settings: EngineSettings | None = None, *,
         entropy: Entropy = os.urandom, load_core: LoadCore = Machine.load,
     ) -> None:  # fmt: skip
         self.settings = settings or EngineSettings()
         self.metrics = Metrics()
-        self.reader: Reader = store.reader
+        self.reader = store.reader
         self._store, self._streams, self._clock = store, streams, clock
         self._seats, self._inbox = Seats(), Inbox(self.settings)
         self._patience = Patience(clock, entropy, self.settings, self.metrics)
@@ -105,6 +115,9 @@ class Engine:
         self.renew_lease = RenewLease(
             store, self._lease, self._committer, self._standstill_us, self._lose, clock, self.metrics, self.settings
         )
+        self.watch_lease = WatchLease(
+            self._lease, lambda: self._is_owner, self._let_go, clock, self.metrics, self.settings
+        )  # fmt: skip
         self._serving: asyncio.Task[None] | None = None
         self._helpers: list[asyncio.Task[None]] = []
         self._loss: asyncio.Future[None] | None = None  # set while this engine owns the store
@@ -135,8 +148,11 @@ class Engine:
         if not self._serving.cancelled():
             self._serving.result()
 
-    async def stop(self, *, drain: bool = True) -> None:
-        """End in order: take nothing new, finish what waits (or refuse it), end the streams, close the store."""
+    async def hand_over(self, *, drain: bool = True) -> None:
+        """Take nothing new, finish what waits (or refuse it), give the store up: from here on a standby may own it (R49).
+
+        Streams are still open, so that answers leave by them. `stop` comes next. Harmless when called twice.
+        """
         self._is_accepting = False
         if not drain:
             for entry in self._inbox.take_all():
@@ -148,6 +164,10 @@ class Engine:
             await _cancel([self._serving])
         self._loop.abandon(EngineStopping("the engine stopped before this was durable: try again"))
         await self._within_drain_time(self._release())
+
+    async def stop(self, *, drain: bool = True) -> None:
+        """End in order: hand the store over, end the streams, close the store."""
+        await self.hand_over(drain=drain)
         self._streams.end_all("the engine is stopping")
         await self._within_drain_time(self.write_logs.flushed())
         await _cancel(self._helpers)
@@ -307,6 +327,13 @@ class Engine:
                 await _cancel([turning])
         (turning if not turning.cancelled() else self._loss).result()
 
+    def _let_go(self) -> None:
+        """The lease has run out, and the store does not answer: streams end, so that workers find whoever owns it (R33).
+
+        Those that come back meanwhile are ended too, each time.
+        """
+        self._streams.end_all("the engine cannot reach its store, which may have another owner by now")
+
     def _lose(self, error: FenceMismatch) -> None:
         """A renewal found another owner."""
         if self._loss is not None and not self._loss.done():
@@ -355,7 +382,7 @@ class Engine:
 
     def _duties(self) -> tuple[Duty, ...]:
         always = self.write_logs, self.prune_history, self.self_check, self.find_tenants
-        return always if self._lease.lease_us is None else (*always, self.renew_lease)
+        return always if self._lease.lease_us is None else (*always, self.renew_lease, self.watch_lease)
 
     def _seat(self, tenant: TenantId) -> Seat:
         if not self._is_accepting:
@@ -398,6 +425,8 @@ class Engine:
             obstacles.append(str(self._ownership.refusal()))
         elif not self._is_accepting:
             obstacles.append("The engine is stopping or does not own the store.")
+        elif not self._lease.is_trusted:
+            obstacles.append("The engine cannot be sure that it still owns the store: its lease was not prolonged in time.")
         if self._turn_is_stuck():
             obstacles.append(f"A turn of the loop has taken {self._turn_us() // SECOND_US} s so far.")
         if len(self._seats) and all(seat.halt is not None for seat in self._seats):

@@ -21,13 +21,13 @@ ENTRY_BYTES = 500  # what a waiting input costs beside its payloads, measured ro
 DEFINITION_BYTES_A_TASK = 1_000
 
 
+@dataclass(slots=True, eq=False)
 class Entry:
     """An input, and who waits for its reply."""
 
-    __slots__ = ("item", "reply", "size")
-
-    def __init__(self, item: Input, reply: asyncio.Future[object] | None, size: int) -> None:
-        self.item, self.reply, self.size = item, reply, size
+    item: Input
+    reply: asyncio.Future[object] | None
+    size: int
 
     def answer(self, reply: object) -> None:
         """Give the reply to whoever waits, unless they have left."""
@@ -82,8 +82,8 @@ class Inbox:
         self._settings = settings
         self._lanes: OrderedDict[TenantNo, _Lane] = OrderedDict()  # only those with entries, next to be served first
         self._bell: asyncio.Future[None] | None = None
-        self.items = 0
-        self.size = 0
+        self.items: int = 0
+        self.size: int = 0
 
     def __len__(self) -> int:
         return self.items

@@ -41,6 +41,27 @@ class WorkersByState(Collector):
 class Metrics:
     """All metrics of one engine. `registry` is what a scrape reads."""
 
+    registry: CollectorRegistry
+    commit_seconds: Histogram
+    batch_inputs: Histogram
+    state_load_seconds: Histogram
+    lease_margin_seconds: Histogram
+    store_retries: Counter
+    stale_reports: Counter
+    deliveries: Counter
+    undeliverable_starts: Counter
+    refused_inputs: Counter
+    dropped_notices: Counter
+    payload_reads: Counter
+    internal_errors: Counter
+    quarantined: Counter
+    invariant_failures: Counter
+    dropped_logs: Counter
+    pruned_runs: Counter
+    step_downs: Counter
+    epoch: Gauge
+    commit_seq: Gauge
+
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._measure_commits()

@@ -20,7 +20,7 @@ class Ownership:
     def __init__(self, recovery: Recovery, clock: Clock, settings: EngineSettings) -> None:
         self._recovery, self._clock, self._settings = recovery, clock, settings
         self._holder: Holder | None = None
-        self.is_standing_by = False
+        self.is_standing_by: bool = False
 
     async def acquire(self) -> None:
         """Return once this server owns the store and everything is in memory. Raises what the store has against it."""

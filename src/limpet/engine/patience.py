@@ -63,6 +63,8 @@ class Troubles:
 class Patience:
     """Pauses between tries, and the loop around a call that may fail for a while."""
 
+    troubles: Troubles
+
     def __init__(self, clock: Clock, entropy: Entropy, settings: EngineSettings, metrics: Metrics) -> None:
         self.troubles = Troubles(clock.now)
         self._clock, self._entropy, self._settings, self._metrics = clock, entropy, settings, metrics

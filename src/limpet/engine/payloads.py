@@ -21,7 +21,7 @@ class PayloadCache:
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._texts: OrderedDict[int, bytes] = OrderedDict()
-        self.size = 0
+        self.size: int = 0
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -93,9 +93,11 @@ def _wanted(finished: RunFinished, wants_result: Callable[[str], bool]) -> Seque
     return refs if refs and wants_result(finished.workflow_run_id) else ()
 
 
-def keys_of(refs: Sequence[PayloadRef]) -> tuple[set[int], set[int]]:
-    """Run keys and task keys, as `Reader.payloads` takes them."""
-    return {ref.key for ref in refs if ref.of_run}, {ref.key for ref in refs if not ref.of_run}
+def rows_of(refs: Sequence[PayloadRef]) -> tuple[list[PayloadRef], list[PayloadRef]]:
+    """References to runs and to tasks, one for each row, as `Reader.payloads` takes them."""
+    runs = {ref.key: ref for ref in refs if ref.of_run}
+    tasks = {ref.key: ref for ref in refs if not ref.of_run}
+    return list(runs.values()), list(tasks.values())
 
 
 def fill_from_rows(refs: Sequence[PayloadRef], inputs: dict[int, bytes], tasks: dict[int, TaskRow]) -> list[PayloadRef]:

@@ -16,6 +16,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -38,6 +39,7 @@ REQUEST_ID_KEY = "limpet-request-id"  # call metadata of triggers [W8.13]
 KEEPALIVE_MS = 10_000  # the engine permits one ping in 5 s, also without calls [R37]
 KEEPALIVE_TIMEOUT_MS = 10_000  # finds a half-open peer about as fast as the engine does
 RECONNECT_BACKOFF_MAX_MS = 2_000  # gRPC's own default is 120 s: a restarted engine would seem dead
+CONNECTION_S = 4.0  # of each later try of an ordinary call: together they outlast a change of owner
 DISCOVERY_TIMEOUT_S = 2.0  # `limpet dev` on this machine answers within milliseconds
 
 # These say that the same call will fail again.
@@ -105,14 +107,17 @@ PUT_STREAM = Rpc("/EventsService/PutStreamEvent", events_pb2.PutStreamEventReque
 class Retries:
     """How often a call is tried, and how long to wait between tries.
 
-    wait:      a tenacity wait strategy
-    not_found: whether NOT_FOUND may turn into an answer when asked again
+    wait:         a tenacity wait strategy
+    not_found:    whether NOT_FOUND may turn into an answer when asked again
+    connection_s: how long each later try waits for a connection, so that it leaves as soon as the engine is back instead
+                  of at the end of a pause of its own; None: it fails at once without one
     """
 
     attempts: int
     wait: Any
     not_found: bool = False
     before_sleep: Any = None
+    connection_s: float | None = None
 
     def allow(self, error: BaseException) -> bool:
         """Whether trying again may help."""
@@ -126,13 +131,14 @@ NO_RETRIES = Retries(attempts=1, wait=tenacity.wait_none())
 
 
 def standard_retries(config: TenacityConfig) -> Retries:
-    """The retries of ordinary calls: five tries, exponential from a second with jitter, unless configured otherwise."""
+    """The retries of ordinary calls: five tries within some 20 s, exponential with jitter, unless configured otherwise."""
     wait = config.wait() if isinstance(config.wait, type) else config.wait
     return Retries(
         attempts=max(1, config.max_attempts),
-        wait=wait or tenacity.wait_exponential(multiplier=1, max=8) + tenacity.wait_random(0, 1),
+        wait=wait or tenacity.wait_exponential(multiplier=0.5, max=8) + tenacity.wait_random(0, 1),
         not_found=config.retry_not_found,
         before_sleep=config.before_sleep,
+        connection_s=CONNECTION_S,
     )
 
 
@@ -198,8 +204,10 @@ class Transport:
         request_id: str | None = None,
     ) -> Res:
         """Call and wait for the answer in this thread."""
-        retrying = tenacity.Retrying(**_tenacity_options(retries or self.retries))
-        return cast(Res, retrying(lambda: self._start(rpc, request, timeout_s, request_id).result()))
+        chosen = retries or self.retries
+        waits_s = _connection_waits(chosen)
+        retrying = tenacity.Retrying(**_tenacity_options(chosen))
+        return cast(Res, retrying(lambda: self._start(rpc, request, timeout_s, request_id, next(waits_s)).result()))
 
     async def acall(
         self,
@@ -212,12 +220,15 @@ class Transport:
     ) -> Res:
         """Call and await the answer in the running event loop."""
 
+        chosen = retries or self.retries
+        waits_s = _connection_waits(chosen)
+
         async def once() -> Res:
-            return cast(Res, await _awaitable(self._start(rpc, request, timeout_s, request_id)))
+            return cast(Res, await _awaitable(self._start(rpc, request, timeout_s, request_id, next(waits_s))))
 
         if self._channel is None:
             await asyncio.to_thread(self._open_channel)
-        return await tenacity.AsyncRetrying(**_tenacity_options(retries or self.retries))(once)
+        return await tenacity.AsyncRetrying(**_tenacity_options(chosen))(once)
 
     def send(self, rpc: Rpc[Req, Res], request: Req) -> SentCall:
         """Send without waiting, once. For messages that are repeated by other means when they are lost."""
@@ -244,11 +255,21 @@ class Transport:
         if channel is not None:
             channel.close()
 
-    def _start(self, rpc: Rpc[Req, Res], request: Req, timeout_s: float | None, request_id: str | None) -> Any:
+    def _start(
+        self,
+        rpc: Rpc[Req, Res],
+        request: Req,
+        timeout_s: float | None,
+        request_id: str | None,
+        connection_s: float | None = None,
+    ) -> Any:
         method = self._open_channel().unary_unary(
             rpc.path, request_serializer=rpc.request.SerializeToString, response_deserializer=rpc.response.FromString
         )
-        return method.future(request, metadata=self._metadata(request_id), timeout=timeout_s)
+        metadata = self._metadata(request_id)
+        if connection_s is None:
+            return method.future(request, metadata=metadata, timeout=timeout_s)
+        return method.future(request, metadata=metadata, timeout=connection_s, wait_for_ready=True)
 
     def _metadata(self, request_id: str | None) -> tuple[tuple[str, str], ...]:
         authorization = (("authorization", f"bearer {self.config.token}"),) if self.config.token else ()
@@ -311,6 +332,12 @@ async def _drained(queue: asyncio.Queue[Any]) -> AsyncIterator[Any]:
         if isinstance(item, BaseException):
             raise item
         yield item
+
+
+def _connection_waits(retries: Retries) -> Iterator[float | None]:
+    """How long each try waits for a connection: the first one never, so that trouble is told at once."""
+    yield None
+    yield from repeat(retries.connection_s)
 
 
 def _tenacity_options(retries: Retries) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import NamedTuple, NewType, Protocol
 from limpet.core.decision import Changes
 from limpet.core.ids import TenantId, TenantNo
 from limpet.core.needs import Found, Needs, Snapshot
-from limpet.core.rows import EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 
 
 class StoreError(Exception):
@@ -232,8 +232,8 @@ class Reader(Protocol):
     async def status_counts(self, tenant_no: TenantNo, query: RunQuery) -> Mapping[int, int]:
         """Tasks by TaskStatus number."""
 
-    async def events(self, tenant_no: TenantNo, task_keys: Collection[int]) -> Sequence[EventRow]:
-        """Oldest first."""
+    async def events(self, tenant_no: TenantNo, tasks: Collection[Born]) -> Sequence[EventRow]:
+        """Those of some tasks, oldest first."""
 
     async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
         """Those not deleted, by name."""
@@ -244,7 +244,7 @@ class Reader(Protocol):
     async def workers_by_key(self, tenant_no: TenantNo, keys: Collection[int]) -> Mapping[int, WorkerRow]: ...
 
     async def payloads(
-        self, run_keys: Collection[int], task_keys: Collection[int]
+        self, runs: Collection[Born], tasks: Collection[Born]
     ) -> tuple[Mapping[int, bytes], Mapping[int, TaskRow]]:
         """Inputs by run key; whole rows, with outputs and errors, by task key. Never waits behind a page."""
 

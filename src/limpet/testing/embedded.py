@@ -39,6 +39,14 @@ STOP_PATIENCE_S = 30.0  # an engine that takes longer to stop hangs
 class EmbeddedEngine(Assertions):
     """`start`, use, `stop`; or as a context manager. Forgets everything at its end."""
 
+    settings: Settings
+    grpc_address: str
+    http_url: str
+    token: str
+    engine: ObservedEngine
+    insight: Insight
+    time: VirtualTime
+
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.tenant_id = DEFAULT_TENANT_ID

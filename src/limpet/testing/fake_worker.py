@@ -83,7 +83,8 @@ class FakeWorker:
         confirms: bool = True,
         listens: bool = True,
     ) -> None:
-        self.name, self.id = name, ""
+        self.name = name
+        self.id: str = ""
         self._engine, self._confirms = engine, confirms
         self._slots = {"default": slots} if isinstance(slots, int) else dict(slots)
         self._labels = dict(labels or {})

@@ -12,7 +12,7 @@ from limpet.core.explain import Explanation
 from limpet.core.ids import TenantId, TenantNo
 from limpet.core.rows import RunStatus, TaskRow, TaskStatus, WorkerRow
 from limpet.store.api import RunQuery, RunRecord
-from limpet.testing.observed import ObservedEngine
+from limpet.testing.observed import ObservedEngine, Pulse
 
 WAITING = (TaskStatus.PENDING, TaskStatus.QUEUED, TaskStatus.BACKING_OFF)
 EXPLAINED_MAX = 20  # waiting tasks in one message: more than a person reads
@@ -85,7 +85,7 @@ class Insight:
 
     def __init__(self, engine: ObservedEngine, tenant: TenantId) -> None:
         self._engine, self._tenant = engine, tenant
-        self.pulse = engine.pulse
+        self.pulse: Pulse = engine.pulse
 
     async def find(self, run_id: str) -> RunView | None:
         """The run; None when there is none."""

@@ -60,6 +60,9 @@ class ObservedStore(MemoryStore):
 class ObservedEngine(Engine):
     """An engine in memory that beats after every answered input. `streams_open` counts assignment streams by worker id."""
 
+    pulse: Pulse
+    store: ObservedStore
+
     def __init__(self, streams: Streams, clock: Clock, settings: EngineSettings) -> None:
         self.pulse = Pulse()
         self.store = ObservedStore(self.pulse)

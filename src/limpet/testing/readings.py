@@ -61,6 +61,8 @@ class Log:
 class Readings:
     """The looking half of a `Scenario`."""
 
+    log: Log
+
     def __init__(self, machine: Machine, tables: Tables, now: Instant) -> None:
         self.machine = machine
         self.tables = tables

@@ -74,9 +74,16 @@ class Scenario(Readings):
     checks_reload:  whether after every step the core is also rebuilt from its rows and compared (D4)
     """
 
+    settings: Settings
+    tenant_no: TenantNo
+    tables: Tables
+    now: Instant
+    machine: Machine
+
     def __init__(self, settings: Settings | None = None, *, checks: bool = True, checks_reload: bool = False) -> None:
         self.settings = settings or Settings()
-        self.checks, self.checks_reload = checks, checks_reload
+        self.checks = checks
+        self.checks_reload = checks_reload
         self.tenant_no = TenantNo(1)
         self.now, self.tables = START, Tables(first_key(self.tenant_no))
         super().__init__(self._load(), self.tables, self.now)

@@ -19,7 +19,7 @@ class Tables:
     """Rows by key. `apply` is a commit; everything else reads."""
 
     def __init__(self, first_key: int) -> None:
-        self.next_key = first_key
+        self.next_key: int = first_key
         self.workflows: dict[int, WorkflowRow] = {}
         self.versions: dict[int, VersionRow] = {}
         self.workers: dict[int, WorkerRow] = {}

@@ -43,6 +43,7 @@ def build(hatchet: Hatchet) -> dict[str, Any]:
     found |= _sticky(hatchet)
     found |= _plain(hatchet)
     found |= _graph(hatchet)
+    found |= _hard_pair(hatchet)
     return found
 
 
@@ -76,6 +77,25 @@ def _add_sticky_steps(parent: Any, child: Any) -> None:
     @child.task(name="child")
     def run_child(input: EmptyModel, ctx: Context) -> dict:
         return {"worker": ctx.worker_id}
+
+
+def _hard_pair(hatchet: Hatchet) -> dict[str, Any]:
+    """Two tasks bound to one worker; the first is quick, unless the run is numbered 1."""
+    pair = hatchet.workflow(name="HardPair", sticky=StickyStrategy.HARD, input_validator=Number)
+
+    @pair.task(execution_timeout=timedelta(minutes=5))
+    async def first(input: Number, ctx: Context) -> dict:
+        journal.write("pair", task="first", number=input.number, retry=ctx.retry_count, worker=ctx.worker_id)
+        await asyncio.sleep(input.seconds if input.number == 1 else 0)
+        return {"worker": ctx.worker_id}
+
+    @pair.task(parents=[first], execution_timeout=timedelta(minutes=5))
+    async def second(input: Number, ctx: Context) -> dict:
+        journal.write("pair", task="second", number=input.number, retry=ctx.retry_count, worker=ctx.worker_id)
+        await asyncio.sleep(input.seconds)
+        return {"worker": ctx.worker_id}
+
+    return {pair.name: pair}
 
 
 def _plain(hatchet: Hatchet) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from limpet.core.errors import LimpetError
 from limpet.core.explain import Explanation, Outlook, Reason
 from limpet.core.ids import ActionId, TenantId, TenantNo
 from limpet.core.inputs import Input
-from limpet.core.rows import EventRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.rows import Born, EventRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.views import LimitsView, WorkerView
 from limpet.edges.access import AccessUnavailable, NotAuthenticated
 from limpet.store.api import LogLine, LogQuery, RunQuery, RunRecord, TaskRecord
@@ -91,7 +91,7 @@ class FakeReader:
         self._ask("status_counts", "")
         return {}
 
-    async def events(self, tenant_no: TenantNo, task_keys: Collection[int]) -> Sequence[EventRow]:
+    async def events(self, tenant_no: TenantNo, tasks: Collection[Born]) -> Sequence[EventRow]:
         self._ask("events", "")
         return []
 
@@ -108,7 +108,7 @@ class FakeReader:
         return {}
 
     async def payloads(
-        self, run_keys: Collection[int], task_keys: Collection[int]
+        self, runs: Collection[Born], tasks: Collection[Born]
     ) -> tuple[Mapping[int, bytes], Mapping[int, TaskRow]]:
         self._ask("payloads", "")
         return {}, {}

@@ -11,6 +11,7 @@ import pytest
 from limpet.contracts import dispatcher_pb2 as wire
 from limpet.contracts.methods import METHODS, Method
 from limpet.core import errors
+from limpet.core.ids import TenantId
 from limpet.core.inputs import WorkerUnsubscribed
 from limpet.edges.access import AccessUnavailable, NotAuthenticated
 from limpet.edges.grpc.binding import generic_handlers
@@ -93,10 +94,13 @@ async def test_X5_the_tenant_comes_from_the_token(edge: Edge) -> None:
     assert reply.tenant_id == OTHER_TENANT
 
 
-async def test_a_token_of_a_tenant_that_is_gone_opens_nothing(edge: Edge) -> None:
-    edge.access.tenants["bearer gone"] = "22222222-80ab-4e1f-a156-f1c4546cbf52"  # type: ignore[assignment]
-    call = edge.dispatcher.GetVersion(wire.GetVersionRequest(), metadata=(("authorization", "bearer gone"),))
-    assert await status_of(call) == (S.UNAUTHENTICATED, "invalid auth token")
+async def test_R35_a_token_of_a_tenant_that_is_not_served_yet_is_told_to_come_back(edge: Edge) -> None:
+    edge.access.tenants["bearer new"] = TenantId("22222222-80ab-4e1f-a156-f1c4546cbf52")
+    call = edge.dispatcher.GetVersion(wire.GetVersionRequest(), metadata=(("authorization", "bearer new"),))
+    code, says = await status_of(call)
+    assert code is S.UNAVAILABLE
+    assert "22222222-80ab-4e1f-a156-f1c4546cbf52 is new" in says
+    assert edge.door.submitted == []
 
 
 async def test_X19_calls_beyond_the_rate_are_refused_per_tenant_and_workers_get_ten_times_more() -> None:

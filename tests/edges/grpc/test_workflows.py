@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from typing import Any
 
 import grpc
@@ -366,14 +365,6 @@ class TestPutWorkflow:
         code, details = await status_of(edge.admin.PutWorkflow(Put(name="wf", concurrency=limit), metadata=MINE))
         assert code is S.INVALID_ARGUMENT
         assert "use one of CANCEL_IN_PROGRESS, GROUP_ROUND_ROBIN, CANCEL_NEWEST" in details
-
-    async def test_warnings_are_logged_once_per_registration(self, edge: Edge, caplog: pytest.LogCaptureFixture) -> None:
-        edge.door.replies[WorkflowPut] = WorkflowPutReply(run_id(5), run_id(6), True, ("wf: no cron yet", "wf: no batches yet"))
-        with caplog.at_level(logging.WARNING):
-            await edge.admin.PutWorkflow(Put(name="wf"), metadata=MINE)
-        assert [(one.message, one.__dict__["event"]) for one in caplog.records] == [
-            ("wf: no cron yet", "workflow.undelivered"), ("wf: no batches yet", "workflow.undelivered"),
-        ]  # fmt: skip
 
     async def test_a_text_with_a_nul_character_is_refused(self, edge: Edge) -> None:
         assert (await status_of(edge.admin.PutWorkflow(Put(name="wf", description="\0"), metadata=MINE)))[0] is S.INVALID_ARGUMENT

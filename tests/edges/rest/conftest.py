@@ -46,8 +46,9 @@ class Town:
         self.gate = Gate()
         self.keys: KeyRing = new_key_ring()
         self.rows: list[Token] = []
-        self.access = TokenAccess(self.keys, self._read, clock=lambda: NOW_S)
-        facts = RestFacts(tenants=self._tenants, clock=lambda: NOW_S, server_url="http://127.0.0.1:1", retention_days=30)
+        self.known: list[Tenant] = [TENANT, OTHER]
+        self.access = TokenAccess(self.keys, self, clock=lambda: NOW_S)
+        facts = RestFacts(tenants=self.tenants, clock=lambda: NOW_S, server_url="http://127.0.0.1:1", retention_days=30)
         self.server = HttpServer(self.gate, self.access, HttpOptions(rest=facts))
         self.url = ""
         self.token = ""
@@ -64,11 +65,11 @@ class Town:
         await self.access.refresh()
         return minted.token
 
-    async def _read(self) -> list[Token]:
+    async def tokens(self) -> list[Token]:
         return list(self.rows)
 
-    async def _tenants(self) -> list[Tenant]:
-        return [TENANT, OTHER]
+    async def tenants(self) -> list[Tenant]:
+        return list(self.known)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -10,10 +10,12 @@ import pytest
 import pytest_asyncio
 from fastapi.routing import APIRoute
 
-from limpet.core.ids import SECOND_US
+from limpet.core.errors import NotOwner
+from limpet.core.ids import SECOND_US, TenantId, TenantNo
 from limpet.core.rows import TaskStatus
 from limpet.edges.rest.app import ROUTERS
 from limpet.edges.signing import new_key_ring
+from limpet.store.api import Tenant
 
 from .conftest import Town
 from .world import NOW, NOW_S, OTHER, TENANT, World
@@ -189,3 +191,27 @@ async def test_X_REVOKE_a_token_table_that_cannot_be_read_is_503_not_403(
     monkeypatch.setattr(town.access, "_read_at", NOW_S - 1_000)
     answer = await call(stranger, "GET", filled("/api/v1/tenants/{tenant}"), f"Bearer {town.token}")
     assert answer.status_code == 503
+
+
+async def test_R35_a_tenant_that_is_not_served_yet_is_503_and_opens_nothing(
+    town: Town, world: World, stranger: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = Tenant(TenantNo(3), TenantId(NOBODY), "New Team", NOW)
+    monkeypatch.setattr(town, "known", [*town.known, newest])
+    token = await town.token_for(newest)
+    for method, template in OPERATIONS:
+        answer = await call(stranger, method, filled(template, NOBODY), f"Bearer {token}")
+        assert answer.status_code == 503, (method, template)
+        assert method == "HEAD" or "is new" in answer.text
+    assert world.submitted == []
+
+
+async def test_R20_a_standby_is_503_on_every_operation_and_says_who_serves(
+    town: Town, world: World, stranger: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world, "owner_elsewhere", NotOwner("first at first:7077"))
+    for method, template in OPERATIONS:
+        answer = await call(stranger, method, filled(template), f"Bearer {town.token}")
+        assert answer.status_code == 503, (method, template)
+        assert method == "HEAD" or "first:7077" in answer.text
+    assert world.submitted == []

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from limpet.core.definitions import StickyStrategy, TaskDefinition, WorkflowDefinition
+from limpet.core.definitions import Feature, StickyStrategy, TaskDefinition, WorkflowDefinition
 from limpet.core.ids import ActionId
 from limpet.core.inputs import WorkflowDeleted
 
@@ -68,6 +68,16 @@ async def test_trap_7_versions_are_told_newest_first_with_their_order(world: Wor
     first = (await http.get(path, params={"version": first_id.upper()})).json()
     assert (first["metadata"]["id"], first["order"], first["version"]) == (first_id, 1, "1")
     assert (await http.get(path, params={"version": NOBODY})).status_code == 404
+
+
+async def test_what_the_engine_does_not_carry_out_is_said_on_the_workflow(world: World, http: httpx.AsyncClient) -> None:
+    row = await world.workflow("nightly")
+    assert (await http.get(LIST)).json()["rows"][0]["warnings"] == []
+    only = TaskDefinition("nightly", ActionId("nightly:nightly"))
+    await world.version(row, WorkflowDefinition("nightly", (only,), undelivered=((Feature.CRON, "workflow"),)), 2)
+    [warning] = (await http.get(LIST)).json()["rows"][0]["warnings"]
+    assert warning.startswith("Workflow nightly, workflow: this engine does not carry out cron triggers yet;")
+    assert (await http.get(f"/api/v1/workflows/{row.id}")).json()["warnings"] == [warning]
 
 
 async def test_trap_9_deleting_a_workflow_answers_nothing(world: World, http: httpx.AsyncClient) -> None:

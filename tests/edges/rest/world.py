@@ -13,7 +13,7 @@ from typing import Any
 from limpet.core.decision import Changes
 from limpet.core.definition_text import checksum, decode_definition, encode_definition
 from limpet.core.definitions import TaskDefinition, WorkflowDefinition
-from limpet.core.errors import InvalidArgument
+from limpet.core.errors import InvalidArgument, NotOwner
 from limpet.core.explain import Explanation, Outlook, Reason, Verdict
 from limpet.core.ids import SECOND_US, TENANT_KEY_SHIFT, ActionId, Instant, TenantId, TenantNo, external_id, first_key
 from limpet.core.inputs import (
@@ -55,6 +55,7 @@ class World:
         self.refusal: Exception | None = None
         self.is_ready = True
         self.standby: str | None = None
+        self.owner_elsewhere: NotOwner | None = None
         self._keys = {TENANT.no: first_key(TENANT.no), OTHER.no: first_key(OTHER.no)}
 
     # Rows
@@ -172,6 +173,8 @@ class World:
         self.submitted.append((tenant, item))
 
     def tenant_no(self, tenant: TenantId) -> TenantNo | None:
+        if self.owner_elsewhere is not None:
+            raise self.owner_elsewhere
         return {TENANT.id: TENANT.no, OTHER.id: OTHER.no}.get(tenant)
 
     def worker(self, tenant: TenantId, worker_id: str) -> WorkerView | None:

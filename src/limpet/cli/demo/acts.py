@@ -56,6 +56,8 @@ class Report:
 class Acts:
     """Everything that is played, in order."""
 
+    report: Report
+
     def __init__(self, stage: Stage, say: Callable[[str], None]) -> None:
         self.report = Report()
         self._stage, self._say = stage, say

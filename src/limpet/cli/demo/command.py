@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LINE_LENGTH_MAX = 110  # characters of a promise with what was seen; wider than most terminals is hard to read
 
-app = single_command()
+app: typer.Typer = single_command()
 
 
 @app.command(epilog=examples("limpet demo", "limpet demo --json"))

@@ -26,11 +26,14 @@ GENERAL_WORKERS: dict[str, dict[str, Any]] = {
     "south": {"slots": 40, "labels": {"zone": "south", "memory": 16}},
     "east": {"slots": 40, "labels": {"zone": "east", "memory": 32}},
 }
-LANE_WORKER = {"single": {"slots": 1, "lanes": True}}
+LANE_WORKER: dict[str, dict[str, Any]] = {"single": {"slots": 1, "lanes": True}}
 
 
 class Stage:
     """An engine and its workers, in a folder that is deleted at the end."""
+
+    grpc: str
+    http: str
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="limpet-demo-", ignore_cleanup_errors=True)

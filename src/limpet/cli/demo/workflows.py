@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from limpet import Context, EmptyModel, Limpet, StickyStrategy, TriggerWorkflowOptions
+from limpet import Context, EmptyModel, Limpet, Standalone, StickyStrategy, TriggerWorkflowOptions
 from limpet.labels import DesiredWorkerLabel
+from limpet.runnables.workflow import Workflow
 
 
 class Job(BaseModel):
@@ -28,8 +29,19 @@ class Place(BaseModel):
     began_at: float = 0.0
 
 
+Family = tuple[Workflow[EmptyModel], Workflow[EmptyModel]]  # a workflow, and the one that it spawns
+
+
 class Demo:
     """The workflows on one client."""
+
+    soft: Family
+    hard: Family
+    low: Standalone[Job, Place]
+    high: Standalone[Job, Place]
+    train: Standalone[Job, Place]
+    report: Standalone[Job, Place]
+    long: Standalone[Job, Place]
 
     def __init__(self, limpet: Limpet) -> None:
         self.soft = sticky_workflow(limpet, "demo-sticky-soft", StickyStrategy.SOFT)
@@ -81,7 +93,7 @@ def work(input: Job, ctx: Context) -> Place:
     return Place(worker=ctx.worker_id, number=input.number, attempt=ctx.attempt_number, began_at=began_at)
 
 
-def sticky_workflow(limpet: Limpet, name: str, strategy: StickyStrategy) -> tuple[Any, Any]:
+def sticky_workflow(limpet: Limpet, name: str, strategy: StickyStrategy) -> Family:
     """Two roots, and a step behind them that spawns a sticky child."""
     parent = limpet.workflow(name=name, sticky=strategy)
     child = limpet.workflow(name=f"{name}-child", sticky=strategy)

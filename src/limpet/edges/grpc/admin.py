@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import cast
 
@@ -22,8 +21,6 @@ from limpet.edges.grpc.translate.triggers import run_triggered
 from limpet.edges.run_keys import check_expressions, trigger
 from limpet.engine.door import Door
 from limpet.store.api import RunQuery
-
-_log = logging.getLogger(__name__)
 
 IDS_PER_INPUT = 1_000  # of one commit; a larger request is carried out in parts
 
@@ -45,12 +42,10 @@ class Admin:
         }
 
     async def put_workflow(self, call: Call, request: wire.CreateWorkflowVersionRequest) -> wire.CreateWorkflowVersionResponse:
-        """The same definition keeps its version (W3.1). What is declared but not carried out is told in the log."""
+        """The same definition keeps its version (W3.1)."""
         definition = definition_of(request, self._limits)
         check_expressions(definition)
         reply = cast(WorkflowPutReply, await self._door.submit(call.tenant, WorkflowPut(definition)))
-        for warning in reply.warnings:
-            _log.warning(warning, extra={"event": "workflow.undelivered", "tenant_id": call.tenant, "workflow": definition.name})
         return wire.CreateWorkflowVersionResponse(id=reply.version_id, workflow_id=reply.workflow_id)
 
     async def trigger_workflow_run(self, call: Call, request: wire.TriggerWorkflowRunRequest) -> wire.TriggerWorkflowRunResponse:

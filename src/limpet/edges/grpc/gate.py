@@ -10,7 +10,7 @@ from typing import Any
 
 from limpet.core.errors import EngineStopping, LimitReached
 from limpet.core.ids import TenantId, TenantNo
-from limpet.edges.access import Access, AccessUnavailable, NotAuthenticated
+from limpet.edges.access import Access, AccessUnavailable, NotAuthenticated, not_served_yet
 from limpet.edges.grpc.settings import GrpcSettings
 from limpet.edges.http.rates import CallRates
 from limpet.edges.outbox import EndCause, Outbox
@@ -44,14 +44,14 @@ class Gate:
         self.is_closed = False
 
     def admit(self, service: str, metadata: Sequence[tuple[str, str | bytes]]) -> Call:
-        """The caller. Raises NotAuthenticated, AccessUnavailable, LimitReached or EngineStopping."""
+        """The caller. Raises NotAuthenticated, AccessUnavailable, LimitReached, NotOwner or EngineStopping."""
         if self.is_closed:
             raise EngineStopping("the engine is stopping: connect again")
         authorization = _text(metadata, "authorization")
         tenant = self._access.tenant_of(authorization)
         tenant_no = self._door.tenant_no(tenant)
         if tenant_no is None:
-            raise NotAuthenticated(f"the token's tenant {tenant} does not exist")
+            raise not_served_yet(tenant)
         rates = self._worker_rates if service in WORKER_SERVICES else self._rates
         if not rates.take(tenant):
             raise LimitReached(f"more than {rates.per_second:g} calls a second: slow down (calls_per_second)")

@@ -12,8 +12,9 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from limpet.core.ids import TenantId
-from limpet.edges.access import Access, AccessUnavailable, NotAuthenticated
+from limpet.core.errors import NotOwner
+from limpet.core.ids import TenantId, TenantNo
+from limpet.edges.access import Access, AccessUnavailable, NotAuthenticated, not_served_yet
 from limpet.edges.http.rates import CallRates
 from limpet.edges.rest.problems import problem
 from limpet.edges.rest.status import FORBIDDEN, TOO_MANY, UNAVAILABLE
@@ -41,18 +42,27 @@ class Credentials:
 
     def _admit(self, scope: Scope) -> Response | None:
         try:
-            tenant = self._access.tenant_of(Headers(scope=scope).get("authorization"))
+            tenant, tenant_no = self._caller(scope)
         except NotAuthenticated as error:
             return problem(FORBIDDEN, str(error) or "please provide valid credentials")
         except AccessUnavailable as error:
             return problem(UNAVAILABLE, str(error) or "credentials cannot be checked right now: try again")
-        tenant_no = self._door.tenant_no(tenant)
-        if tenant_no is None or not names_tenant(str(scope["path"]), tenant):
-            return problem(FORBIDDEN, NOT_YOURS)
+        except NotOwner as error:
+            return problem(UNAVAILABLE, str(error))
         if not self._rates.take(tenant):
             return problem(TOO_MANY, f"more than {self._rates.per_second:g} calls a second: slow down", {"retry-after": "1"})
         scope.setdefault("state", {}).update(tenant=tenant, tenant_no=tenant_no)
         return None
+
+    def _caller(self, scope: Scope) -> tuple[TenantId, TenantNo]:
+        """Raises NotAuthenticated, AccessUnavailable or NotOwner."""
+        tenant = self._access.tenant_of(Headers(scope=scope).get("authorization"))
+        tenant_no = self._door.tenant_no(tenant)
+        if not names_tenant(str(scope["path"]), tenant):
+            raise NotAuthenticated(NOT_YOURS)
+        if tenant_no is None:
+            raise not_served_yet(tenant)
+        return tenant, tenant_no
 
 
 def names_tenant(path: str, tenant: TenantId) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 from collections.abc import Iterator
 from typing import cast
@@ -22,8 +21,6 @@ from limpet.edges.access import Access
 from limpet.edges.http.app import build_app
 from limpet.edges.http.options import HttpOptions
 from limpet.engine.door import Door
-
-log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX = 1_000  # open ones; each may hold a body of 4 MiB only after it was let in
 HEAD_TIMEOUT_S = 10.0  # from connecting, or from the first byte, to the end of the head: no slow trickle
@@ -86,6 +83,8 @@ class PatientProtocol(H11Protocol):
 
 class QuietServer(uvicorn.Server):
     """uvicorn's server without its hands on the process: no signals, no waking ten times a second."""
+
+    listening: asyncio.Event
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

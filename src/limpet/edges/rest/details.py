@@ -34,7 +34,7 @@ async def run_details(caller: Caller, record: RunRecord) -> RunDetailsBuilder:
 
 async def histories(caller: Caller, record: RunRecord) -> Histories:
     """The event rows of a run by task, and the workers that they and the tasks mention."""
-    rows = await caller.reader.events(caller.tenant_no, [task.key for task in record.tasks])
+    rows = await caller.reader.events(caller.tenant_no, record.tasks)
     keys = worker_keys(record.tasks, rows)
     return by_task(rows), dict(await caller.reader.workers_by_key(caller.tenant_no, keys)) if keys else {}
 

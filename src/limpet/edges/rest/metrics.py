@@ -22,7 +22,7 @@ from limpet.edges.rest.schemas import QueueMetrics, RunningDetail, StatusCount, 
 from limpet.edges.rest.workers import now_us, status_of
 from limpet.store.api import RunQuery
 
-router = APIRouter(prefix="/v1")
+router: APIRouter = APIRouter(prefix="/v1")
 
 
 @router.get("/stable/tenants/{tenant}/task-metrics", response_model=list[StatusCount])

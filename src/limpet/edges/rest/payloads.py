@@ -72,8 +72,8 @@ async def read_payloads(reader: Reader, shown: Sequence[Shown], *, wanted: bool 
     """The payloads of one answer; not wanted ones are not read, errors always are."""
     inputs, outputs = fitting(shown) if wanted else (set(), set())
     tasks = {task.key: task for each in shown for task in each.tasks}
-    lacking_inputs = [each.run.key for each in shown if each.run.key in inputs and each.run.input is None]
-    lacking_rows = [key for key, task in tasks.items() if lacks(task, output=key in outputs)]
+    lacking_inputs = [each.run for each in shown if each.run.key in inputs and each.run.input is None]
+    lacking_rows = [task for key, task in tasks.items() if lacks(task, output=key in outputs)]
     read_inputs, read_rows = await reader.payloads(lacking_inputs, lacking_rows) if lacking_inputs or lacking_rows else ({}, {})
     own = {each.run.key: each.run.input for each in shown if each.run.input is not None and each.run.key in inputs}
     all_inputs, all_outputs = wishes(shown) if wanted else ({}, {})

@@ -27,7 +27,7 @@ from limpet.store.api import RunQuery
 
 IDS_MAX = 20_000  # of one list of ids; as many as one bulk call by filter reaches
 
-router = APIRouter(prefix="/v1")
+router: APIRouter = APIRouter(prefix="/v1")
 Filter = Annotated[RunFilter, Depends()]
 Rows = Callable[[], list[TaskSummary]]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, WithJsonSchema
 from pydantic.alias_generators import to_camel
@@ -22,7 +22,9 @@ JsonObject = Annotated[Any, WithJsonSchema({"type": "object", "additionalPropert
 class Schema(BaseModel):
     """Base of all answers: camel case outside, our names inside."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, arbitrary_types_allowed=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, arbitrary_types_allowed=True, extra="forbid"
+    )
 
 
 class ApiError(Schema):
@@ -50,7 +52,7 @@ class ResourceMeta(Schema):
 class Pagination(Schema):
     """Where a page lies. These three are in snake case on the wire."""
 
-    model_config = ConfigDict(alias_generator=None)
+    model_config: ClassVar[ConfigDict] = ConfigDict(alias_generator=None)
 
     current_page: int
     next_page: int

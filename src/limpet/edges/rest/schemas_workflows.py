@@ -43,7 +43,7 @@ class JobShown(Schema):
 
 
 class WorkflowShown(Schema):
-    """A workflow."""
+    """A workflow. `warnings`: what its newest version declares and this engine does not carry out."""
 
     metadata: ResourceMeta
     name: str
@@ -53,6 +53,7 @@ class WorkflowShown(Schema):
     tags: list[JsonObject]
     jobs: list[JobShown]
     tenant_id: str
+    warnings: list[str]
 
 
 class WorkflowList(Schema):

@@ -39,7 +39,7 @@ CANCELS_BY_FILTER_MAX = 20_000  # runs that one call reaches; repeat it for more
 REPLAYS_BY_FILTER_MAX = 1_000  # the same for replays [W12.8]
 LEVEL_NAMES = frozenset(LogLevel)
 
-router = APIRouter(prefix="/v1/stable")
+router: APIRouter = APIRouter(prefix="/v1/stable")
 
 
 @router.get("/tasks/{task}", response_model=TaskSummary)
@@ -50,7 +50,7 @@ async def get_task(caller: Calling, task: str, attempt: int | None = None) -> Re
     retry_count = record.task.retry_count if attempt is None else checked_attempt(record.task, attempt)
     if retry_count == record.task.retry_count:
         return await answer(lambda: task_summary(frame_of(record), record.task, known))
-    rows = await caller.reader.events(caller.tenant_no, [record.task.key])
+    rows = await caller.reader.events(caller.tenant_no, [record.task])
     return await answer(lambda: in_attempt(task_summary(frame_of(record), record.task, known), rows, retry_count))
 
 
@@ -59,7 +59,7 @@ async def get_task_events(caller: Calling, task: str) -> Response:
     """A task's timeline."""
     record = await caller.task(task)
     known = await background(caller, [Shown(record.run, [record.task])], include_payloads=False)
-    rows = await caller.reader.events(caller.tenant_no, [record.task.key])
+    rows = await caller.reader.events(caller.tenant_no, [record.task])
     keys = worker_keys([record.task], rows)
     workers = await caller.reader.workers_by_key(caller.tenant_no, keys) if keys else {}
 

@@ -12,7 +12,7 @@ from limpet.edges.rest.facts import RestFacts
 from limpet.edges.rest.schemas import ResourceMeta, TenantShown
 from limpet.store.api import Tenant
 
-router = APIRouter(prefix="/v1")
+router: APIRouter = APIRouter(prefix="/v1")
 
 
 @router.get("/tenants/{tenant}", response_model=TenantShown)

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from limpet.edges.rest.problems import problem
 from limpet.edges.rest.status import INTERNAL
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Unbroken:
@@ -32,7 +32,7 @@ class Unbroken:
             await self._app(scope, receive, watched)
         except Exception:
             reference = str(uuid4())
-            log.exception("an HTTP call broke the engine's edge", extra={"event": "http.broken", "reference": reference})
+            _log.exception("an HTTP call broke the engine's edge", extra={"event": "http.broken", "reference": reference})
             if begun:
                 raise
             await problem(INTERNAL, f"the engine could not answer: a bug of ours; its log tells more under {reference}")(

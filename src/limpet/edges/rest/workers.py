@@ -41,7 +41,7 @@ RUNNING_TASKS_MAX = 1_000  # the same of those it has now
 LANGUAGES: Mapping[str, str] = {"GO": "GOLANG", "PYTHON": "PYTHON", "TYPESCRIPT": "TYPESCRIPT", "RUBY": "RUBY"}
 LANGUAGE_NUMBERS: Mapping[int, str] = {1: "GO", 2: "PYTHON", 3: "TYPESCRIPT", 4: "RUBY"}  # SDKS of the gRPC wire
 
-router = APIRouter(prefix="/v1")
+router: APIRouter = APIRouter(prefix="/v1")
 
 
 @router.get("/tenants/{tenant}/worker", response_model=WorkerList)

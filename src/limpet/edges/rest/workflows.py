@@ -14,6 +14,7 @@ from limpet.core.errors import NotFound
 from limpet.core.ids import TenantId
 from limpet.core.inputs import WorkflowDeleted
 from limpet.core.rows import VersionRow, WorkflowRow
+from limpet.core.undelivered import warnings_of
 from limpet.edges.rest.answers import answer, moment, nothing, pagination
 from limpet.edges.rest.caller import Caller, Calling
 from limpet.edges.rest.graph import definition_of
@@ -33,7 +34,7 @@ READS_AT_ONCE = 8  # the store's readers serve others too
 SHOWN_STRATEGIES = (LimitStrategy.CANCEL_IN_PROGRESS, LimitStrategy.GROUP_ROUND_ROBIN)
 STICKY_NAME = {StickyStrategy.SOFT: "SOFT", StickyStrategy.HARD: "HARD"}
 
-router = APIRouter(prefix="/v1")
+router: APIRouter = APIRouter(prefix="/v1")
 
 
 @router.get("/tenants/{tenant}/workflows", response_model=WorkflowList)
@@ -100,15 +101,17 @@ def is_wanted(row: WorkflowRow, name: str | None) -> bool:
 def workflow_shown(tenant: TenantId, row: WorkflowRow, versions: Sequence[VersionRow]) -> WorkflowShown:
     """A workflow with the graph of its newest version."""
     newest = versions[0] if versions else None
+    definition = definition_of(newest.definition) if newest else None
     updated_at = max(row.created_at, newest.created_at) if newest else row.created_at
     return WorkflowShown(
         metadata=ResourceMeta(id=row.id, created_at=moment(row.created_at), updated_at=moment(updated_at)),
         name=row.name,
-        description=definition_of(newest.definition).description if newest else "",
+        description=definition.description if definition else "",
         versions=[version_brief(row, each) for each in versions],
         tags=[],
         jobs=jobs(tenant, newest) if newest else [],
         tenant_id=tenant,
+        warnings=list(warnings_of(definition)) if definition else [],
     )
 
 

@@ -1,7 +1,7 @@
 """Receipts and outcomes on their way to the engine.
 
-Law: an outcome is repeated for some 150 s, which outlasts an engine's restart or change of owner (R38). What is lost
-then is left to the task's execution timeout.
+Law: an outcome is repeated for 150 s or more, which outlasts an engine's restart or change of owner (R38), and leaves as
+soon as there is a connection again. What is lost then is left to the task's execution timeout.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ from limpet.sdk.attempt import Attempt
 logger = logging.getLogger(__name__)
 
 OUTCOME_ATTEMPTS_MAX = 20
+OUTCOME_CONNECTION_S = 15.0  # a new owner of the store serves within ten seconds
 OUTCOME_RETRIES = Retries(
-    attempts=OUTCOME_ATTEMPTS_MAX, wait=tenacity.wait_exponential(multiplier=0.5, max=10) + tenacity.wait_random(0, 0.5)
+    attempts=OUTCOME_ATTEMPTS_MAX,
+    wait=tenacity.wait_exponential(multiplier=0.2, max=10) + tenacity.wait_random(0, 0.3),
+    connection_s=OUTCOME_CONNECTION_S,
 )
 
 

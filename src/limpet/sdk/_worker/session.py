@@ -166,7 +166,8 @@ class Session:
         )
         response = await self.calls.transport.acall(REGISTER, request, timeout_s=REGISTER_TIMEOUT_S, retries=REGISTER_RETRIES)
         self.worker_id = response.worker_id
-        logger.info("Worker %s is registered as %s.", self.plan.name, self.worker_id)
+        if self.ready.is_set():
+            logger.info("Worker %s is registered again, as %s.", self.plan.name, self.worker_id)
 
     async def _serve(self, lifespan: Any) -> None:
         """Take assignments until a stop is requested, then drain."""
@@ -209,7 +210,7 @@ class Session:
             listener.start()
             heartbeat.start()
             self.ready.set()
-            logger.info("Worker %s is ready: tasks %s; slots %s.", self.plan.name, self._offers(), _pools(self.plan.slots))
+            logger.info("Worker %s is ready, as %s: %s.", self.plan.name, self.worker_id, self._offer())
             try:
                 await self._stop.wait()
                 await self._drain(workers, listener, runner, reports)
@@ -262,11 +263,12 @@ class Session:
             if self._watchdog is not None:
                 self._watchdog.stop()
 
-    def _offers(self) -> str:
-        """The tasks for a line of the log, the first few by name."""
+    def _offer(self) -> str:
+        """What the worker offers, for a line of the log: the first few tasks by name, the slots by pool."""
         names = sorted(self.plan.tasks)
         more = f" and {len(names) - OFFERS_SHOWN_MAX} more" if len(names) > OFFERS_SHOWN_MAX else ""
-        return ", ".join(names[:OFFERS_SHOWN_MAX]) + more
+        pools = ", ".join(f"{pool} {count}" for pool, count in self.plan.slots.items())
+        return f"tasks {', '.join(names[:OFFERS_SHOWN_MAX])}{more}; slots {pools}"
 
     def _count_end(self) -> None:
         self._ended_count += 1
@@ -291,11 +293,6 @@ def wire_worker_labels(labels: Mapping[str, str | int]) -> dict[str, dispatcher_
         else:
             wire[key] = dispatcher_pb2.WorkerLabels(int_value=check_label_number(key, value, what="the worker's label"))
     return wire
-
-
-def _pools(slots: Mapping[str, int]) -> str:
-    """`default 10, gpu 2`."""
-    return ", ".join(f"{pool} {count}" for pool, count in slots.items())
 
 
 def _runtime_info() -> dispatcher_pb2.RuntimeInfo:

@@ -21,7 +21,7 @@ class Draft:
     def __init__(self, content: Content) -> None:
         self._content = content
         self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
-        self.rows = 0
+        self.rows: int = 0
 
     def __enter__(self) -> Draft:
         return self

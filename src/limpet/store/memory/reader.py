@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from limpet.core.ids import TenantNo
-from limpet.core.rows import EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import (
     COUNT_MAX,
     EVENT_ROWS_MAX,
@@ -56,8 +56,10 @@ class MemoryReader:
     async def status_counts(self, tenant_no: TenantNo, query: RunQuery) -> Mapping[int, int]:
         return dict(Counter(task.status for task in self._matching_tasks(tenant_no, query)))
 
-    async def events(self, tenant_no: TenantNo, task_keys: Collection[int]) -> Sequence[EventRow]:
-        events = (self.content.events[key] for task in set(task_keys) for key in self.content.events_of.get(task, ()))
+    async def events(self, tenant_no: TenantNo, tasks: Collection[Born]) -> Sequence[EventRow]:
+        events = (
+            self.content.events[key] for task in {task.key for task in tasks} for key in self.content.events_of.get(task, ())
+        )
         ours = (event for event in events if event.tenant_no == tenant_no)
         return sorted(ours, key=lambda event: (event.at, event.key))[:EVENT_ROWS_MAX]
 
@@ -75,11 +77,10 @@ class MemoryReader:
         return {row.key: row for row in found if row is not None and row.tenant_no == tenant_no}
 
     async def payloads(
-        self, run_keys: Collection[int], task_keys: Collection[int]
+        self, runs: Collection[Born], tasks: Collection[Born]
     ) -> tuple[Mapping[int, bytes], Mapping[int, TaskRow]]:
-        runs, tasks = self.content.runs, self.content.tasks
-        inputs = {key: runs[key].input or b"" for key in run_keys if key in runs}
-        return inputs, {key: tasks[key] for key in task_keys if key in tasks}
+        inputs = {run.key: self.content.runs[run.key].input or b"" for run in runs if run.key in self.content.runs}
+        return inputs, {task.key: self.content.tasks[task.key] for task in tasks if task.key in self.content.tasks}
 
     async def log_lines(self, tenant_no: TenantNo, query: LogQuery) -> Sequence[LogLine]:
         lines = [line for line in self.content.logs.get((tenant_no, query.task_run_id), ()) if _matches_line(line, query)]

@@ -37,6 +37,8 @@ from limpet.store.memory.reader import MemoryReader
 class MemoryStore:
     """`Store` over a `Content`, by default an empty one."""
 
+    stats: StoreStats
+    content: Content
     reader: Reader
     lease_us: int | None = None
 

@@ -20,6 +20,7 @@ from limpet.store.sqlite.connection import writing
 from limpet.store.sqlite.statements import statement
 
 Row = tuple[Any, ...]
+Picker = Callable[[Row], Row]
 
 RUN_RARE = (
     "sticky", "desired_worker_id", "desired_labels", "pin_worker_id", "pin_task_key", "parent_run_id", "parent_task_id",
@@ -30,7 +31,7 @@ TASK_RARE = ("not_before", "started_at", "finished_at", "output", "error", "stag
 TASK_CHANGING = (*TaskRow._fields[TaskRow._fields.index("created_at") + 1 :], "key")
 
 
-def _picker(fields: tuple[str, ...], names: Sequence[str]) -> Callable[[Row], Row]:
+def _picker(fields: tuple[str, ...], names: Sequence[str]) -> Picker:
     return itemgetter(*(fields.index(name) for name in names))
 
 
@@ -38,10 +39,12 @@ def _without(fields: tuple[str, ...], names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in fields if name not in names)
 
 
-run_rare, run_plain = _picker(RunRow._fields, RUN_RARE), _picker(RunRow._fields, _without(RunRow._fields, RUN_RARE))
-run_changing = _picker(RunRow._fields, RUN_CHANGING)
-task_rare, task_plain = _picker(TaskRow._fields, TASK_RARE), _picker(TaskRow._fields, _without(TaskRow._fields, TASK_RARE))
-task_changing = _picker(TaskRow._fields, TASK_CHANGING)
+run_rare: Picker = _picker(RunRow._fields, RUN_RARE)
+run_plain: Picker = _picker(RunRow._fields, _without(RunRow._fields, RUN_RARE))
+run_changing: Picker = _picker(RunRow._fields, RUN_CHANGING)
+task_rare: Picker = _picker(TaskRow._fields, TASK_RARE)
+task_plain: Picker = _picker(TaskRow._fields, _without(TaskRow._fields, TASK_RARE))
+task_changing: Picker = _picker(TaskRow._fields, TASK_CHANGING)
 NO_RUN_RARE = (None,) * len(RUN_RARE)
 NO_TASK_RARE = (None,) * len(TASK_RARE)
 

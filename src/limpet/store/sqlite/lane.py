@@ -23,7 +23,7 @@ T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
 _Work = tuple[Job[Any], Callable[[Any, BaseException | None], None]]
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Lane:
@@ -106,9 +106,7 @@ class Lane:
 
     def _log_failure(self, _: object, error: BaseException | None) -> None:
         if error is not None:
-            logger.warning(
-                "Upkeep of the store failed and will be tried again: %s", error, extra={"event": "store.upkeep_failed"}
-            )
+            _log.warning("Upkeep of the store failed and will be tried again: %s", error, extra={"event": "store.upkeep_failed"})
 
 
 def _settle(answer: asyncio.Future[T], result: T, error: BaseException | None) -> None:

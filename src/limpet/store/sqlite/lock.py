@@ -16,7 +16,7 @@ class FileLock:
 
     def __init__(self, store: Path) -> None:
         self.store = store
-        self.path = store.with_name(store.name + ".lock")
+        self.path: Path = store.with_name(store.name + ".lock")
         self._descriptor: int | None = None
 
     def acquire(self) -> None:

@@ -35,7 +35,7 @@ class LogFile:
     """Lines of tasks, appended and read."""
 
     def __init__(self, store: Path, *, migrate: bool) -> None:
-        self.path = log_path(store)
+        self.path: Path = log_path(store)
         self._migrate = migrate
         self._writer = Lane("log-writer", self.path, self._connect, waiting_max=BATCHES_WAITING_MAX)
         self._reader = Lane("log-reader", self.path, connect_reader, waiting_max=READS_WAITING_MAX)

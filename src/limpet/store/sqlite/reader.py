@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from limpet.core.ids import TenantNo
-from limpet.core.rows import EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import (
     COUNT_MAX,
     EVENT_ROWS_MAX,
@@ -55,8 +55,8 @@ class SqliteReader:
         text = with_source("status_counts", f"tasks_from_{_source(query)}")
         return dict(await self._rows(text, _conditions(tenant_no, query)))
 
-    async def events(self, tenant_no: TenantNo, task_keys: Collection[int]) -> Sequence[EventRow]:
-        where = {"tenant_no": tenant_no, "keys": json_list(list(task_keys)), "limit": EVENT_ROWS_MAX}
+    async def events(self, tenant_no: TenantNo, tasks: Collection[Born]) -> Sequence[EventRow]:
+        where = {"tenant_no": tenant_no, "keys": json_list([task.key for task in tasks]), "limit": EVENT_ROWS_MAX}
         return list(map(EventRow._make, await self._rows(statement("events_by_task"), where)))
 
     async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
@@ -72,9 +72,11 @@ class SqliteReader:
         return {row.key: row for row in rows}
 
     async def payloads(
-        self, run_keys: Collection[int], task_keys: Collection[int]
+        self, runs: Collection[Born], tasks: Collection[Born]
     ) -> tuple[Mapping[int, bytes], Mapping[int, TaskRow]]:
-        return await self._owners.run(partial(owner.payloads, run_keys=run_keys, task_keys=task_keys))
+        return await self._owners.run(
+            partial(owner.payloads, run_keys=[run.key for run in runs], task_keys=[task.key for task in tasks])
+        )
 
     async def log_lines(self, tenant_no: TenantNo, query: LogQuery) -> Sequence[LogLine]:
         return await self._logs.lines(tenant_no, query)

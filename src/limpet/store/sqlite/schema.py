@@ -6,19 +6,17 @@ add steps; `0001_initial.sql` opens with what every table is for.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from pathlib import Path
 
 from limpet._version import __version__
+from limpet.store import sql_files
 from limpet.store.api import SchemaError
+from limpet.store.sql_files import Migration
 from limpet.store.sqlite.connection import APPLICATION_ID, is_empty, refuse_foreign, writing
 
-_FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
+__all__ = ["Migration", "applied", "check", "migrations", "prepare", "split"]
 
 _CREATE_VERSIONS = """
 CREATE TABLE schema_version (
@@ -29,23 +27,9 @@ CREATE TABLE schema_version (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One step from the schema with the number before to this one."""
-
-    number: int
-    name: str
-    script: str
-
-
-@cache
 def migrations(kind: str) -> tuple[Migration, ...]:
     """All steps for `store` or `logs`, in order, numbered from 1 without gaps."""
-    folder = resources.files(__package__) / "migrations" / kind
-    files = sorted((file for file in folder.iterdir() if _FILE_NAME.fullmatch(file.name)), key=lambda file: file.name)
-    found = tuple(Migration(int(file.name[:4]), file.name, file.read_text("utf-8")) for file in files)
-    assert [step.number for step in found] == list(range(1, len(found) + 1)), f"migrations of {kind} have gaps"
-    return found
+    return sql_files.migrations("limpet.store.sqlite", kind)
 
 
 def prepare(connection: sqlite3.Connection, path: Path, steps: Sequence[Migration], *, migrate: bool) -> None:

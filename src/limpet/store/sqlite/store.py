@@ -50,6 +50,9 @@ class SqliteStore:
     steps:        the schema this store works with; the newest, but for tests of migrations
     """
 
+    path: Path
+    stats: StoreStats
+    upkeep: Upkeep
     reader: Reader
     lease_us: int | None = None  # the lock on the file lasts as long as the process
 

@@ -25,7 +25,7 @@ from limpet.store.sqlite.lane import Lane
 from limpet.store.sqlite.logs import LogFile
 from limpet.store.sqlite.statements import statement
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 INDEX_FAILED = {"event": "store.index_failed"}
 
 INDEX_RUNS_MAX = 1_000  # runs looked at in one job: about 2 ms when none has metadata
@@ -109,7 +109,7 @@ class Upkeep:
             try:
                 await self.index_metadata()
             except Exception:
-                logger.warning("Metadata could not be indexed; filters scan it meanwhile.", exc_info=True, extra=INDEX_FAILED)
+                _log.warning("Metadata could not be indexed; filters scan it meanwhile.", exc_info=True, extra=INDEX_FAILED)
                 self._runs_opened.set()  # again after the pause
             await asyncio.sleep(INDEX_PAUSE_SECONDS)
 

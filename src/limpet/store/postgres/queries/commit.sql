@@ -1,0 +1,7 @@
+-- The statement of a commit; what it does stands in the function, in the migrations.
+
+-- name: commit
+-- Fences first, then all changes, in one round trip; returns how many new rows found no partition of their day.
+SELECT limpet.commit_2(
+    :fences, :lease_us, :workflows, :versions, :workers, :workers_forgotten, :runs_opened, :runs_changed, :tasks_opened,
+    :tasks_changed, :receipts, :receipts_folded, :events, :key_floors);
