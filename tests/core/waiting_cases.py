@@ -11,7 +11,6 @@ WAITING = {
     "26": "schedules and crons",
     "29": "events and schedules; triggers and bulk triggers are shown",
     "30": "schedules and crons",
-    "33": "concurrency",
     "35": "rate limits",
     "67": "pausing of workflows",
     "84": "durable tasks",
@@ -19,7 +18,6 @@ WAITING = {
     "88": "rate limits",
     "92": "batch tasks",
     "93": "durable tasks; pools of two types are shown",
-    "99": "concurrency",
 }
 PARTLY_SHOWN = frozenset({"29", "93"})
 

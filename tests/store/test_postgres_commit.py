@@ -48,7 +48,7 @@ async def test_a_commit_is_one_round_trip(postgres: PostgresStore, postgres_owne
         async with postgres._commits.link() as link:
             link.connection.add_query_logger(lambda record: sent.append(record.query))
     await postgres_owner.commit(Changes(runs_opened=[run], tasks_opened=[rows.task(run)], events=[rows.event(rows.task(run))]))
-    assert {text.split("(")[0] for text in sent} == {"SELECT limpet.commit_1"}
+    assert {text.split("(")[0] for text in sent} == {"SELECT limpet.commit_2"}
 
 
 async def test_D21_no_metadata_is_indexed_in_a_commit(postgres: PostgresStore, postgres_owner: Owner, rows: Rows) -> None:

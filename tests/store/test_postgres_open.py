@@ -13,6 +13,7 @@ import pytest
 from limpet._version import __version__
 from limpet.core.decision import Changes
 from limpet.core.ids import TenantId
+from limpet.core.rows import RunRow
 from limpet.store.address import Address
 from limpet.store.api import SchemaError, StoreError, TransientStoreError
 from limpet.store.postgres import PostgresStore, maintenance, schema
@@ -23,10 +24,10 @@ from tests.store.builders import NOW, ONE, Owner, Rows, own, stored_fence
 NEWEST = schema.newest()
 NEXT = Migration(
     len(NEWEST.store) + 1,
-    "0002_more.sql",
-    "-- serves: 0001\nCREATE TABLE limpet.more (a integer);\nALTER TABLE limpet.runs ADD more text;\n",
+    "0003_more.sql",
+    "-- serves: 0002\nCREATE TABLE limpet.more (a integer);\nALTER TABLE limpet.runs ADD more text;\n",
 )
-BREAKING = Migration(NEXT.number, "0002_other.sql", "CREATE TABLE limpet.more (a integer);")
+BREAKING = Migration(NEXT.number, "0003_other.sql", "CREATE TABLE limpet.more (a integer);")
 NEWER = schema.Steps((*NEWEST.store, NEXT), NEWEST.logs)
 BROKEN = schema.Steps((*NEWEST.store, BREAKING), NEWEST.logs)
 
@@ -55,6 +56,41 @@ async def dump(url: str, name: str = "limpet") -> list[Any]:
     return [sorted(await ask(url, text)) for text in (columns, indices, functions)]
 
 
+async def grow(url: str, steps: schema.Steps) -> None:
+    """Take these steps, without opening the store: today's release works only with all of them."""
+    at = Address(url)
+    async with maintenance._linked(at) as link:
+        await schema.prepare(link, at, steps, migrate=True)
+
+
+async def run_of_schema_1(url: str, rows: Rows) -> RunRow:
+    """What a server of the first schema left behind: an open run, written by the function it called."""
+    connection = await asyncpg.connect(url)
+    try:
+        for name in ("one", "two"):
+            await connection.execute("SELECT limpet.create_tenant_1($1, $1, $2, 0)", name, NOW)
+        group, epoch, seq = await connection.fetchrow("SELECT * FROM limpet.claim_1('old', '', 1000000) WHERE group_no = 0")
+        run = rows.run(request_id="q")
+        lists = [[rows.workflow_row], [rows.version_row], [rows.worker_row], [], [run[:25]], [], [rows.task(run)[:25]]]
+        arguments = [[(group, epoch, seq + 1)], 1_000_000, *lists, [], [], [], [], []]
+        places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
+        await connection.execute(f"SELECT limpet.commit_1({places})", *arguments)
+        await connection.execute("UPDATE limpet.leases SET released = true")
+        return run
+    finally:
+        await connection.close()
+
+
+async def run_of_now(url: str, rows: Rows) -> RunRow:
+    """The same by this release."""
+    store = await opened(url)
+    owner = await own(store, rows)
+    run, _ = await owner.open_run(rows, request_id="q")
+    await store.release(owner.fences)
+    await store.close()
+    return run
+
+
 async def test_an_empty_database_becomes_a_store(empty_database: str, rows: Rows) -> None:
     store = await opened(empty_database)
     owner = await own(store, rows)
@@ -67,9 +103,10 @@ async def test_an_empty_database_becomes_a_store(empty_database: str, rows: Rows
 
 async def test_two_servers_may_open_an_empty_database_at_once(empty_database: str) -> None:
     stores = await asyncio.gather(*(opened(empty_database) for _ in range(4)))
-    assert await ask(empty_database, "SELECT kind, number FROM limpet.schema_version ORDER BY kind") == [
+    assert await ask(empty_database, "SELECT kind, number FROM limpet.schema_version ORDER BY kind, number") == [
         ("logs", 1),
         ("store", 1),
+        ("store", 2),
     ]
     for store in stores:
         await store.close()
@@ -99,32 +136,33 @@ def test_a_schema_name_that_could_be_anything_else_is_refused(name: str) -> None
 
 
 async def test_R47_a_newer_schema_is_refused_by_name_unless_it_serves_this_one(own_database: str) -> None:
-    await ask(own_database, "INSERT INTO limpet.schema_version VALUES ('store', 2, 'x', '9.1.0', 2)")
+    await ask(own_database, "INSERT INTO limpet.schema_version VALUES ('store', 3, 'x', '9.1.0', 3)")
     with pytest.raises(
-        SchemaError, match=rf"schema 2, made by Limpet 9\.1\.0; this is Limpet {__version__}.* Start Limpet 9\.1\.0"
+        SchemaError, match=rf"schema 3, made by Limpet 9\.1\.0; this is Limpet {__version__}.* Start Limpet 9\.1\.0"
     ):
         await opened(own_database)
     with pytest.raises(SchemaError):
         await opened(own_database, auto_migrate=True)
-    await ask(own_database, "UPDATE limpet.schema_version SET serves = 1 WHERE number = 2")
+    await ask(own_database, "UPDATE limpet.schema_version SET serves = 2 WHERE number = 3")
     store = await opened(own_database)
     await store.close()
-    assert await maintenance.oldest_release(store.at) == (2, 1)
+    assert await maintenance.oldest_release(store.at) == (3, 2)
 
 
 async def test_R47_an_older_schema_names_the_command_that_mends_it(own_database: str) -> None:
-    with pytest.raises(SchemaError, match=r"schema 1.*schema 2.*limpet db migrate --store postgresql://limpet@"):
+    with pytest.raises(SchemaError, match=r"schema 2.*schema 3.*limpet db migrate --store postgresql://limpet@"):
         await opened(own_database, steps=NEWER)
     store = await opened(own_database, steps=NEWER, auto_migrate=True)
     await store.close()
     assert await ask(own_database, "SELECT number, serves FROM limpet.schema_version WHERE kind = 'store' ORDER BY 1") == [
         (1, 1),
-        (2, 1),
+        (2, 2),
+        (3, 2),
     ]
 
 
 async def test_T_DDL_a_migration_runs_while_the_former_release_serves(own_database: str, rows: Rows) -> None:
-    """A server of schema 1 commits all the time; the schema becomes 2, and both work on it."""
+    """A server of the newest schema commits all the time; there comes a newer one, and both work on it."""
     old = await opened(own_database)
     owner = await own(old, rows)
     committed: list[str] = []
@@ -159,7 +197,7 @@ async def test_T_DDL_a_migration_runs_while_the_former_release_serves(own_databa
 
 async def test_a_migration_that_fails_leaves_the_schema_as_it_was(own_database: str) -> None:
     before = await dump(own_database)
-    broken = Migration(2, "0002_broken.sql", "CREATE TABLE limpet.more (a integer);\nINSERT INTO limpet.missing VALUES (1);")
+    broken = Migration(3, "0003_broken.sql", "CREATE TABLE limpet.more (a integer);\nINSERT INTO limpet.missing VALUES (1);")
     with pytest.raises(SchemaError, match="missing"):
         await opened(own_database, steps=schema.Steps((*NEWEST.store, broken), NEWEST.logs), auto_migrate=True)
     assert await dump(own_database) == before
@@ -171,20 +209,17 @@ async def test_a_fresh_schema_equals_all_migrations_applied(databases: Databases
     async with databases.fresh(with_schema=False) as fresh, databases.fresh(with_schema=False) as grown:
         await (await opened(fresh, steps=steps)).close()
         for number in range(1, len(steps.store) + 1):
-            some = schema.Steps(steps.store[:number], steps.logs)
-            await (await opened(grown, steps=some, auto_migrate=True)).close()
+            await grow(grown, schema.Steps(steps.store[:number], steps.logs))
+        await (await opened(grown, steps=steps)).close()  # adds the partitions of the days
         assert await dump(grown) == await dump(fresh)
 
 
 async def test_a_stored_database_of_every_earlier_schema_is_upgraded(databases: Databases) -> None:
-    for number in range(1, len(NEWEST.store) + 1):
+    for number, open_a_run in enumerate((run_of_schema_1, run_of_now), start=1):
         async with databases.fresh(with_schema=False) as url:
             rows = Rows()
-            old = await opened(url, steps=schema.Steps(NEWEST.store[:number], NEWEST.logs))
-            owner = await own(old, rows)
-            run, _ = await owner.open_run(rows, request_id="q")
-            await old.release(owner.fences)
-            await old.close()
+            await grow(url, schema.Steps(NEWEST.store[:number], NEWEST.logs))
+            run = await open_a_run(url, rows)
             new = await opened(url, steps=NEWER, auto_migrate=True)
             heir = Owner(new)
             await heir.claim()

@@ -23,7 +23,7 @@ from tests.store.builders import NOW, Owner
 
 NEXT = Migration(
     len(schema.migrations("store")) + 1,
-    "0002_more.sql",
+    "0003_more.sql",
     "-- More.\nCREATE TABLE more (a INTEGER) STRICT;\nCREATE TRIGGER t AFTER INSERT ON more BEGIN\n  SELECT 1;\n  SELECT 2;\nEND;\n",
 )
 NEWER = (*schema.migrations("store"), NEXT)
@@ -120,7 +120,7 @@ async def test_R47_a_newer_schema_is_refused_by_name(tmp_path: Path) -> None:
     connection.execute("UPDATE schema_version SET release = '9.1.0' WHERE number = ?", (NEXT.number,))
     connection.close()
     with pytest.raises(
-        SchemaError, match=rf"schema 2, made by Limpet 9\.1\.0; this is Limpet {__version__}.* Start Limpet 9\.1\.0"
+        SchemaError, match=rf"schema 3, made by Limpet 9\.1\.0; this is Limpet {__version__}.* Start Limpet 9\.1\.0"
     ):
         await SqliteStore(path).open()
     with pytest.raises(SchemaError):
@@ -133,7 +133,7 @@ async def test_R47_an_older_schema_names_the_command_that_mends_it(tmp_path: Pat
     await old.open()
     await Owner(old).claim()
     await old.close()
-    with pytest.raises(SchemaError, match=rf"schema 1.*schema 2.*limpet db migrate --store {path}"):
+    with pytest.raises(SchemaError, match=rf"schema 2.*schema 3.*limpet db migrate --store {path}"):
         await SqliteStore(path, steps=NEWER).open()
     new = SqliteStore(path, steps=NEWER, auto_migrate=True)
     await new.open()
@@ -148,7 +148,7 @@ async def test_a_migration_that_fails_leaves_the_schema_as_it_was(tmp_path: Path
     await store.open()
     await store.close()
     before = dump(path)
-    broken = Migration(2, "0002_broken.sql", "CREATE TABLE more (a INTEGER) STRICT;\nINSERT INTO missing VALUES (1);\n")
+    broken = Migration(3, "0003_broken.sql", "CREATE TABLE more (a INTEGER) STRICT;\nINSERT INTO missing VALUES (1);\n")
     with pytest.raises(Exception, match="missing"):
         await SqliteStore(path, steps=(*schema.migrations("store"), broken), auto_migrate=True).open()
     assert dump(path) == before

@@ -6,6 +6,7 @@
     │   ├── NotFound
     │   ├── WorkerNotListening
     │   ├── NotSupported            declared or asked for, not carried out by this engine yet
+    │   ├── WorkflowChanged         it was registered anew while the call was on its way; calling again helps
     │   └── LimitReached
     └── TemporaryError              trying again may help
         ├── StoreUnavailable
@@ -51,6 +52,14 @@ class WorkerNotListening(RequestError):
 
 class NotSupported(RequestError):
     """A run whose outcome would differ without a feature that this engine lacks."""
+
+
+class WorkflowChanged(RequestError):
+    """The concurrency keys of a trigger belong to another version of the workflow than the one in force."""
+
+    def __init__(self, workflow: str) -> None:
+        self.workflow = workflow
+        super().__init__(f"workflow {workflow} was registered anew while this call was on its way: call again")
 
 
 class LimitReached(RequestError):

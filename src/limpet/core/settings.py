@@ -54,3 +54,5 @@ class Settings:
     bulk_items_max: int = 1_000
     labels_max: int = 100
     dag_tasks_max: int = 1_000
+    concurrency_limits_max: int = 10  # of a workflow as a whole, and of each task
+    concurrency_key_bytes_max: int = 1_000  # a longer key is an error of its expression; it is stored with every run

@@ -18,7 +18,7 @@ from limpet.core.explain import Explanation
 from limpet.core.ids import SECOND_US, Instant, TenantId, TenantNo
 from limpet.core.inputs import Input, ReplayRequested, RunsTriggered, TimePassed, WorkerRegistered, WorkflowPut
 from limpet.core.machine import Machine
-from limpet.core.views import WorkerView
+from limpet.core.views import LimitsView, WorkerView
 from limpet.engine.clock import Clock
 from limpet.engine.committing import Committer
 from limpet.engine.delivering import Deliverer
@@ -215,6 +215,10 @@ class Engine:
     def started_at(self, tenant: TenantId, task_run_ids: Sequence[str]) -> dict[str, int]:
         """See `Door.started_at`."""
         return self._core(tenant).started_at(task_run_ids)
+
+    def limits(self, tenant: TenantId, workflow_name: str) -> LimitsView | None:
+        """See `Door.limits`. What is not durable yet may be told: the core refuses keys of another version."""
+        return self._core(tenant).limits_of(workflow_name)
 
     async def explain(self, tenant: TenantId, task_run_id: str) -> Explanation:
         """See `Door.explain`. What memory says is told only once it is durable (R6)."""

@@ -28,6 +28,7 @@ CODES: dict[type[Exception], StatusCode] = {
     errors.NotFound: StatusCode.NOT_FOUND,
     errors.WorkerNotListening: StatusCode.FAILED_PRECONDITION,
     errors.NotSupported: StatusCode.UNIMPLEMENTED,
+    errors.WorkflowChanged: StatusCode.ABORTED,
     errors.LimitReached: StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreUnavailable: StatusCode.UNAVAILABLE,
     errors.EngineStopping: StatusCode.UNAVAILABLE,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from limpet.contracts import workflows_pb2 as wire
 from limpet.contracts.trigger_pb2 import TriggerWorkflowRequest
 from limpet.edges.grpc.binding import Handler
 from limpet.edges.grpc.gate import Call
 from limpet.edges.grpc.settings import GrpcSettings
 from limpet.edges.grpc.translate.triggers import bulk_triggered, triggered
+from limpet.edges.run_keys import trigger
 from limpet.engine.door import Door
 
 
@@ -28,8 +27,8 @@ class Workflows:
 
     async def trigger_workflow(self, call: Call, request: TriggerWorkflowRequest) -> wire.TriggerWorkflowResponse:
         """One run."""
-        ids = await self._door.submit(call.tenant, triggered(request, call.request_id, self._limits))
-        return wire.TriggerWorkflowResponse(workflow_run_id=cast(tuple[str, ...], ids)[0])
+        ids = await trigger(self._door, call.tenant, triggered(request, call.request_id, self._limits))
+        return wire.TriggerWorkflowResponse(workflow_run_id=ids[0])
 
     async def bulk_trigger_workflow(
         self, call: Call, request: wire.BulkTriggerWorkflowRequest
@@ -37,5 +36,5 @@ class Workflows:
         """All or none, ids in order (I4)."""
         if not request.workflows:
             return wire.BulkTriggerWorkflowResponse()
-        ids = await self._door.submit(call.tenant, bulk_triggered(request.workflows, call.request_id, self._limits))
-        return wire.BulkTriggerWorkflowResponse(workflow_run_ids=cast(tuple[str, ...], ids))
+        ids = await trigger(self._door, call.tenant, bulk_triggered(request.workflows, call.request_id, self._limits))
+        return wire.BulkTriggerWorkflowResponse(workflow_run_ids=ids)

@@ -16,6 +16,7 @@ from limpet.core.errors import (
     NotSupported,
     StoreUnavailable,
     WorkerNotListening,
+    WorkflowChanged,
 )
 
 BAD_REQUEST = 400
@@ -37,6 +38,7 @@ STATUS_OF: dict[type[LimpetError], int] = {
     NotFound: NOT_FOUND,
     WorkerNotListening: CONFLICT,
     NotSupported: NOT_IMPLEMENTED,
+    WorkflowChanged: CONFLICT,
     LimitReached: TOO_MANY,
     StoreUnavailable: UNAVAILABLE,
     EngineStopping: UNAVAILABLE,
