@@ -83,11 +83,13 @@ class Group:
     __slots__ = ("_heap", "gate", "held", "name", "noted", "number", "served_at", "waiting")
 
     def __init__(self, name: GroupName, gate: Gate, number: int) -> None:
-        self.name, self.gate, self.number = name, gate, number
+        self.name: GroupName = name
+        self.gate: Gate = gate
+        self.number: int = number
         self.held: dict[int, Subject] = {}
         self.waiting: dict[int, tuple[Rank, Subject]] = {}
-        self.served_at = 0
-        self.noted = False
+        self.served_at: int = 0
+        self.noted: bool = False
         self._heap: list[tuple[Rank, int]] = []
 
     @property

@@ -64,7 +64,7 @@ class State:
         self.classes: dict[ClassKey, SchedulingClass] = {}
         self._classes_by_id: dict[int, SchedulingClass] = {}
         self._waiting: dict[int, dict[int, SchedulingClass]] = {}  # by pool number: classes that are not empty
-        self.gates = Gates()
+        self.gates: Gates = Gates()
         self.timers = Timers()
         self.receipts_open: dict[int, int] = {}  # receipt key to its attempts that still live
         self._awake: dict[int, SchedulingClass] = {}

@@ -53,7 +53,8 @@ class Compiled:
     __slots__ = ("_program", "_shape", "text")
 
     def __init__(self, text: str, program: Any, shape: Shape) -> None:
-        self.text, self._program, self._shape = text, program, shape
+        self.text: str = text
+        self._program, self._shape = program, shape
 
     def evaluate(self, values: Values) -> object:
         """The result as a plain value. Raises ExpressionError."""

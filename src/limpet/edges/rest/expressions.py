@@ -13,7 +13,7 @@ from limpet.edges.rest.bodies import ExpressionBody, body_schema, object_bytes, 
 from limpet.edges.rest.caller import Caller, Calling
 from limpet.edges.rest.schemas import ExpressionTried
 
-router = APIRouter(prefix="/v1")
+router: APIRouter = APIRouter(prefix="/v1")
 
 
 @router.post(
