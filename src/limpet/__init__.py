@@ -65,6 +65,9 @@ if TYPE_CHECKING:
     from limpet.sdk.exceptions import (
         TaskRunError as TaskRunError,
     )
+    from limpet.sdk.features.cel import CELEvaluationResult as CELEvaluationResult
+    from limpet.sdk.features.cel import CELFailure as CELFailure
+    from limpet.sdk.features.cel import CELSuccess as CELSuccess
     from limpet.sdk.features.runs import BulkCancelReplayOpts as BulkCancelReplayOpts
     from limpet.sdk.features.runs import RunFilter as RunFilter
     from limpet.sdk.labels import (
@@ -219,6 +222,11 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "RetryAfterException",
         "TaskRunError",
     ),
+    "limpet.sdk.features.cel": (
+        "CELEvaluationResult",
+        "CELFailure",
+        "CELSuccess",
+    ),
     "limpet.sdk.features.runs": (
         "BulkCancelReplayOpts",
         "RunFilter",
@@ -299,6 +307,9 @@ __all__ = [
     "APIErrors",
     "APIResourceMeta",
     "BulkCancelReplayOpts",
+    "CELEvaluationResult",
+    "CELFailure",
+    "CELSuccess",
     "ClientConfig",
     "ClientTLSConfig",
     "ConcurrencyExpression",

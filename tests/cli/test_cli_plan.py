@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
+from limpet.cli.compose import own_address, server_name
 from limpet.cli.exits import Misuse
 from limpet.cli.plan import Plan, Tls, address, is_loopback, key_file_of, lasting_store, store_file, store_place
 from limpet.store.address import Address
@@ -104,3 +106,10 @@ def test_the_signing_key_lives_beside_the_store() -> None:
 )
 def test_the_address_told_to_clients_can_be_reached(host: str, text: str) -> None:
     assert address(host, 7) == text
+
+
+def test_a_server_is_reached_by_its_machine_s_name_when_it_listens_everywhere() -> None:
+    assert own_address("0.0.0.0", 7077) == own_address("[::]", 7077) == f"{socket.gethostname()}:7077"
+    assert own_address("10.0.0.7", 7078) == "10.0.0.7:7078"
+    assert server_name().startswith(socket.gethostname())
+    assert server_name() != server_name()

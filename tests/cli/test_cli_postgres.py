@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
-from running_engine import Command
+from running_engine import ANSWER_MAX_S, Command, clean_environment
 
 from tests.postgres.server import Server
 
 SECRET = "never-to-be-seen"
+WITHOUT_ASYNCPG = "import sys; sys.modules['asyncpg'] = None; from limpet.cli.main import main; main()"
 
 
 @pytest.fixture
@@ -57,3 +60,10 @@ def test_a_database_that_is_not_there_is_said(databases: object, limpet: Command
     done = limpet("db", "status", "--store", server.url("nowhere"))
     assert done.returncode == 1
     assert "no such database: create it" in done.stderr
+
+
+def test_without_asyncpg_a_sentence_says_what_to_install() -> None:
+    command = [sys.executable, "-c", WITHOUT_ASYNCPG, "db", "status", "--store", "postgresql://127.0.0.1/none"]
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False, timeout=ANSWER_MAX_S)
+    assert done.returncode == 1
+    assert done.stderr == "limpet: A PostgreSQL store needs asyncpg. Install it: pip install 'limpet[postgres]'.\n"

@@ -13,20 +13,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from limpet.core import reasons
-from limpet.core.definitions import Comparator, StickyStrategy
+from limpet.core.definitions import Comparator, LimitStrategy, StickyStrategy
 from limpet.core.explain import Outlook, Reason
 from limpet.core.ids import Instant
 from limpet.core.inputs import StreamOpened
 from limpet.core.records import TaskRun, Worker
 from limpet.core.rows import TaskStatus
 from limpet.core.settings import HardStickyPolicy, Settings
-from limpet.testing.builders import demand, make_task, wish
+from limpet.testing.builders import demand, limit, make_task, wish
 from limpet.testing.oracles import WatchedMachine, admits
 from limpet.testing.scenario import Scenario
 
 SOFT, HARD = StickyStrategy.SOFT, StickyStrategy.HARD
 ACTIONS = ("a", "b")
-WORKFLOWS = ("plain", "light", "heavy", "picky", "wishful", "soft", "hard", "retrying", "mixed")
+WORKFLOWS = ("plain", "light", "heavy", "picky", "wishful", "soft", "hard", "retrying", "mixed", "limited", "chained", "whole")
 
 
 class TruthfulMachine(WatchedMachine):
@@ -77,6 +77,10 @@ def tenant(policy: HardStickyPolicy) -> Scenario:
     s.workflow("soft", make_task("s1", action="a"), make_task("s2", "s1", action="b"), sticky=SOFT)
     s.workflow("hard", make_task("h1", action="a"), make_task("h2", action="b"), make_task("h3", "h1", action="b"), sticky=HARD)
     s.workflow("retrying", make_task("r", action="a", retries=2, backoff=2, backoff_max=2))
+    s.workflow("limited", make_task("i", action="a", retries=1, concurrency=[limit("k", 2)]))
+    chain = [limit("one", 2), limit("two", 1, LimitStrategy.CANCEL_IN_PROGRESS)]
+    s.workflow("chained", make_task("c", action="b", labels=[wish("zone", "x")], concurrency=chain), sticky=SOFT)
+    s.workflow("whole", make_task("g1", action="a"), make_task("g2", "g1", action="b"), concurrency=[limit("r")], priority=2)
     s.workflow("mixed", make_task("m", action="b", slots={"default": 1, "gpu": 1}), priority=2)
     return s
 
@@ -111,7 +115,9 @@ def if_there(what: Callable[[Scenario, str], None]) -> Callable[[Scenario, str],
 
 def trigger(s: Scenario, n: int, pinned: bool) -> None:
     desired = list(s.workers)[n % len(s.workers)] if pinned and s.workers else None
-    s.trigger(WORKFLOWS[n % len(WORKFLOWS)], priority=1 + n % 3 if n % 2 else None, desired_worker=desired)
+    keys = {"k": "xy"[n % 2], "two": "xy"[n % 2]}
+    name = WORKFLOWS[n % len(WORKFLOWS)]
+    s.trigger(name, priority=1 + n % 3 if n % 2 else None, desired_worker=desired, keys=keys)
 
 
 def end_one(s: Scenario, n: int, well: bool) -> None:
@@ -137,7 +143,7 @@ OPERATIONS: tuple[Callable[[Scenario, int, bool], None], ...] = (
     lambda s, n, _: s.unsubscribe(f"w{n}") if n == 1 and "w1" in s.workers else None,
     lambda s, n, far: s.advance(n * 5 if far else n / 2),
 )
-STEPS = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 8), st.booleans()), min_size=10, max_size=50)
+STEPS = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 11), st.booleans()), min_size=10, max_size=50)
 
 
 @given(policy=st.sampled_from(HardStickyPolicy), fleet=st.lists(st.integers(0, 11), min_size=1, max_size=4), steps=STEPS)

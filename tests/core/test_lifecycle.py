@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from limpet.core import attempts, runs
 from limpet.core.lifecycle import TASK_RUN, Cause, after, final_run_status, open_run_status
+from limpet.core.records import UnusableKey
 from limpet.core.rows import RunStatus, TaskStatus
 from limpet.core.settings import Settings
-from limpet.testing.builders import make_task
+from limpet.testing.builders import limit, make_task
 from limpet.testing.scenario import Scenario
 
 # A parent is skipped only by a skip condition, which this engine does not carry out yet; the rule stands in `core.graph`.
@@ -93,6 +94,8 @@ def lives_of_graphs() -> None:
     run = s.trigger("W", input=b"1" * 30_000)
     s.complete("a", output=b"1" * 20_000)
     assert s.status("b", run) == "FAILED"
+    s.workflow("Limited", make_task("l", concurrency=[limit("k")]))
+    s.trigger("Limited", keys={"k": UnusableKey("no such key")})
     s.trigger("W")
     s.fail("a", retryable=False)
     s.run_to_end()

@@ -46,6 +46,7 @@ from limpet.core.settings import HardStickyPolicy, Settings
 from tests.simulation import rules_life
 from tests.simulation.agenda import MS, SECOND
 from tests.simulation.digest import differences
+from tests.simulation.keys import with_keys
 from tests.simulation.ledger import violations_of
 from tests.simulation.mirror import Mirror
 from tests.simulation.scenario import ACTIONS, choose_labels, choose_worker_labels, choose_workers, choose_workflow
@@ -216,10 +217,14 @@ class CoreMachine(RuleBasedStateMachine):
             )
             for number, name in enumerate(names)
         )
-        (reply,) = self.step(RunsTriggered(items))
+        (reply,) = self.step(self.keyed(items, chance))
         assert isinstance(reply, Exception) is (priority == 4), "PR-3"
         if again and priority != 4:
-            assert self.step(RunsTriggered(items)) == [reply], "I5"
+            assert self.step(self.keyed(items, chance + 1)) == [reply], "I5"
+
+    def keyed(self, items: tuple[Trigger, ...], chance: int) -> RunsTriggered:
+        """With the concurrency keys that an edge would have computed."""
+        return with_keys(self.machine, RunsTriggered(items), Random(chance))
 
     @precondition(lambda self: self.sent)
     @rule(index=INDEX, key=st.sampled_from(["k", None]), name=st.sampled_from(WORKFLOWS))
@@ -234,7 +239,7 @@ class CoreMachine(RuleBasedStateMachine):
             child_index=None if key else 0,
             desired_worker_id=start.worker_id,
         )
-        assert self.step(RunsTriggered((child,))) == self.step(RunsTriggered((child,))), "I2"
+        assert self.step(self.keyed((child,), index)) == self.step(self.keyed((child,), index)), "I2"
 
     @rule(index=INDEX, count=st.integers(1, 3))
     def cancel(self, index: int, count: int) -> None:

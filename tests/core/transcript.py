@@ -8,6 +8,8 @@ the difference before you commit it.
     > worker w1 actions=a,b slots=2         without actions: all that are declared; STARTED is sent by `started`
     > trigger W priority=3 on=w1            runs are named W#1, W#2 …; their tasks W#1.a
     > complete a / fail W#1.a / advance 31s
+    > workflow W a limit=user:2:newest      concurrency: expression, how many, rr|newest|progress; of a task a(limit=user:2+team)
+    > trigger W keys=user:ada               the values of expressions; an expression that is not named is its own value
 
 Labels are written key=value, with a weight as key=value~10 and as a demand key=value!; integers are integers.
 """
@@ -21,7 +23,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from limpet.core.decision import CancelTask, CloseStreams, Decision, Delivery, RunFinished, StartTask, TaskChanged
-from limpet.core.definitions import DesiredLabel, LabelValue, StickyStrategy, TaskDefinition
+from limpet.core.definitions import (
+    ConcurrencyLimit,
+    DesiredLabel,
+    LabelValue,
+    LimitStrategy,
+    StickyStrategy,
+    TaskDefinition,
+)
 from limpet.core.errors import LimpetError
 from limpet.core.rows import EventType, PinState, RunRow, RunStatus, TaskRow, TaskStatus, WorkerRow
 from limpet.core.settings import HardStickyPolicy, RetryPriority, Settings
@@ -33,6 +42,11 @@ FOLDER = Path(__file__).parent / "transcripts"
 PROMPT = "> "
 _TASK = re.compile(r"(?P<name>[\w-]+)(?:\((?P<options>[^)]*)\))?(?:<(?P<parents>[\w,-]+))?")
 _SECONDS = re.compile(r"([\d.]+)s")
+STRATEGIES = {
+    "rr": LimitStrategy.GROUP_ROUND_ROBIN,
+    "progress": LimitStrategy.CANCEL_IN_PROGRESS,
+    "newest": LimitStrategy.CANCEL_NEWEST,
+}
 _CHOICES = {"hard_sticky_policy": HardStickyPolicy, "retry_priority": RetryPriority}
 
 
@@ -51,6 +65,13 @@ def label_of(text: str) -> DesiredLabel:
     key, _, rest = text.partition("=")
     wanted, _, weight = rest.rstrip("!").partition("~")
     return DesiredLabel(key, value_of(wanted), rest.endswith("!"), int(weight or 100))
+
+
+def limit_of(word: str) -> ConcurrencyLimit:
+    """`limit=user:2:newest`: an expression, how many, and rr (default), newest or progress."""
+    expression, _, rest = word.removeprefix("limit=").partition(":")
+    max_runs, _, strategy = rest.partition(":")
+    return ConcurrencyLimit(expression, int(max_runs or "1"), STRATEGIES[strategy or "rr"])
 
 
 def options_of(words: list[str]) -> dict[str, str]:
@@ -105,7 +126,7 @@ class Player:
         return []
 
     def workflow(self, words: list[str]) -> list[str]:
-        named = {k: v for k, v in options_of(words[1:]).items() if k in ("sticky", "priority", "on_failure")}
+        named = {k: v for k, v in options_of(words[1:]).items() if k in ("sticky", "priority", "on_failure", "limit")}
         tasks = [task_of(word) for word in words[1:] if word.partition("=")[0] not in named]
         reply = self.s.workflow(
             words[0],
@@ -113,6 +134,7 @@ class Player:
             sticky=StickyStrategy[named["sticky"].upper()] if "sticky" in named else None,
             priority=int(named["priority"]) if "priority" in named else None,
             on_failure=named.get("on_failure"),
+            concurrency=[limit_of(word) for word in words[1:] if word.startswith("limit=")],
         )
         return [f"version {'made' if reply.created else 'known'}"]
 
@@ -140,6 +162,7 @@ class Player:
             labels=[label_of(given["label"])] if "label" in given else (),
             parent=self.id_of(given["parent"]) if "parent" in given else None,
             child_key=given.get("child_key"),
+            keys=dict(part.split(":", 1) for part in given.get("keys", "").split(",") if part),
         )
         return []
 
@@ -256,6 +279,7 @@ class Player:
         parts += [f"reassigned={task.internal_retries}"] if task.internal_retries else []
         parts += [f"level={task.level}"] if task.level > 1 else []
         parts += [f"until={clock(task.not_before)}"] if task.not_before else []
+        parts += [f"admitted={task.stage}"] if task.stage else []
         parts += ["released"] if task.slots_released and TaskStatus(task.status).is_live else []
         parts += [f"error: {task.error}"] if task.error else []
         return " ".join(parts)
@@ -299,6 +323,7 @@ def task_of(word: str) -> TaskDefinition:
         schedule_timeout=seconds(options["schedule"]) if "schedule" in options else None,
         execution_timeout=seconds(options["timeout"]) if "timeout" in options else None,
         labels=[label_of(options["label"])] if "label" in options else (),
+        concurrency=[limit_of(one) for one in options.get("limit", "").split("+") if one],
     )
 
 
@@ -319,7 +344,8 @@ def worker_text(worker: WorkerRow) -> str:
 def run_text(run: RunRow) -> str:
     """What of a run's row tells its state."""
     pin = f", pin {PinState(run.pin_state).name} {run.pin_worker_id}" if run.pin_state != PinState.UNSET else ""
-    return f"{RunStatus(run.status).name}{f', priority {run.priority}' if run.priority > 1 else ''}{pin}"
+    admitted = f", admitted {run.stage}" if run.stage else ""
+    return f"{RunStatus(run.status).name}{f', priority {run.priority}' if run.priority > 1 else ''}{pin}{admitted}"
 
 
 def perform(text: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 WAITING = {
     "29": "events; triggers, bulk triggers and schedules are shown",
-    "33": "concurrency",
     "35": "rate limits",
     "67": "pausing of workflows",
     "84": "durable tasks",
@@ -17,7 +16,6 @@ WAITING = {
     "88": "rate limits",
     "92": "batch tasks",
     "93": "durable tasks; pools of two types are shown",
-    "99": "concurrency",
 }
 PARTLY_SHOWN = frozenset({"29", "93"})
 

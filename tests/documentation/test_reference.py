@@ -60,8 +60,11 @@ def test_every_comparator_is_in_the_table() -> None:
 
 def test_every_missing_feature_is_named() -> None:
     page = "\n".join(" ".join(row) for row in rows(GUIDE / "official-clients.md", "## What does not work yet"))
-    words = {"idempotency": "idempotency keys", "event filters": "filters", "concurrency": "concurrency limits"}
-    assert not [feature for feature in Feature if words.get(feature.value, feature.value) not in page]
+    words = {"idempotency": "idempotency keys", "event filters": "filters"}
+    words["concurrency limits shared by several workflows"] = "concurrency limits shared by several workflows (tenant scope)"
+    words["concurrency limits with a computed number of runs"] = "those with a computed number of runs"
+    missing = [feature for feature in Feature if feature is not Feature.CONCURRENCY]  # it stands in rows of older releases only
+    assert not [feature for feature in missing if words.get(feature.value, feature.value) not in page]
 
 
 def test_every_metric_is_in_the_table() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from limpet.core.definitions import StickyStrategy
 from limpet.core.explain import Explanation, Reason
 from limpet.core.settings import HardStickyPolicy, Settings
-from limpet.testing.builders import demand, make_task
+from limpet.testing.builders import demand, limit, make_task
 from limpet.testing.scenario import Scenario
 
 HARD = StickyStrategy.HARD
@@ -60,6 +60,14 @@ def no_label() -> Explanation:
     s.worker("w2")
     s.trigger("train")
     return s.explain("train")
+
+
+def key_full() -> Explanation:
+    s = Scenario()
+    s.workflow("bill", make_task("bill", concurrency=[limit("input.user")]))
+    s.worker("w1")
+    runs = [s.trigger("bill", keys={"input.user": "ada"}) for _ in range(3)]
+    return s.explain("bill", runs[2])
 
 
 def too_small() -> Explanation:
@@ -184,6 +192,7 @@ SCENES: dict[Reason, Scene] = {
     Reason.WORKERS_DISCONNECTED: lambda: fleet(act=all_disconnected),
     Reason.WORKERS_UNAVAILABLE: lambda: fleet(act=some_of_both),
     Reason.NO_FREE_SLOT: lambda: fleet(act=all_busy),
+    Reason.CONCURRENCY_FULL: key_full,
     Reason.SLOTS_HELD: held,
     Reason.BACKING_OFF: backing_off,
     Reason.WAITING_FOR_PARENTS: for_parents,

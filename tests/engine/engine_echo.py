@@ -50,7 +50,7 @@ from limpet.core.inputs import (
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.settings import Settings
-from limpet.core.views import WorkerView
+from limpet.core.views import LimitsView, WorkerView
 from limpet.engine.seats import Core
 
 
@@ -102,6 +102,9 @@ class EchoMachine:
 
     def workers(self) -> list[WorkerView]:
         return [view for worker_id in self.facts if (view := self.worker(worker_id))]
+
+    def limits_of(self, workflow_name: str) -> LimitsView | None:
+        return None
 
     def worker(self, worker_id: str) -> WorkerView | None:
         if worker_id not in self.facts:

@@ -123,6 +123,7 @@ class FaultyStore:
         return await self.store.claim()
 
     async def renew(self, fences: Fences) -> None:
+        await self.pass_gate("renew")
         self.fail_maybe("renew")
         await self.store.renew(fences)
 

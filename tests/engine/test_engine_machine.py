@@ -147,6 +147,31 @@ async def test_T_RECEIPT_RELOAD_a_restart_sends_nothing_again_and_takes_the_outc
     assert record.task.status == TaskStatus.COMPLETED
 
 
+async def test_T_KILL_DISPATCH_a_start_that_died_with_the_engine_is_sent_once_more_and_counts_as_nobodys_fault(
+    shop: Shop,
+) -> None:
+    """R25, R26, R28: the assignment was committed; the engine died before a byte of it left."""
+    await shop.trigger()
+    (unsent,) = shop.starts()
+    shop.streams.delivered.clear()
+    await shop.restart()
+    await shop.say(StreamOpened(shop.worker_id, 2))
+    grace_us, beat_us = EngineSettings().core.receipt_grace_after_load_us, 4 * SECOND_US
+    for _ in range(grace_us // beat_us):
+        shop.clock.advance(beat_us)
+        await shop.say(WorkerSeen(shop.worker_id))
+    assert shop.starts() == [], "the worker may have got it, and have its say until the grace is over"
+    shop.clock.advance(beat_us)
+    await shop.say(WorkerSeen(shop.worker_id))
+    await shop.engine._deliverer.emptied()  # its payload is read from the store
+    (again,) = shop.starts()
+    assert (again.task_run_id, again.retry_count) == (unsent.task_run_id, 1)
+    await shop.say(TaskCompleted(again.task_run_id, 1, shop.worker_id, b"{}"))
+    record = await shop.engine.reader.task(shop.engine.tenant_no(DEFAULT_TENANT_ID), again.task_run_id)  # type: ignore[arg-type]
+    assert record is not None
+    assert (record.task.status, record.task.internal_retries, record.task.app_retries) == (TaskStatus.COMPLETED, 0, 0)
+
+
 async def test_R8_a_reload_in_the_middle_of_work_is_not_noticed_by_workers(shop: Shop) -> None:
     await shop.trigger()
     start = await shop.started()

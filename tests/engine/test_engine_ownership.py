@@ -117,6 +117,20 @@ async def test_R49_an_owner_that_stops_hands_over_at_once(pair: Pair) -> None:
     assert list(pair.second.core().facts.values()) == ["kept"]
 
 
+async def test_R49_the_store_is_given_up_before_the_streams_end(pair: Pair) -> None:
+    """Answers still leave by them, and the standby need not wait until the last one has ended."""
+    await pair.first.say(verb("fact", "kept"))
+    await pair.first.engine.hand_over()
+    await pair.pass_time(SECOND_US)
+    assert pair.second.engine.is_ready
+    assert pair.first.streams.ended == []
+    with pytest.raises(EngineStopping):
+        await pair.first.say(verb("fact", "late"))
+    await pair.first.engine.stop()
+    assert pair.first.streams.ended == ["the engine is stopping"]
+    assert pair.second.engine.is_ready
+
+
 async def test_a_standby_stops_without_waiting_for_the_store(pair: Pair) -> None:
     await pair.second.engine.stop()
     assert pair.first.engine.is_ready
@@ -134,7 +148,7 @@ async def test_O2_a_paused_owner_writes_nothing_after_the_take_over_and_stands_b
     with pytest.raises(EngineStopping, match="another owner"):
         await reply
     assert pair.first.streams.delivered == []
-    assert pair.first.streams.ended == ["the engine lost its store to another owner"]
+    assert pair.first.streams.ended[-1] == "the engine lost its store to another owner"
     await pair.pass_time(2 * SECOND_US)
     with pytest.raises(NotOwner, match="second:7077"):
         await pair.first.say(verb("fact"))
@@ -191,6 +205,38 @@ async def test_an_owner_is_not_ready_while_its_lease_is_not_trusted(pair: Pair) 
     assert pair.first.engine.standby is None
     await pair.pass_time(SECOND_US)
     assert pair.first.engine.is_ready
+
+
+async def test_R33_an_owner_whose_lease_has_run_out_lets_its_workers_go(pair: Pair) -> None:
+    """It cannot reach the store, its workers can still reach it: they must find the new owner before that one gives them up."""
+    pair.first.store.hold("renew")  # nobody answers, not even to refuse
+    await pair.pass_time(LEASE_US - SECOND_US)
+    assert pair.first.streams.ended == []
+    await pair.pass_time(SECOND_US + pair.first.settings.lease_look_every_us)
+    assert pair.first.streams.ended[:1] == ["the engine cannot reach its store, which may have another owner by now"]
+    before = len(pair.first.streams.ended)
+    await pair.pass_time(3 * SECOND_US)
+    assert len(pair.first.streams.ended) > before, "who came back meanwhile was kept"
+    assert pair.second.engine.is_ready
+    assert pair.second.streams.ended == []
+
+
+async def test_a_trouble_is_over_when_the_store_answers_even_if_it_refuses(pair: Pair) -> None:
+    """Else a standby would speak of an outage that is long over, and would not mention the next one."""
+    pair.second.store.will("claim", Fault.BUSY, Fault.BUSY)
+    await pair.pass_time(SECOND_US)
+    assert pair.second.store.happened["claim busy"] == 2
+    assert pair.second.engine.health().reasons == (pair.second.engine.standby,)
+
+
+async def test_a_stepped_down_owner_speaks_of_no_outage(pair: Pair) -> None:
+    pair.first.store.will("renew", *[Fault.BUSY] * 30)
+    pair.first.store.will("commit", *[Fault.BUSY] * 8)
+    reply = pair.first.submit(verb("fact", "late"))
+    await pair.pass_time(3 * LEASE_US)
+    assert pair.first.store.happened["commit busy"] == 8
+    assert isinstance(reply.exception(), EngineStopping)
+    assert pair.first.engine.health().reasons == (pair.first.engine.standby,)
 
 
 async def test_R15_a_wedged_loop_loses_its_lease(pair: Pair) -> None:

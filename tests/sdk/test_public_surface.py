@@ -33,6 +33,7 @@ CLASSES: dict[str, tuple[str, str]] = {  # official module, our module
     "WorkersClient": ("features.workers", "limpet.features.workers"),
     "WorkflowsClient": ("features.workflows", "limpet.features.workflows"),
     "LogsClient": ("features.logs", "limpet.features.logs"),
+    "CELClient": ("features.cel", "limpet.features.cel"),
     "MetricsClient": ("features.metrics", "limpet.features.metrics"),
     "StubsClient": ("features.stubs", "limpet.features.stubs"),
     "RunEventListener": ("clients.listeners.run_event_listener", "limpet"),

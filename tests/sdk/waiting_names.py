@@ -12,7 +12,6 @@ WEBHOOKS = "webhooks"
 RATE_LIMITS = "rate limits"
 IDEMPOTENCY = "idempotency keys"
 BATCH = "batch tasks"
-CEL = "the expression debugger"
 EMBEDDED = "the engine inside the client's process"
 TRACING = "OpenTelemetry"
 MCP = "tools for agent SDKs"
@@ -38,7 +37,6 @@ TOP_LEVEL: dict[str, tuple[str, ...]] = {
     ),
     WEBHOOKS: ("V1WebhookHMACAlgorithm", "V1WebhookHMACEncoding", "V1WebhookSourceName"),
     IDEMPOTENCY: ("BulkTriggerIdempotencyCollisionError", "IdempotencyCollisionError"),
-    CEL: ("CELEvaluationResult", "CELFailure", "CELSuccess"),
     EMBEDDED: ("EmbeddedHatchetConfig",),
     TRACING: ("OTelAttribute", "OpenTelemetryConfig"),
     ACCOUNTS: (
@@ -100,7 +98,6 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
         WEBHOOKS: ("webhooks",),
         RATE_LIMITS: ("rate_limits",),
         BATCH: ("batch_task",),
-        CEL: ("cel",),
         EMBEDDED: ("aio_stop_embedded", "from_embedded", "stop_embedded"),
         INTERNAL: ("dispatcher",),
     },
@@ -164,6 +161,7 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "WorkflowsClient": {INTERNAL: ("client",)},
     "LogsClient": {INTERNAL: ("client",)},
     "MetricsClient": {INTERNAL: ("client",)},
+    "CELClient": {INTERNAL: ("client",)},
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from limpet.core.gates import Group, Subject, waiting_tasks
 from limpet.core.machine import Machine
 from limpet.core.records import Run, TaskRun, Worker
 from limpet.core.rows import TaskStatus
@@ -18,8 +19,9 @@ def durable(machine: Machine) -> dict[str, Any]:
             name: (flow.key, flow.id, flow.newest.key if flow.newest else None) for name, flow in state.workflows.items()
         },
         "workers": {worker.id: _worker(worker) for worker in state.workers.values()},
-        "runs": {run.id: _run(run) for run in state.runs.values()},
+        "runs": {run.id: _run(state, run) for run in state.runs.values()},
         "tasks": {task.id: _task(state, task) for task in state.tasks.values()},
+        "groups": {group.name: found for group in state.gates.groups.values() if any(found := _group(state, group))},
         "receipts": {key: live for key, live in state.receipts_open.items() if live},
     }
 
@@ -50,26 +52,41 @@ def _worker(worker: Worker) -> dict[str, Any]:
     }
 
 
-def _run(run: Run) -> dict[str, Any]:
+def _group(state: State, group: Group) -> tuple[list[int], list[int]]:
+    """Who is in and who waits, but for tasks past their deadline: those may have been set aside."""
+    waiting = [subject for _, subject in group.waiting.values()]
+    return sorted(group.held), sorted(one.key for one in waiting if _may_pass(state, one))
+
+
+def _may_pass(state: State, subject: Subject) -> bool:
+    return any(not _is_overdue(state, task) for task in waiting_tasks(subject))
+
+
+def _is_overdue(state: State, task: TaskRun) -> bool:
+    return task.schedule_deadline is not None and task.schedule_deadline <= state.now
+
+
+def _run(state: State, run: Run) -> dict[str, Any]:
     return {
         "what": (run.key, run.version.key, run.priority, run.sticky, run.desired_worker_id, run.desired_labels, run.metadata),
         "pin": (run.pin_state, run.pin_worker_id, run.pin_task_key),
         "parent": (run.parent_run_id, run.parent_task_id, run.child_index, run.child_key, run.child_ref, run.request_id),
         "life": (run.status, run.created_at, run.started_at, run.finished_at, run.input_bytes),
+        "gates": (run.keys, run.stage, run.at_gate and _may_pass(state, run)),
         "tasks": {step: task.key for step, task in sorted(run.tasks.items())},
     }
 
 
 def _task(state: State, task: TaskRun) -> dict[str, Any]:
     live = task.status.is_live
-    overdue = task.schedule_deadline is not None and task.schedule_deadline <= state.now
-    queued = task.status is TaskStatus.QUEUED and not overdue
+    queued = task.status is TaskStatus.QUEUED and not _is_overdue(state, task)
     return {
         "what": (task.key, task.run.key, task.step, task.created_at, task.level, task.enqueue_key, task.queued_at),
         "status": (task.status, task.retry_count, task.app_retries, task.internal_retries),
         "dates": (task.not_before, task.schedule_deadline, task.execution_deadline, task.assigned_at, task.finished_at),
         "attempt": (task.worker.id if task.worker and live else None, task.slots_released, task.started_at, task.receipt_key),
         "end": (task.output_bytes, task.error),
+        "gates": (task.stage, task.at_gate and queued),
         "class": task.class_id if queued and task.in_queue else None,
     }
 

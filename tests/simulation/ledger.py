@@ -11,7 +11,7 @@ from limpet.core.ids import Instant, TenantNo
 from limpet.core.inputs import Input, RunsTriggered
 from limpet.core.machine import Machine
 from limpet.core.rows import RunStatus, TaskRow
-from tests.simulation import rules_life, rules_places, rules_runs, timetable
+from tests.simulation import rules_gates, rules_life, rules_places, rules_runs, timetable
 from tests.simulation.digest import differences
 from tests.simulation.mirror import Mirror, Step
 from tests.simulation.tables import Broken
@@ -36,6 +36,7 @@ def violations_of(step: Step, old_live: dict[str, TaskRow], confirmed: set[tuple
     yield from rules_life.cancels(step, old_live)
     yield from rules_life.deadlines(step)
     yield from rules_life.losses(step)
+    yield from rules_gates.gates(step)
     yield from rules_runs.graph(step)
     yield from rules_runs.pins(step)
     yield from rules_runs.triggers(step)

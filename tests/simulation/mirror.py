@@ -21,6 +21,7 @@ from limpet.core.inputs import (
 from limpet.core.rows import RunRow, TaskRow, TaskStatus, WorkerRow
 from limpet.core.settings import Settings
 from limpet.core.timetable_rows import ScheduleRow
+from tests.simulation.crowds import Crowds, is_held
 from tests.simulation.oracle import Offer, Order, Wish, definition_of, offer_of, order_of, pin_of, used_slots, wish_of
 from tests.simulation.tables import Tables
 
@@ -67,6 +68,8 @@ class Mirror:
             at = min(now, seen.get(worker.id, now))
             self.seen[key] = Seen(at, at)
         self.waiting = {key: None for key, row in tables.tasks.items() if row.status == TaskStatus.QUEUED}
+        self.crowds: Crowds | None = None  # as they were after the last step
+        self.in_line = {key: None for key in self.waiting if not self.is_held(tables.tasks[key])}
         self.live = {key: None for key, row in tables.tasks.items() if row.status == TaskStatus.ASSIGNED}
         self.orphans = {(row.id, row.retry_count) for row in tables.tasks.values() if row.status == TaskStatus.ASSIGNED}
         self._offers: dict[int, tuple[WorkerRow, Offer]] = {}
@@ -94,6 +97,7 @@ class Mirror:
         )  # fmt: skip
         for _, new in step.tasks:
             _place(self.waiting, new.key, new.status == TaskStatus.QUEUED)
+            _place(self.in_line, new.key, new.status == TaskStatus.QUEUED and not self.is_held(new))
             _place(self.live, new.key, new.status == TaskStatus.ASSIGNED)
         for item, reply in zip(items, decision.replies, strict=True):
             self._hear(item, reply, honest)
@@ -136,6 +140,11 @@ class Mirror:
 
     def definition(self, run: RunRow) -> WorkflowDefinition:
         return definition_of(self.tables.versions[run.version_key].definition)
+
+    def is_held(self, task: TaskRow) -> bool:
+        """Whether a concurrency limit keeps the waiting task from its queue."""
+        run = self.tables.runs[task.run_key]
+        return is_held(task, run, self.definition(run))
 
     def task_definition(self, task: TaskRow) -> TaskDefinition:
         return self.definition(self.tables.runs[task.run_key]).steps[task.step]

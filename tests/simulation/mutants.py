@@ -3,8 +3,8 @@
 Each mutant is one small change, made while it is tried and undone after it; production code has no switches. A mutant
 that survives 1,000 seeds means that a checker is too weak, and the command then ends with 1.
 
-Planted bugs of the specification that have no room to live in yet: a leaked admission (no concurrency limits), a window
-refilled without regard to priority and a window full of blocked tasks (the core holds whole queues), and a fence without a lock (this store commits at one instant; the fence without any check
+Planted bugs of the specification that have no room to live in yet: a window refilled without regard to priority and a window
+full of blocked tasks (the core holds whole queues), and a fence without a lock (this store commits at one instant; the fence without any check
 stands for it; `tests/store` races real connections).
 """
 
@@ -23,7 +23,9 @@ from typing import Any
 from limpet.core import (
     assignment,
     attempts,
+    concurrency,
     deadlines,
+    gates,
     graph,
     loading,
     machine,
@@ -37,7 +39,9 @@ from limpet.core import (
     triggers,
 )
 from limpet.core import state as core_state
+from limpet.core.gates import Gates, Group
 from limpet.core.inputs import StreamClosed, StreamOpened, TaskStarted
+from limpet.core.lifecycle import Cause
 from limpet.core.rows import PinState, TaskStatus
 from limpet.core.timers import Due
 from limpet.core.timetable import Timetable
@@ -305,6 +309,93 @@ def silent_worker_stays_assignable(surgery: Surgery) -> None:
     surgery.put_item(machine.HANDLERS, StreamClosed, lambda state, item: None)
 
 
+def _leak_admissions(surgery: Surgery, *causes: Cause) -> None:
+    def end(state: Any, task: Any, cause: Cause, **more: Any) -> None:
+        if cause in causes:
+            task.stage, kept = 0, task.stage
+            real(state, task, cause, **more)
+            task.stage = kept
+        else:
+            real(state, task, cause, **more)
+
+    real = surgery.put(attempts, "end", end)
+
+
+def leak_an_admission_on_schedule_timeout(surgery: Surgery) -> None:
+    _leak_admissions(surgery, Cause.UNPLACEABLE)
+
+
+def leak_an_admission_on_cancel(surgery: Surgery) -> None:
+    _leak_admissions(surgery, Cause.CANCEL)
+
+
+def leak_an_admission_unseen(surgery: Surgery) -> None:
+    """The row says that the task has left, and its group still counts it."""
+
+    def leave(self: Gates, subject: Any) -> None:
+        if subject.at_gate:
+            self.set_aside(subject)
+        subject.stage = 0
+
+    surgery.put(Gates, "leave", leave)
+
+
+def admissions_not_loaded(surgery: Surgery) -> None:
+    surgery.put(Gates, "restore", lambda self, subject: None)
+
+
+def one_more_than_the_limit(surgery: Surgery) -> None:
+    surgery.put(Group, "has_room", property(lambda self: len(self.held) <= self.gate.limit.max_runs))
+
+
+def back_off_keeps_its_place(surgery: Surgery) -> None:
+    def fail(state: Any, task: Any, *args: Any, **more: Any) -> Any:
+        leave = attempts.leave_gates
+        attempts.leave_gates = lambda state, task: None if task.status is TaskStatus.BACKING_OFF else leave(state, task)
+        try:
+            return real(state, task, *args, **more)
+        finally:
+            attempts.leave_gates = leave
+
+    real = surgery.put(attempts, "fail", fail)
+
+
+def run_keeps_its_place(surgery: Surgery) -> None:
+    surgery.put(runs, "_review_gates", lambda state, run: None)
+
+
+def oldest_stays_in_progress(surgery: Surgery) -> None:
+    def rank_of(gate: Any, subject: Any, *, admitted: bool = False) -> Any:
+        level, declared, age = real(gate, subject, admitted=admitted)
+        return (level, declared, abs(age))
+
+    real = surgery.put(gates, "rank_of", rank_of)
+
+
+def priority_ignored_before_a_gate(surgery: Surgery) -> None:
+    real: Any = surgery.put(
+        gates, "rank_of", lambda gate, subject, *, admitted=False: (0, 0, real(gate, subject, admitted=admitted)[2])
+    )
+
+
+def nobody_follows_into_a_free_place(surgery: Surgery) -> None:
+    def changed(self: Gates, group: Group) -> None:
+        if not group.held and not group.waiting:
+            real(self, group)
+
+    real = surgery.put(Gates, "_changed", changed)
+
+
+def round_robin_cancels(surgery: Surgery) -> None:
+    def serve(state: Any, group: Group) -> bool:
+        if real(state, group):
+            return True
+        concurrency._cancel(state, group, group.first()[1])  # type: ignore[index]
+        return True
+
+    real = surgery.put(concurrency, "_serve", serve)
+
+
 # Bugs that the simulation has found in the core, planted again.
 
 
@@ -347,7 +438,7 @@ def soft_run_never_pinned_again(surgery: Surgery) -> None:
 
 def deadlines_armed_after_load(surgery: Surgery) -> None:
     """What fell due while nobody looked waits for a second step."""
-    real = surgery.put(notices, "watch", lambda state, task: state.queued_now.append(task))
+    real = surgery.put(notices, "watch", lambda state, task: state.queued_now.__setitem__(task.key, task))
     assert callable(real)
     surgery.put(loading, "_resume", _resume_without_timer(loading._resume))
 
@@ -396,6 +487,17 @@ MUTANTS: dict[str, Mutant] = {
         execution_timeout_ignored,
         children_start_with_any_parent,
         silent_worker_stays_assignable,
+        leak_an_admission_on_schedule_timeout,
+        leak_an_admission_on_cancel,
+        leak_an_admission_unseen,
+        admissions_not_loaded,
+        one_more_than_the_limit,
+        back_off_keeps_its_place,
+        run_keeps_its_place,
+        oldest_stays_in_progress,
+        priority_ignored_before_a_gate,
+        nobody_follows_into_a_free_place,
+        round_robin_cancels,
         tickets_shared_between_classes,
         tickets_of_tasks,
         soft_pin_forgotten_on_return,

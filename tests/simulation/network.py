@@ -9,10 +9,11 @@ from random import Random
 from typing import TYPE_CHECKING, Protocol
 
 from limpet.core.decision import Delivery
-from limpet.core.errors import EngineStopping, TemporaryError
+from limpet.core.errors import EngineStopping, TemporaryError, WorkflowChanged
 from limpet.core.ids import TenantNo
-from limpet.core.inputs import Input
+from limpet.core.inputs import Input, RunsTriggered
 from tests.simulation.agenda import MS, SECOND, Agenda
+from tests.simulation.keys import with_keys
 from tests.simulation.scenario import Weather
 from tests.simulation.store import Fate
 
@@ -97,7 +98,22 @@ class Call:
             if reply is not None:
                 reply(UNAVAILABLE)
             return
+        core = engine.seats[tenant_no].core
+        if isinstance(item, RunsTriggered) and core is not None:
+            keyed = with_keys(core, item, self._world.rng)
+            if keyed.items != item.items:
+                engine.put(tenant_no, keyed, partial(self._try_again, tenant_no, item, reply))
+                return
         engine.put(tenant_no, item, reply)
+
+    def _try_again(
+        self, tenant_no: TenantNo, item: Input, reply: Callable[[object], None] | None, answer: object
+    ) -> None:  # fmt: skip
+        """The edge computes the keys again when the workflow was registered anew meanwhile (R52)."""
+        if isinstance(answer, WorkflowChanged):
+            self._arrive(tenant_no, item, reply)
+        elif reply is not None:
+            reply(answer)
 
     def _reply(self, reply: object) -> None:
         if not self._world.weather.happens("lost"):

@@ -39,7 +39,7 @@ def changes(step: Step, confirmed: set[tuple[str, int]]) -> Iterator[str]:
             yield f"T2: task {new.id} had ended {S(old.status).name} and is {S(new.status).name} without a new attempt"
         if S(old.status) in TERMINAL and new.retry_count != old.retry_count and not replayed:
             yield f"T2: task {new.id} had ended {S(old.status).name} and has a new attempt without a replay"
-        if new.enqueue_key != old.enqueue_key:
+        if new.enqueue_key != old.enqueue_key and not _was_admitted(step, old, new):
             yield f"PR-21: task {new.id} lost its place among equals"
         if S(old.status) is S.ASSIGNED:
             yield from _live_changed(step, old, new, reports.get(old.id, []), confirmed, replayed)
@@ -48,6 +48,11 @@ def changes(step: Step, confirmed: set[tuple[str, int]]) -> Iterator[str]:
         if not replayed:
             yield from _counters(step, old, new)
     yield from _two_starts(step)
+
+
+def _was_admitted(step: Step, old: TaskRow, new: TaskRow) -> bool:
+    """A concurrency limit let the task in: its place counts from then, so it can only move back (PR-18)."""
+    return step.mirror.tables.runs[new.run_key].limit_keys is not None and new.enqueue_key > old.enqueue_key
 
 
 def _outcome(row: TaskRow) -> tuple[object, ...]:
@@ -61,7 +66,8 @@ def _birth(step: Step, new: TaskRow) -> Iterator[str]:
         yield f"T2: task {new.id} is born {S(new.status).name}"
     if new.retry_count and not replayed:
         yield f"T3: task {new.id} is born with attempt {new.retry_count}"
-    if (new.level != run.priority and not new.retry_count) or new.enqueue_key != new.key:
+    moved = new.enqueue_key != new.key and (run.limit_keys is None or new.enqueue_key < new.key)
+    if (new.level != run.priority and not new.retry_count) or moved:
         yield f"PR-5: task {new.id} is born at level {new.level}, its run has priority {run.priority}"
 
 

@@ -112,7 +112,7 @@ def _heavy(mirror: Mirror, now: int, more: list[TaskRow]) -> list[tuple[Order, T
     """Tasks for which freed units may be held (SL-6): those that wait, and those that did until this step."""
     if not mirror.settings.slot_hold_us:
         return []
-    rows = [mirror.tables.tasks[key] for key in mirror.waiting] + more
+    rows = [mirror.tables.tasks[key] for key in mirror.in_line] + more
     wishes = ((row, mirror.wish(row, set_pin=False)) for row in rows)
     return [(mirror.order(row, now), row, wish) for row, wish in wishes if wish.is_heavy]
 
@@ -125,13 +125,16 @@ def _may_be_held(heavy: list[tuple[Order, TaskRow, Wish]], order: Order, row: Ta
 def _priority(step: Step, placed: list[tuple[TaskRow, int]], free: Free) -> Iterator[str]:
     """P-PRIO: nobody who waits stands before one that got a slot which the waiting one could have taken."""
     mirror, now = step.mirror, step.now
-    if not mirror.waiting or step.is_paced:
+    if not mirror.in_line or step.is_paced:
         return
-    rows = [mirror.tables.tasks[key] for key in mirror.waiting]
+    rows = [mirror.tables.tasks[key] for key in mirror.in_line]
     pinned_now = {
         row.run_key for row, _ in placed if _set_the_pin(step, row)
     }  # placing may end their other tasks, and so make new ones
     rows = [row for row in rows if not _is_overdue(row, now) and not (row.run_key in pinned_now and row.queued_at == now)]
+    if pinned_now:  # those that it ended may have left their places to others
+        let_in = {new.key for old, new in step.tasks if old is None or old.enqueue_key != new.enqueue_key}
+        rows = [row for row in rows if row.key not in let_in or mirror.tables.runs[row.run_key].limit_keys is None]
     waiting = [(mirror.order(row, now), row, mirror.wish(row)) for row in rows]
     for row, worker_key in placed:
         order, offer = mirror.order(row, now), mirror.offer(worker_key)
@@ -163,7 +166,7 @@ def _is_overdue(row: TaskRow, now: int) -> bool:
 
 def work_conservation(mirror: Mirror, now: int) -> Iterator[str]:
     """L1: no waiting task and worker fit each other by all rules."""
-    if not mirror.waiting:
+    if not mirror.in_line:
         return
     free = mirror.free()
     ready = [
@@ -175,7 +178,7 @@ def work_conservation(mirror: Mirror, now: int) -> Iterator[str]:
         return
     looked: set[Wish] = set()
     heavy: list[tuple[Order, TaskRow, Wish]] | None = None  # looked for once, and only if somebody fits
-    for key in mirror.waiting:
+    for key in mirror.in_line:
         row = mirror.tables.tasks[key]
         wish = mirror.wish(row)
         if wish in looked or _is_overdue(row, now):

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from limpet.core.definitions import Comparator, DesiredLabel, StickyStrategy, TaskDefinition, WorkflowDefinition
+from limpet.core.definitions import (
+    Comparator,
+    ConcurrencyLimit,
+    DesiredLabel,
+    LimitStrategy,
+    StickyStrategy,
+    TaskDefinition,
+    WorkflowDefinition,
+)
 from limpet.core.ids import ActionId
 from limpet.core.settings import HardStickyPolicy, RetryPriority, Settings
 from tests.simulation.agenda import MS, SECOND
@@ -165,6 +173,7 @@ def choose_workflow(rng: Random, name: str) -> WorkflowDefinition:
         on_failure=_task(rng, "rescue", ()) if rng.random() < 0.3 else None,
         sticky=rng.choice((None, None, StickyStrategy.SOFT, StickyStrategy.HARD, StickyStrategy.HARD)),
         default_priority=rng.choice((None, None, 1, 2, 3)),
+        concurrency=_limits(rng, 0.3),
     )
 
 
@@ -187,4 +196,16 @@ def _task(rng: Random, name: str, parents: tuple[str, ...]) -> TaskDefinition:
         backoff_max_us=rng.choice((1, 5)) * SECOND,
         desired_labels=choose_labels(rng, 0.25),
         slot_requests=rng.choice(((("default", 1),),) * 5 + ((("default", 2),), (("default", 3),), (("default", 1), ("gpu", 1)))),
+        concurrency=_limits(rng, 0.15),
+    )
+
+
+def _limits(rng: Random, chance: float) -> tuple[ConcurrencyLimit, ...]:
+    """One or two concurrency limits; those that make others wait are the most frequent."""
+    if rng.random() >= chance:
+        return ()
+    strategies = (*(LimitStrategy.GROUP_ROUND_ROBIN,) * 3, LimitStrategy.CANCEL_IN_PROGRESS, LimitStrategy.CANCEL_NEWEST)
+    count = rng.choice((1, 1, 2))
+    return tuple(
+        ConcurrencyLimit(f"x{rng.randrange(1000)}", rng.choice((1, 1, 2, 4)), rng.choice(strategies)) for _ in range(count)
     )

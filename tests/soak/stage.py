@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.soak.balancer import Backend, Balancer
@@ -72,6 +73,8 @@ class Child:
 class Stage:
     """Everything that runs. `store`: what the servers are given; `servers`: how many, one for a file."""
 
+    settings: Mapping[str, str] = SETTINGS
+
     def __init__(self, folder: Path, store: str, servers: int, switched: list[tuple[float, str | None]]) -> None:
         self.folder, self.store = folder, store
         self.journal = folder / "journal.jsonl"
@@ -83,6 +86,7 @@ class Stage:
         self.workers: dict[str, Child] = {}
         self.clients: dict[str, Child] = {}
         self.restarted = 0
+        self.token = ""
         self._supervisor: asyncio.Task[None] | None = None
 
     async def start(self, workers: dict[str, str], clients: dict[str, float], seed: int) -> None:
@@ -91,7 +95,8 @@ class Stage:
             server.start()
         await self.balancer.start()
         await self.until_ready()
-        environment = self._environment(await self._token())
+        self.token = await self._token()
+        environment = self._environment(self.token)
         for name, kind in workers.items():
             command = [sys.executable, "-m", "tests.soak.programs.worker", kind, name]
             self.workers[name] = Child(name, command, self.folder, environment)
@@ -143,10 +148,14 @@ class Stage:
         """The server that serves now."""
         return None if self.balancer.ready is None else self.servers[self.balancer.ready.name]
 
+    def store_of(self, backend: Backend) -> str:
+        """How this server reaches the store; all the same way, but where a test breaks one of the ways."""
+        return self.store
+
     def _server(self, backend: Backend) -> Child:
-        command = [sys.executable, "-m", "limpet.cli.main", "server", "--store", self.store, "--log-json"]
+        command = [sys.executable, "-m", "limpet.cli.main", "server", "--store", self.store_of(backend), "--log-json"]
         command += ["--grpc-port", str(backend.grpc), "--http-port", str(backend.http), "--key-file", str(self.folder / "key")]
-        for name, value in SETTINGS.items():
+        for name, value in self.settings.items():
             command += ["--set", f"{name}={value}"]
         return Child(backend.name, command, self.folder, {})
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from limpet.core.decision import Changes
-from limpet.core.ids import Instant, TenantNo, external_id, first_key
+from limpet.core.ids import Instant, TenantId, TenantNo, external_id, first_key
 from limpet.core.rows import (
     EventRow,
     EventType,
@@ -180,3 +180,13 @@ class Owner:
         ended, ended_run = rows.ended(task), rows.ended_run(run)
         await self.commit(Changes(runs_changed=[ended_run], tasks_changed=[ended]), tenant_no=rows.tenant_no)
         return ended_run._replace(input=run.input, metadata=run.metadata), ended
+
+
+async def own(store: Store, rows: Rows) -> Owner:
+    """An owner of the store, which knows two tenants and the first one's definitions."""
+    for name in ("one", "two"):
+        await store.create_tenant(TenantId(name), name.title(), NOW)
+    owner = Owner(store)
+    await owner.claim()
+    await owner.commit(rows.definitions())
+    return owner

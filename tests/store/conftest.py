@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from limpet.core.ids import TenantId
 from limpet.store.api import Store
 from limpet.store.memory import MemoryStore
 from limpet.store.postgres import PostgresStore
 from limpet.store.sqlite import SqliteStore
 from tests.postgres.fixtures import Databases
-from tests.store.builders import NOW, Owner, Rows
+from tests.store.builders import Owner, Rows, own
 
 Reopen = Callable[[Store], Awaitable[Store]]
 
@@ -107,16 +106,6 @@ def like(store: Store) -> Store:
 def rows() -> Rows:
     """Rows of the first tenant."""
     return Rows()
-
-
-async def own(store: Store, rows: Rows) -> Owner:
-    """An owner of the store, which knows two tenants and the first one's definitions."""
-    for name in ("one", "two"):
-        await store.create_tenant(TenantId(name), name.title(), NOW)
-    owner = Owner(store)
-    await owner.claim()
-    await owner.commit(rows.definitions())
-    return owner
 
 
 @pytest.fixture

@@ -33,10 +33,10 @@ async def test_a_run_with_every_rare_column_is_kept(store: Store, owner: Owner, 
     run = rows.run(
         sticky=1, desired_worker_id="w-1", desired_labels=b"[]", pin_state=PinState.BOUND, pin_worker_id="w-1", pin_task_key=9,
         parent_run_id="r-0", parent_task_id="t-0", child_index=3, child_key="k", child_ref="t-0 k:k", request_id="q",
-        status=RunStatus.RUNNING, started_at=4, finished_at=None,
+        status=RunStatus.RUNNING, started_at=4, finished_at=5, limit_keys=b'["a",{"error":"x"}]', stage=1,
     )  # fmt: skip
-    assert None not in run[:-1], "a column was forgotten"
-    task = rows.ended(rows.task(run), error="boom", not_before=1)
+    assert None not in run, "a column was forgotten"
+    task = rows.ended(rows.task(run), error="boom", not_before=1, stage=2)
     assert None not in task
     plain = rows.run()
     await owner.commit(Changes(runs_opened=[plain, run], tasks_opened=[task, rows.task(plain)]))
@@ -47,8 +47,9 @@ async def test_a_changed_run_keeps_what_it_was_born_with(store: Store, owner: Ow
     run, _ = await owner.open_run(rows, metadata=b'{"a":"b"}', priority=3)
     changed = run._replace(
         status=RunStatus.RUNNING, pin_state=PinState.BOUND, pin_worker_id="w", pin_task_key=8, started_at=1, finished_at=2,
+        stage=3,
     )  # fmt: skip
-    other = changed._replace(input=None, metadata=None, priority=1, workflow_key=0, request_id="late")
+    other = changed._replace(input=None, metadata=None, priority=1, workflow_key=0, request_id="late", limit_keys=b"[]")
     await owner.commit(Changes(runs_changed=[other]))
     assert (await whole(store, run))[0] == changed
 
@@ -57,7 +58,7 @@ async def test_a_changed_task_takes_everything_behind_created_at(store: Store, o
     run, task = await owner.open_run(rows)
     changed = TaskRow(
         task.key, task.id, ONE, run.key, task.step, task.created_at,
-        TaskStatus.FAILED, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 1, 14, 15, b'"x"', 3, "boom",
+        TaskStatus.FAILED, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 1, 14, 15, b'"x"', 3, "boom", 16,
     )  # fmt: skip
     await owner.commit(Changes(tasks_changed=[changed._replace(step=9, run_key=0)]))
     assert (await whole(store, run, task))[1] == [changed]

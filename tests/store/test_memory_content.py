@@ -7,8 +7,7 @@ import pytest
 from limpet.core.decision import Changes
 from limpet.store.api import FenceMismatch, LogQuery, TransientStoreError
 from limpet.store.memory import MemoryStore
-from tests.store.builders import ONE, Owner, Rows, stored_fence
-from tests.store.conftest import own
+from tests.store.builders import ONE, Owner, Rows, own, stored_fence
 
 
 async def opened(store: MemoryStore) -> MemoryStore:

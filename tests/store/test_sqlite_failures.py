@@ -22,8 +22,7 @@ from limpet.store.api import (
 )
 from limpet.store.sqlite import SqliteStore, commit, connection, lane, reader
 from limpet.store.sqlite.errors import translate
-from tests.store.builders import ONE, Owner, Rows
-from tests.store.conftest import own
+from tests.store.builders import ONE, Owner, Rows, own
 
 
 def sqlite_error(code: int) -> sqlite3.OperationalError:

@@ -15,8 +15,7 @@ from limpet.store.api import CorruptStore, Fence, FenceMismatch, LogQuery, Store
 from limpet.store.sqlite import SqliteStore, maintenance, schema
 from limpet.store.sqlite.connection import connect_writer
 from limpet.store.sqlite.schema import Migration
-from tests.store.builders import ONE, Owner, Rows
-from tests.store.conftest import own
+from tests.store.builders import ONE, Owner, Rows, own
 
 
 async def test_status_counts_what_is_there(sqlite: SqliteStore, sqlite_owner: Owner, rows: Rows) -> None:
@@ -31,7 +30,7 @@ async def test_status_counts_what_is_there(sqlite: SqliteStore, sqlite_owner: Ow
     assert found.overdue_tasks == 1, "the rows are of the year 2023"
     assert found.used_by == str(os.getpid())
     assert found.fence == sqlite_owner.fence
-    assert (found.schema, found.schema_newest, found.schema_release) == (1, 1, __version__)
+    assert (found.schema, found.schema_newest, found.schema_release) == (2, 2, __version__)
     assert found.file_bytes > 0
     await sqlite.close()
     assert maintenance.status(sqlite.path).used_by is None
@@ -48,11 +47,11 @@ async def test_migrate_brings_an_older_store_up_to_date(sqlite: SqliteStore, mon
     with pytest.raises(StoreLocked):
         maintenance.migrate(sqlite.path)
     await sqlite.close()
-    step = Migration(2, "0002_more.sql", "CREATE TABLE more (a INTEGER) STRICT;\n")
+    step = Migration(3, "0003_more.sql", "CREATE TABLE more (a INTEGER) STRICT;\n")
     known = {kind: schema.migrations(kind) for kind in ("store", "logs")}
-    monkeypatch.setattr(schema, "migrations", lambda kind: (*known[kind], step))
-    assert maintenance.migrate(sqlite.path) == maintenance.Migrated(1, 2)
-    assert maintenance.migrate(sqlite.path) == maintenance.Migrated(2, 2)
+    monkeypatch.setattr(schema, "migrations", lambda kind: (*known[kind], *([step] if kind == "store" else [])))
+    assert maintenance.migrate(sqlite.path) == maintenance.Migrated(2, 3)
+    assert maintenance.migrate(sqlite.path) == maintenance.Migrated(3, 3)
     store = SqliteStore(sqlite.path)
     await store.open()
     await store.close()

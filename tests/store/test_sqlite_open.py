@@ -23,7 +23,7 @@ from tests.store.builders import NOW, Owner
 
 NEXT = Migration(
     len(schema.migrations("store")) + 1,
-    "0002_more.sql",
+    "0003_more.sql",
     "-- More.\nCREATE TABLE more (a INTEGER) STRICT;\nCREATE TRIGGER t AFTER INSERT ON more BEGIN\n  SELECT 1;\n  SELECT 2;\nEND;\n",
 )
 NEWER = (*schema.migrations("store"), NEXT)
@@ -148,7 +148,7 @@ async def test_a_migration_that_fails_leaves_the_schema_as_it_was(tmp_path: Path
     await store.open()
     await store.close()
     before = dump(path)
-    broken = Migration(2, "0002_broken.sql", "CREATE TABLE more (a INTEGER) STRICT;\nINSERT INTO missing VALUES (1);\n")
+    broken = Migration(3, "0003_broken.sql", "CREATE TABLE more (a INTEGER) STRICT;\nINSERT INTO missing VALUES (1);\n")
     with pytest.raises(Exception, match="missing"):
         await SqliteStore(path, steps=(*schema.migrations("store"), broken), auto_migrate=True).open()
     assert dump(path) == before
@@ -172,7 +172,7 @@ def test_every_table_is_explained_at_the_top_of_the_migration_that_makes_it() ->
     for kind in ("store", "logs"):
         assert schema.migrations(kind)
         for step in schema.migrations(kind):
-            head = step.script[: step.script.index("CREATE")]
+            head = step.script.partition("CREATE")[0]
             tables = [line.split()[2] for line in step.script.splitlines() if line.startswith("CREATE TABLE")]
             assert tables or step.number > 1
             assert [table for table in tables if f"--   {table} " not in head] == []

@@ -2,7 +2,8 @@
 
 Laws:
 1. It starts from the store outwards: nobody is let in before what was acknowledged earlier is in memory again.
-2. It stops from the edges inwards, and stopping what was never started is harmless.
+2. It gives its store up first, so that a standby need not wait for the rest (R49). Then it stops from the edges inwards,
+   and stopping what was never started is harmless.
 3. Nothing is decided here; whoever wants to know what an engine consists of reads this file and is done.
 """
 
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import secrets
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -36,6 +39,7 @@ from limpet.store.memory import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # listening there says nothing about where one is
 STOP_GRACE_S = 3.0  # for calls under way, and a second more than the streams need to end one by one
 
 
@@ -69,6 +73,7 @@ class EngineProcess:
 
     async def stop(self) -> None:
         """Let nobody in, finish what is under way, end the streams, close the store. Harmless when called twice."""
+        await self.engine.hand_over()
         await self._ends.aclose()
 
     async def _access(self) -> Access:
@@ -140,7 +145,18 @@ def open_store(plan: Plan) -> Store:
         return SqliteStore(plan.store)
     from limpet.store.postgres import PostgresStore  # only processes with a database need it, and asyncpg
 
-    return PostgresStore(plan.store.url, address=plan.grpc_address or address(plan.host, plan.grpc_port))
+    return PostgresStore(plan.store.url, server_id=server_name(), address=own_address(plan.host, plan.grpc_port))
+
+
+def server_name() -> str:
+    """What operators call this server: the machine's name, and a few letters that tell its processes apart."""
+    return f"{socket.gethostname()}-{secrets.token_hex(3)}"
+
+
+def own_address(host: str, port: int) -> str:
+    """Where this very server is reached, as another server tells callers: never the balancer in front of both."""
+    everywhere = host.strip("[]") in EVERYWHERE
+    return address(socket.gethostname() if everywhere else host, port)
 
 
 def ended(task: asyncio.Task[None]) -> Callable[[], Awaitable[None]]:

@@ -29,6 +29,7 @@ PATHS: tuple[str, ...] = (
     "limpet.context.worker_context",
     "limpet.exceptions",
     "limpet.features",
+    "limpet.features.cel",
     "limpet.features.logs",
     "limpet.features.metrics",
     "limpet.features.runs",

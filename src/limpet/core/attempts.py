@@ -9,6 +9,7 @@ from __future__ import annotations
 from limpet.core import pins, retry
 from limpet.core.assignment import Placement
 from limpet.core.decision import CancelTask, PayloadRef, StartTask, TaskChanged
+from limpet.core.gates import next_gate
 from limpet.core.ids import Instant
 from limpet.core.lifecycle import Cause, after
 from limpet.core.queue import LEVEL_INTERNAL, order_of
@@ -33,14 +34,22 @@ def move(state: State, task: TaskRun, cause: Cause) -> None:
 
 
 def enqueue(state: State, task: TaskRun) -> None:
-    """The task, QUEUED by now, enters its queue; its schedule clock starts (TO-4)."""
+    """The task is QUEUED by now: on its way to a worker, which may begin with a gate."""
     task.queued_at = state.now
-    task.schedule_deadline = Instant(state.now + task.definition.schedule_timeout_us)
     task.not_before = None
     task.noted_at = task.noted_reason = None
+    line_up(state, task)
+
+
+def line_up(state: State, task: TaskRun) -> None:
+    """Before the next gate that has not admitted the task, else into its queue; its schedule clock starts (TO-4)."""
+    task.schedule_deadline = Instant(state.now + task.definition.schedule_timeout_us)
     state.task_changed(task)
-    state.join_class(task, order_of(task, state.now, state.settings))
-    state.queued_now.append(task)
+    state.queued_now[task.key] = task
+    if task.run.keys and (ahead := next_gate(task)) is not None:
+        state.gates.wait(*ahead)
+    else:
+        state.join_class(task, order_of(task, state.now, state.settings))
 
 
 def delay(state: State, task: TaskRun, until: Instant) -> None:
@@ -48,6 +57,12 @@ def delay(state: State, task: TaskRun, until: Instant) -> None:
     task.not_before = until
     task.schedule_deadline = None
     state.timers.arm(until, Due.BACKOFF, task)
+
+
+def leave_gates(state: State, task: TaskRun) -> None:
+    """Whatever admitted the task, or made it wait, is free of it (F2.11, C4)."""
+    if task.stage or task.at_gate:
+        state.gates.leave(task)
 
 
 def leave_queue(state: State, task: TaskRun) -> None:
@@ -184,6 +199,7 @@ def end(state: State, task: TaskRun, cause: Cause, *, output: bytes = b"", error
         _detach(state, task)
     else:
         leave_queue(state, task)
+    leave_gates(state, task)
     move(state, task, cause)
     task.finished_at = state.now
     task.not_before = None
@@ -203,9 +219,14 @@ def send_cancel(state: State, worker: Worker, task: TaskRun, retry_count: int) -
         del worker.missed[:-CANCELS_MISSED_MAX]
 
 
-def cancel(state: State, task: TaskRun) -> None:
-    """Cancel for good, whatever state it is in (L8). The engine finishes it itself: clients send no event (CN-2)."""
+def cancel(state: State, task: TaskRun, *, why: str = "") -> None:
+    """Cancel for good, whatever state it is in (L8). The engine finishes it itself: clients send no event (CN-2).
+
+    why: a sentence for the timeline, when it was not a person who asked for it
+    """
     worker = task.worker if task.status.is_live else None
+    if why:
+        state.event(task, EventType.CANCELLED, why, worker=worker)
     end(state, task, Cause.CANCEL)
     if worker is not None:
         send_cancel(state, worker, task, task.retry_count)
@@ -238,6 +259,7 @@ def fail(
     wait = f", in {_seconds(pause)}" if pause else ""
     state.event(task, EventType.RETRYING, f"Retry {task.app_retries} of {definition.retries}{wait}.")
     if pause:
+        leave_gates(state, task)
         delay(state, task, Instant(state.now + pause))
     else:
         enqueue(state, task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from limpet.core.definitions import StickyStrategy
+from limpet.core.gates import GroupName, Subject, gates_of, next_gate
 from limpet.core.records import Run, TaskRun, Worker
 from limpet.core.rows import PinState, RunStatus, TaskStatus
 from limpet.core.state import State
@@ -21,6 +22,7 @@ def violations(state: State) -> list[str]:
             found += _of_task(state, task)
     for worker in state.workers.values():
         found += _of_worker(worker)
+    found += _of_gates(state)
     return found
 
 
@@ -43,8 +45,10 @@ def _of_task(state: State, task: TaskRun) -> Iterator[str]:
     in_queue, owned = task.in_queue, task.worker is not None and task.key in task.worker.tasks
     if in_queue and task.status is not TaskStatus.QUEUED:
         yield f"T1: task {task.id} is {task.status.name} and still in a queue"
-    if task.status is TaskStatus.QUEUED and not in_queue and task.key not in state.overdue:
-        yield f"T1: task {task.id} is QUEUED and in no queue"
+    if task.status is TaskStatus.QUEUED and not in_queue and task.key not in state.overdue and not _stands_at_gate(state, task):
+        yield f"T1: task {task.id} is QUEUED, in no queue and before no gate"
+    if in_queue and task.run.keys and next_gate(task) is not None:
+        yield f"T1: task {task.id} is in a queue, and a gate has not admitted it"
     if owned is not task.status.is_live:
         yield f"T4: task {task.id} is {task.status.name}, its worker says otherwise"
     if task.app_retries > task.definition.retries:
@@ -53,6 +57,36 @@ def _of_task(state: State, task: TaskRun) -> Iterator[str]:
         yield f"T7: task {task.id} was reassigned {task.internal_retries} times"
     if task.status.is_live and task.worker is not None:
         yield from _of_pin(task, task.worker)
+
+
+def _stands_at_gate(state: State, task: TaskRun) -> bool:
+    """Whether the task, or its run for it, waits in a group."""
+    ahead = next_gate(task) if task.run.keys else None
+    if ahead is None:
+        return False
+    group = state.gates.find(*ahead)
+    return group is not None and ahead[0].at_gate and ahead[0].key in group.waiting
+
+
+def _of_gates(state: State) -> Iterator[str]:
+    """C1, C4: who is in a group follows from runs and tasks that have not ended, and they are never more than it allows."""
+    admitted: dict[GroupName, set[int]] = {}
+    for run in state.runs.values():
+        subjects: tuple[Subject, ...] = (run, *run.tasks.values())
+        for subject in subjects:
+            if subject.stage and subject.status.is_terminal:
+                yield f"C4: {subject.id} has ended as {subject.status.name} and is still admitted"
+            for gate in gates_of(subject)[: subject.stage]:
+                admitted.setdefault((run.version.key, gate.number, str(run.keys[gate.number])), set()).add(subject.key)
+    for name, group in state.gates.groups.items():
+        if set(group.held) != admitted.pop(name, set()):
+            yield f"C4: {group.described} counts {len(group.held)} admitted, runs and tasks say otherwise"
+        if len(group.held) > group.gate.limit.max_runs:
+            yield f"C1: {group.described} has {len(group.held)} admitted"
+        if not group.held and not group.waiting:
+            yield f"S2: {group.described} is empty and still remembered"
+    for name in admitted:
+        yield f"C4: the group {name} is missing"
 
 
 def _of_pin(task: TaskRun, worker: Worker) -> Iterator[str]:

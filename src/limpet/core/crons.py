@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from limpet.core import cron_time, triggers
-from limpet.core.errors import InvalidArgument, NotAllowed, NotFound
+from limpet.core.errors import InvalidArgument, NotAllowed, NotFound, RequestError
 from limpet.core.ids import Instant, WorkflowRunId
 from limpet.core.inputs import Trigger
 from limpet.core.records import Version, Workflow
@@ -28,9 +28,12 @@ def declare(state: State, version: Version) -> None:
         row = old.pop(expression, None)
         if row is None:
             _create(state, workflow, "", expression, definition.cron_input, b"{}", None, CronMethod.DECLARED)
-        elif row.input != definition.cron_input:
-            changed = row._replace(input=definition.cron_input, input_bytes=len(definition.cron_input))
-            state.timetable.put_cron(changed)
+        else:
+            next_at = row.next_at
+            if row.enabled and next_at is None:  # it was put aside, and the new version may be carried out
+                next_at = cron_time.next_due(expression, state.now)
+            data = definition.cron_input
+            state.timetable.put_cron(row._replace(input=data, input_bytes=len(data), next_at=next_at))
     for row in old.values():
         state.timetable.drop_cron(row)
 
@@ -102,16 +105,14 @@ def fire(state: State, row: CronRow, workflow: Workflow | None) -> None:
         state.timetable.drop_cron(row)
         return
     try:
+        triggers.check_startable(workflow)
         slot, next_at = _due_slot(state, row)
-    except InvalidArgument as error:  # made by another release, or its time zone is gone (F6.16)
+    except RequestError as error:  # made by another release, its time zone is gone (F6.16), or its workflow is not carried out
         state.timetable.put_cron(row._replace(next_at=None))
-        state.notices.append(f"Cron {row.id} of workflow {workflow.name} is put aside: {error}.")
+        state.notices.append(f"Cron {row.id} of workflow {workflow.name} is put aside until it is registered anew: {error}.")
         return
     state.timetable.put_cron(row._replace(next_at=next_at))
-    refusal = triggers.refusal_of(workflow)
-    if refusal is not None:
-        state.notices.append(f"Cron {row.id} was due and started nothing: {refusal}.")
-    elif slot is not None:
+    if slot is not None:
         _start(state, row, workflow, slot)
 
 

@@ -32,7 +32,8 @@ def _schedule(state: State, task: TaskRun) -> None:
     if task.status is not TaskStatus.QUEUED or deadline is None or deadline > state.now:
         return
     waited = f"{task.definition.schedule_timeout_us / SECOND_US:g}s"
-    why = why_waiting(state, task, state.now).text if task.in_queue else "not placed in time"
+    waits = task.in_queue or state.gates.waits_for(task) is not None  # else it was set aside when its time was up
+    why = why_waiting(state, task, state.now).text if waits else "not placed in time"
     text = f"Scheduling timed out after {waited}: {why}."
     state.event(task, EventType.SCHEDULING_TIMED_OUT, text)
     attempts.end(state, task, Cause.UNPLACEABLE, error=text)

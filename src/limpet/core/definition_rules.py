@@ -6,7 +6,7 @@ import re
 
 from limpet.core import cron_time
 from limpet.core.affinity import check_labels
-from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN, TaskDefinition, WorkflowDefinition
+from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN, ConcurrencyLimit, TaskDefinition, WorkflowDefinition
 from limpet.core.errors import InvalidArgument, LimitReached
 from limpet.core.ids import SECOND_US
 from limpet.core.settings import Settings
@@ -31,6 +31,7 @@ def check_definition(definition: WorkflowDefinition, settings: Settings | None =
         raise InvalidArgument(
             f"workflow {definition.name}: default priority must be between {PRIORITY_MIN} and {PRIORITY_MAX}, got {priority}"
         )
+    _check_concurrency(f"workflow {definition.name}", definition.concurrency, limits)
     for task in definition.steps:
         _check_task(definition, task, limits)
     _check_graph(definition)
@@ -65,6 +66,18 @@ def _check_task(definition: WorkflowDefinition, task: TaskDefinition, limits: Se
     if len(task.desired_labels) > limits.labels_max:
         raise LimitReached(f"{where}: at most {limits.labels_max} desired labels (labels_max)")
     check_labels(task.desired_labels, where)
+    _check_concurrency(where, task.concurrency, limits)
+
+
+def _check_concurrency(where: str, concurrency: tuple[ConcurrencyLimit, ...], limits: Settings) -> None:
+    """Whether the expressions can be evaluated, the edge has found out already (F1.6)."""
+    if len(concurrency) > limits.concurrency_limits_max:
+        raise LimitReached(f"{where}: at most {limits.concurrency_limits_max} concurrency limits (concurrency_limits_max)")
+    for limit in concurrency:
+        if not limit.expression.strip():
+            raise InvalidArgument(f"{where}: a concurrency limit needs an expression; for one group of all use a text in quotes")
+        if limit.max_runs < 1:
+            raise InvalidArgument(f"{where}: a concurrency limit must allow 1 or more runs, got {limit.max_runs}")
 
 
 def _check_crons(definition: WorkflowDefinition, limits: Settings) -> None:

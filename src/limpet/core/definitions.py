@@ -35,6 +35,14 @@ class Comparator(IntEnum):
     LESS_THAN_OR_EQUAL = 5
 
 
+class LimitStrategy(IntEnum):
+    """What happens when a concurrency key is full (F2.3). Numbers as on the wire."""
+
+    CANCEL_IN_PROGRESS = 0  # the newest stay, older ones are cancelled
+    GROUP_ROUND_ROBIN = 3  # the others wait
+    CANCEL_NEWEST = 4  # those that are in stay, arrivals are cancelled
+
+
 LabelValue = str | int
 
 
@@ -49,24 +57,60 @@ class DesiredLabel:
     comparator: Comparator = Comparator.EQUAL
 
 
+@dataclass(frozen=True, slots=True)
+class ConcurrencyLimit:
+    """At most `max_runs` at a time for each value that the expression has (F2.1).
+
+    expression: CEL over a run's input and metadata; an edge evaluates it (decision 0018)
+    """
+
+    expression: str
+    max_runs: int = 1
+    strategy: LimitStrategy = LimitStrategy.CANCEL_IN_PROGRESS
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A concurrency limit at its place in a workflow.
+
+    number: its place among all limits of the workflow; a run's keys stand in this order
+    of_run: the run passes it once for all its tasks (F2.5); else each task of one step does
+    """
+
+    number: int
+    limit: ConcurrencyLimit
+    of_run: bool
+
+
 class Feature(StrEnum):
     """Features that a definition may declare and this engine does not carry out yet."""
 
     CONDITIONS = "conditions"
-    CONCURRENCY = "concurrency"
+    CONCURRENCY = "concurrency"  # only in rows of releases that did not carry it out
+    TENANT_CONCURRENCY = "concurrency limits shared by several workflows"
+    COMPUTED_CONCURRENCY = "concurrency limits with a computed number of runs"
     RATE_LIMITS = "rate limits"
     IDEMPOTENCY = "idempotency"
     DURABLE = "durable tasks"
     BATCH = "batch tasks"
     EVENTS = "event triggers"
     FILTERS = "event filters"
-    CRON = "cron triggers"  # carried out by now; definitions that an older release has stored still say that they are not
+    CRON = "cron triggers"  # of workflows with limits, whose keys need an edge; and as older releases have stored it
 
 
 # Without these a run would end differently from what its author wrote, so its trigger is refused;
 # the others only start runs by themselves, and a run started by name is the same with or without them.
 CHANGES_OUTCOME = frozenset(
-    {Feature.CONDITIONS, Feature.CONCURRENCY, Feature.RATE_LIMITS, Feature.IDEMPOTENCY, Feature.DURABLE, Feature.BATCH}
+    {
+        Feature.CONDITIONS,
+        Feature.CONCURRENCY,
+        Feature.TENANT_CONCURRENCY,
+        Feature.COMPUTED_CONCURRENCY,
+        Feature.RATE_LIMITS,
+        Feature.IDEMPOTENCY,
+        Feature.DURABLE,
+        Feature.BATCH,
+    }
 )
 
 
@@ -91,6 +135,7 @@ class TaskDefinition:
     desired_labels: tuple[DesiredLabel, ...] = ()
     slot_requests: tuple[tuple[str, int], ...] = ((DEFAULT_SLOT_TYPE, 1),)
     is_durable: bool = False
+    concurrency: tuple[ConcurrencyLimit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,6 +159,7 @@ class WorkflowDefinition:
     undelivered: tuple[tuple[Feature, str], ...] = ()
     crons: tuple[str, ...] = ()
     cron_input: bytes = b"{}"
+    concurrency: tuple[ConcurrencyLimit, ...] = ()
 
     @cached_property
     def steps(self) -> tuple[TaskDefinition, ...]:
@@ -147,3 +193,26 @@ class WorkflowDefinition:
     def action_ids(self) -> frozenset[ActionId]:
         """Every action of the workflow; a worker that registers them all can finish a run (ST-33b)."""
         return frozenset(task.action_id for task in self.steps)
+
+    @cached_property
+    def run_gates(self) -> tuple[Gate, ...]:
+        """The limits that a run passes as a whole, in order; of a single task they are the task's own (F2.4, F2.5)."""
+        if len(self.steps) == 1:
+            return ()
+        return tuple(Gate(number, limit, of_run=True) for number, limit in enumerate(self.concurrency))
+
+    @cached_property
+    def task_gates(self) -> tuple[tuple[Gate, ...], ...]:
+        """Per step, the limits that its task passes one after the other (F2.13)."""
+        first = len(self.run_gates)
+        found: list[tuple[Gate, ...]] = []
+        for task in self.steps:
+            own = (*self.concurrency, *task.concurrency) if len(self.steps) == 1 else task.concurrency
+            found.append(tuple(Gate(first + place, limit, of_run=False) for place, limit in enumerate(own)))
+            first += len(own)
+        return tuple(found)
+
+    @cached_property
+    def gates(self) -> tuple[Gate, ...]:
+        """All limits, by number."""
+        return (*self.run_gates, *(gate for gates in self.task_gates for gate in gates))

@@ -7,6 +7,7 @@
     │   ├── WorkerNotListening
     │   ├── NotAllowed              the thing exists, and is not the caller's to change this way
     │   ├── NotSupported            declared or asked for, not carried out by this engine yet
+    │   ├── WorkflowChanged         it was registered anew while the call was on its way; calling again helps
     │   └── LimitReached
     └── TemporaryError              trying again may help
         ├── StoreUnavailable
@@ -37,7 +38,8 @@ class NotFound(RequestError):
     """The named thing does not exist in this tenant."""
 
     def __init__(self, kind: str, name: str, hint: str = "") -> None:
-        self.kind, self.name = kind, name
+        self.kind = kind
+        self.name = name
         super().__init__(f"{kind} {name} not found{': ' + hint if hint else ''}")
 
 
@@ -55,6 +57,14 @@ class NotAllowed(RequestError):
 
 class NotSupported(RequestError):
     """A run whose outcome would differ without a feature that this engine lacks."""
+
+
+class WorkflowChanged(RequestError):
+    """The concurrency keys of a trigger belong to another version of the workflow than the one in force."""
+
+    def __init__(self, workflow: str) -> None:
+        self.workflow = workflow
+        super().__init__(f"workflow {workflow} was registered anew while this call was on its way: call again")
 
 
 class LimitReached(RequestError):

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     WORKERS_DISCONNECTED = "workers_disconnected"
     WORKERS_UNAVAILABLE = "workers_unavailable"  # some paused, some disconnected
     NO_FREE_SLOT = "no_free_slot"
+    CONCURRENCY_FULL = "concurrency_full"  # its key of a concurrency limit has as many as the limit allows
     SLOTS_HELD = "slots_held"  # free units are kept for a heavier task ahead
     BACKING_OFF = "backing_off"
     WAITING_FOR_PARENTS = "waiting_for_parents"
@@ -63,7 +64,8 @@ class Explanation:
     """The answer to "why is my task waiting?".
 
     worker_id: with outlook NOW or RUNNING, the worker
-    position:  1 for the first in its order, None when not queued; counted up to `position_capped_at`
+    position:  1 for the first in its order, before a gate among those that want its key; None when not queued;
+               counted up to `position_capped_at`
     text:      a sentence for people; unblock: what would help, a sentence each
     """
 

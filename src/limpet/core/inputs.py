@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from limpet.core.definitions import DesiredLabel, LabelValue, WorkflowDefinition
 from limpet.core.ids import ActionId, WorkerId
+from limpet.core.records import LimitKey
 from limpet.core.timetable_inputs import TimetableInput
 
 
@@ -98,6 +99,20 @@ class WorkerUnsubscribed:
 
 
 @dataclass(frozen=True, slots=True)
+class RunKeys:
+    """The concurrency keys of one run, computed by an edge (R3).
+
+    version_id: the version whose expressions were evaluated
+    keys:       one for each limit of that version, by number
+    stand_in:   a text that nobody else has, given to the expressions as the run's id, which the core makes later
+    """
+
+    version_id: str
+    keys: tuple[LimitKey, ...]
+    stand_in: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Trigger:
     """One run that somebody asked for.
 
@@ -105,6 +120,7 @@ class Trigger:
     desired_labels: replace the definition's when not empty (LB-14)
     parent_…:       set for a child run; with them, child_key or child_index names the child (W10.3)
     request_id:     repeated calls with the same id return the same run (I5)
+    keys:           needed when the version in force has concurrency limits; those of another one: `WorkflowChanged`
     """
 
     workflow_name: str
@@ -118,6 +134,7 @@ class Trigger:
     child_index: int | None = None
     child_key: str | None = None
     request_id: str | None = None
+    keys: RunKeys | None = None
 
 
 @dataclass(frozen=True, slots=True)

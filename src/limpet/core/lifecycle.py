@@ -36,6 +36,7 @@ class Cause(StrEnum):
     ALL_PARENTS_SKIPPED = "all parents were skipped"
     NOTHING_FAILED = "the run ended without a failure"
     INPUT_TOO_LARGE = "input and parents' outputs exceed the message limit"
+    KEY_UNUSABLE = "a concurrency key could not be computed"
     PLACED = "placed on a worker"
     CONFIRMED = "the worker confirmed the start"
     SUCCEEDED = "the task returned"
@@ -56,6 +57,7 @@ TASK_RUN: dict[tuple[TaskStatus, Cause], TaskStatus] = {
     (PENDING, Cause.ALL_PARENTS_SKIPPED): SKIPPED,
     (PENDING, Cause.NOTHING_FAILED): SKIPPED,
     (PENDING, Cause.INPUT_TOO_LARGE): FAILED,
+    (PENDING, Cause.KEY_UNUSABLE): FAILED,
     (PENDING, Cause.CANCEL): CANCELLED,
     (QUEUED, Cause.PLACED): ASSIGNED,
     (QUEUED, Cause.UNPLACEABLE): FAILED,

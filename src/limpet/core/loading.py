@@ -13,6 +13,7 @@ import msgspec
 from limpet.core import attempts, deadlines, fleet, notices, pins
 from limpet.core.definition_text import decode_definition
 from limpet.core.definitions import DesiredLabel, StickyStrategy
+from limpet.core.gates import next_gate
 from limpet.core.ids import (
     ActionId,
     Instant,
@@ -30,7 +31,7 @@ from limpet.core.ids import (
 )
 from limpet.core.needs import Found, Snapshot
 from limpet.core.queue import order_of
-from limpet.core.records import Run, TaskRun, Version, Worker, Workflow
+from limpet.core.records import LimitKey, Run, TaskRun, Version, Worker, Workflow
 from limpet.core.rows import PinState, ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow
 from limpet.core.settings import Settings
 from limpet.core.slots import take
@@ -54,7 +55,11 @@ def load(
     for worker_row in snapshot.workers:
         fleet.enlist(state, _worker(worker_row, now, seen))
     tasks = _load_runs(state, zip_tasks(snapshot.runs, snapshot.tasks))
+    _count_on_from_admissions(state)
     _load_receipts(state, tasks, snapshot.receipts)
+    for run in state.runs.values():
+        if run.stage:
+            state.gates.restore(run)
     for task in tasks.values():
         _resume(state, task)
     for worker in state.workers.values():
@@ -115,7 +120,13 @@ def _load_runs(state: State, rows: Iterable[tuple[RunRow, Iterable[TaskRow]]]) -
     return loaded
 
 
+def _count_on_from_admissions(state: State) -> None:
+    """New row keys stand behind every place that an admission has given (PR-18)."""
+    state.next_key = max(state.next_key, 1 + max((task.enqueue_key for task in state.tasks.values()), default=0))
+
+
 def _run(state: State, row: RunRow) -> Run:
+    keys = msgspec.json.decode(row.limit_keys, type=tuple[LimitKey, ...]) if row.limit_keys else ()
     labels = msgspec.json.decode(row.desired_labels, type=tuple[DesiredLabel, ...]) if row.desired_labels else ()
     return Run(
         RunKey(row.key),
@@ -141,6 +152,8 @@ def _run(state: State, row: RunRow) -> Run:
         _instant(row.started_at),
         _instant(row.finished_at),
         is_new=False,
+        keys=keys,
+        stage=row.stage or 0,
     )
 
 
@@ -177,6 +190,7 @@ def _task(state: State, run: Run, row: TaskRow) -> TaskRun:
         error=row.error,
         class_id=row.class_id,
         is_new=False,
+        stage=row.stage or 0,
     )
 
 
@@ -194,9 +208,14 @@ def _load_receipts(state: State, tasks: Mapping[int, TaskRun], rows: Iterable[Re
 
 def _resume(state: State, task: TaskRun) -> None:
     """Put the task where its row says it is (T1)."""
+    if task.stage:
+        state.gates.restore(task)
     if task.status is TaskStatus.QUEUED:
-        state.join_class(task, order_of(task, state.now, state.settings))
-        deadlines.watch_age(state, task)
+        if task.run.keys and (ahead := next_gate(task)) is not None:
+            state.gates.wait(*ahead)
+        else:
+            state.join_class(task, order_of(task, state.now, state.settings))
+            deadlines.watch_age(state, task)
         if task.schedule_deadline is not None:
             state.timers.arm(task.schedule_deadline, Due.SCHEDULE, task)
         notices.watch(state, task)

@@ -2,7 +2,7 @@
 
 Laws:
 1. Pure: no I/O, no clock, no chance, no float time; `now` and the salt of ids are handed in (R1, decision 0001).
-2. One step is: what was found is remembered, inputs in order, due deadlines, then placing, then rows.
+2. One step is: what was found is remembered, inputs in order, due deadlines, gates, then placing, then rows.
 3. A refused input has changed nothing. A broken invariant asserts; the loop then drops this memory and loads it again.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from limpet.core import attempts, checks, deadlines, due, fleet, loading, notices, reports, runs, triggers, views
+from limpet.core import attempts, checks, concurrency, deadlines, due, fleet, loading, notices, reports, runs, triggers, views
 from limpet.core.assignment import plan
 from limpet.core.decision import Decision
 from limpet.core.errors import RequestError
@@ -41,7 +41,6 @@ from limpet.core.inputs import (
 )
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.reasons import explain_task
-from limpet.core.rows import TaskStatus
 from limpet.core.settings import Settings
 from limpet.core.state import State
 from limpet.core.timers import Due
@@ -144,6 +143,7 @@ class Machine:
         replies = [self._handle(item, found) for item in inputs]
         due.fire_due(state)
         deadlines.pass_time(state)
+        concurrency.settle(state)
         return replies
 
     def place(self) -> None:
@@ -152,8 +152,8 @@ class Machine:
         while self._place_once():
             pass
         notices.for_newcomers(state)
-        for task in state.queued_now:
-            if task.status is TaskStatus.QUEUED:
+        for task in state.queued_now.values():
+            if task.in_queue:
                 deadlines.watch_age(state, task)
         state.arm_queued()
 
@@ -170,7 +170,9 @@ class Machine:
                 state.timers.arm(worker.hold.until, Due.HOLD, worker)
         pinned = [placement.task.run for placement in made.placements if placement.pin_before is not None]
         doomed = sum(runs.fail_doomed(state, run) for run in pinned)
-        return doomed > 0 or (state.settings.depth_first and bool(made.placements))  # a run that starts moves its tasks up
+        admitted = concurrency.settle(state)  # in the place of those that have just ended
+        moved_up = state.settings.depth_first and bool(made.placements)  # a run that starts moves its tasks up
+        return admitted or doomed > 0 or moved_up
 
     def _handle(self, item: Input, found: Found) -> object:
         """The reply to one input, or the error it is refused with."""
@@ -204,6 +206,14 @@ class Machine:
         """Receipts of live attempts, by task run id."""
         found = ((one, self.state.tasks.get(one)) for one in task_run_ids)
         return {one: task.started_at for one, task in found if task is not None and task.started_at is not None}
+
+    def limits_of(self, workflow_name: str) -> views.LimitsView | None:
+        """What an edge evaluates before it triggers the workflow; None: it has no concurrency limits, or is unknown."""
+        workflow = self.state.workflows.get(workflow_name)
+        if workflow is None or workflow.newest is None or not workflow.newest.definition.gates:
+            return None
+        version = workflow.newest
+        return views.LimitsView(version.id, tuple(gate.limit.expression for gate in version.definition.gates))
 
     def explain(self, task_run_id: str, now: Instant) -> Explanation | None:
         """Why a task waits, or where it is. None: not in memory, so ended or unknown."""

@@ -6,6 +6,9 @@ A task that no registered worker could ever take says so at once. One that only 
 
 from __future__ import annotations
 
+from itertools import islice
+
+from limpet.core.gates import Group, waiting_tasks
 from limpet.core.queue import SchedulingClass
 from limpet.core.reasons import Why, why_waiting
 from limpet.core.records import TaskRun
@@ -19,9 +22,12 @@ NOTICES_MAX = 1_000  # tasks of one class that get a notice in one step; the fir
 def for_newcomers(state: State) -> None:
     """After placing: tasks that came in this step and still wait."""
     hopeless: dict[int, Why] = {}
-    for task in state.queued_now:
+    for task in state.queued_now.values():
         cls = state.queue_of(task)
-        if cls is None or task.status is not TaskStatus.QUEUED:
+        if task.status is not TaskStatus.QUEUED:
+            continue
+        if cls is None:
+            _watch_gate(state, task)
             continue
         if not cls.pool.capable_count:
             if cls.id not in hopeless:
@@ -35,26 +41,43 @@ def watch(state: State, task: TaskRun) -> None:
     cls = state.queue_of(task)
     if cls is not None:
         _watch(state, cls, state.settings.waiting_notice_after_us)
+    else:
+        _watch_gate(state, task)
 
 
-def _watch(state: State, cls: SchedulingClass, after_us: int) -> None:
-    if not cls.noted:
-        cls.noted = True
-        state.timers.arm(state.now + after_us, Due.NOTICE, cls)
+def _watch_gate(state: State, task: TaskRun) -> None:
+    group = state.gates.waits_for(task)
+    if group is not None:
+        _watch(state, group, state.settings.waiting_notice_after_us)
 
 
-def review(state: State, cls: SchedulingClass) -> None:
-    """The class still has waiting tasks some time later: those that owe a reason say it, and it is watched on."""
-    cls.noted = False
-    if not cls.size:
+def _watch(state: State, where: SchedulingClass | Group, after_us: int) -> None:
+    if not where.noted:
+        where.noted = True
+        state.timers.arm(state.now + after_us, Due.NOTICE, where)
+
+
+def review(state: State, where: SchedulingClass | Group) -> None:
+    """Tasks still wait there some time later: those that owe a reason say it, and the place is watched on."""
+    where.noted = False
+    waiting = _tasks_in(where)
+    if not waiting:
         return
-    waiting = [task for task in cls.tasks(NOTICES_MAX) if _is_owed(state, task)]
-    if waiting:
-        why = why_waiting(state, waiting[0], state.now)
-        for task in waiting:
+    owing = [task for task in waiting if _is_owed(state, task)]
+    if owing:
+        why = why_waiting(state, owing[0], state.now)
+        for task in owing:
             if task.noted_reason != why.reason or _is_stale(state, task):
                 _say(state, task, why)
-    _watch(state, cls, state.settings.waiting_notice_after_us)
+    _watch(state, where, state.settings.waiting_notice_after_us)
+
+
+def _tasks_in(where: SchedulingClass | Group) -> list[TaskRun]:
+    """Some of the tasks that wait there, roughly the first in order."""
+    if isinstance(where, SchedulingClass):
+        return where.tasks(NOTICES_MAX)
+    subjects = [subject for _, subject in islice(where.waiting.values(), NOTICES_MAX)]
+    return [task for subject in subjects for task in waiting_tasks(subject)]
 
 
 def _is_owed(state: State, task: TaskRun) -> bool:

@@ -26,7 +26,7 @@ def worker_left(state: State, worker: Worker) -> list[TaskRun]:
             state.set_pin(run, PinState.UNSET, None, None)
             state.reclassify(run, state.now)
         else:
-            doomed += [task for task in run.tasks.values() if task.in_queue and scheduling_error(state, task)]
+            doomed += [task for task in run.tasks.values() if task.status is TaskStatus.QUEUED and scheduling_error(state, task)]
             watch_grace(state, run)
     return doomed
 

@@ -55,12 +55,12 @@ class Pool:
     __slots__ = ("_changed", "_heap", "_stamps", "_uses", "capable_count", "is_dropped", "is_wanted", "key", "members", "number")
 
     def __init__(self, key: PoolKey, number: int) -> None:
-        self.key = key
-        self.number = number
+        self.key: PoolKey = key
+        self.number: int = number
         self.members: dict[WorkerKey, Member] = {}
-        self.is_wanted = False  # some task waits for it
-        self.is_dropped = False  # nobody tells it of workers any more
-        self.capable_count = 0
+        self.is_wanted: bool = False  # some task waits for it
+        self.is_dropped: bool = False  # nobody tells it of workers any more
+        self.capable_count: int = 0
         self._changed: dict[WorkerKey, None] = {}
         self._heap: list[tuple[tuple[int, int], int, int, WorkerKey, int]] = []
         self._uses = 0

@@ -62,12 +62,13 @@ class SchedulingClass:
     __slots__ = ("_heap", "_tickets", "hard", "id", "key", "noted", "pin", "pool", "size")
 
     def __init__(self, key: ClassKey, pool: Pool) -> None:
-        self.key = key
-        self.id = class_id_of(key)
-        self.pin, self.hard = key[4], key[5]
-        self.pool = pool
-        self.size = 0
-        self.noted = False
+        self.key: ClassKey = key
+        self.id: ClassId = class_id_of(key)
+        self.pin: str | None = key[4]
+        self.hard: bool = key[5]
+        self.pool: Pool = pool
+        self.size: int = 0
+        self.noted: bool = False
         self._heap: list[tuple[Order, int, TaskRun]] = []
         self._tickets = 0
 

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
-from limpet.core import affinity
+from limpet.core import affinity, held_reasons
 from limpet.core.assignment import plan, rewind
 from limpet.core.explain import Explanation, Outlook, Reason, Verdict
+from limpet.core.gates import Group
 from limpet.core.ids import Instant
 from limpet.core.placement import is_assignable
 from limpet.core.queue import SchedulingClass, order_of
@@ -98,10 +99,20 @@ def _deciding_type(worker: Worker, request: tuple[tuple[str, int], ...]) -> str:
 
 
 def why_waiting(state: State, task: TaskRun, now: Instant) -> Why:
-    """The one dominant reason of a queued task, or of one that will be, over all workers that are not gone."""
+    """The one dominant reason of a queued task, or of one that will be, over all workers that are not gone.
+
+    Before a gate it is the gate, unless no worker could take the task behind it either.
+    """
+    group = state.gates.waits_for(task)
+    if group is not None:
+        behind = _why_in(state, state.class_of(task), task, now)
+        return behind if behind.never else Why(Reason.CONCURRENCY_FULL, held_reasons.sentence(group, task), False)
     cls = state.class_of(task) if task.status is TaskStatus.BACKING_OFF else state.queue_of(task)
-    if cls is None:
-        return Why(Reason.NONE, "It is not in a queue.", False)
+    return Why(Reason.NONE, "It is not in a queue.", False) if cls is None else _why_in(state, cls, task, now)
+
+
+def _why_in(state: State, cls: SchedulingClass, task: TaskRun, now: Instant) -> Why:
+    """The reason that the workers give to a task of that class."""
     workers = [w for w in state.workers.values() if w.gone_at is None]
     verdicts = [verdict(state, cls, task, worker, now) for worker in workers]
     if cls.hard:
@@ -183,7 +194,8 @@ def explain_task(state: State, task: TaskRun, now: Instant) -> Explanation:
         return Explanation(task.id, Outlook.NOT_NOW, Reason.WAITING_FOR_PARENTS, "It waits for its parents to end.")
     if task.status is TaskStatus.BACKING_OFF and task.not_before is not None:
         return _explain_delayed(state, task, task.not_before - now, now)
-    return _explain_queued(state, task, now)
+    group = state.gates.waits_for(task)
+    return _explain_queued(state, task, now) if group is None else _explain_held(state, task, group, now)
 
 
 def _explain_delayed(state: State, task: TaskRun, wait_us: int, now: Instant) -> Explanation:
@@ -193,6 +205,21 @@ def _explain_delayed(state: State, task: TaskRun, wait_us: int, now: Instant) ->
     if why.never:
         return Explanation(task.id, Outlook.NEVER, why.reason, f"{text}; then: {why.text}.")
     return Explanation(task.id, Outlook.SOON, Reason.BACKING_OFF, f"{text}.")
+
+
+def _explain_held(state: State, task: TaskRun, group: Group, now: Instant) -> Explanation:
+    """It waits before a gate: for those who are in, and behind those who stand ahead (OB-14)."""
+    why = why_waiting(state, task, now)
+    position = min(held_reasons.ahead(group, task) + 1, POSITION_MAX)
+    return Explanation(
+        task.id,
+        Outlook.NEVER if why.never else Outlook.NOT_NOW,
+        why.reason,
+        f"{why.text}; position {position}{'+' if position >= POSITION_MAX else ''} in its order.",
+        position=position,
+        position_capped_at=POSITION_MAX,
+        unblock=() if why.never else tuple(held_reasons.helps(group)),
+    )
 
 
 def _explain_queued(state: State, task: TaskRun, now: Instant) -> Explanation:

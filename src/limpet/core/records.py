@@ -34,6 +34,16 @@ Order = tuple[int, int, int, int]
 """The place of a task among all that wait; smallest first. Made by `queue.order_of`."""
 
 
+@dataclass(frozen=True, slots=True)
+class UnusableKey:
+    """A concurrency key that could not be computed: its task fails at birth with this sentence (F2.8)."""
+
+    error: str
+
+
+LimitKey = str | UnusableKey
+
+
 @dataclass(slots=True, eq=False)
 class Workflow:
     """A name of the tenant and its newest version."""
@@ -110,7 +120,13 @@ class Worker:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """One execution of a workflow. `tasks` holds those that exist, by step."""
+    """One execution of a workflow.
+
+    tasks:    those that exist, by step
+    keys:     of its concurrency limits, by number; empty when the workflow has none
+    stage:    how many of the limits that it passes as a whole have admitted it
+    at_gate:  whether it waits at the next of them
+    """
 
     key: RunKey
     id: WorkflowRunId
@@ -136,6 +152,9 @@ class Run:
     finished_at: Instant | None = None
     input: bytes | None = None  # only until the row is made
     is_new: bool = True
+    keys: tuple[LimitKey, ...] = ()
+    stage: int = 0
+    at_gate: bool = False
     tasks: dict[int, TaskRun] = field(default_factory=dict)
 
     @property
@@ -150,7 +169,11 @@ class Run:
 
 @dataclass(slots=True, eq=False)
 class TaskRun:
-    """One task inside one run."""
+    """One task inside one run.
+
+    stage:   how many of its own concurrency limits have admitted it
+    at_gate: whether it waits at the next of them
+    """
 
     key: TaskKey
     id: TaskRunId
@@ -189,6 +212,8 @@ class TaskRun:
     noted_at: Instant | None = None
     noted_reason: str | None = None
     is_new: bool = True
+    stage: int = 0
+    at_gate: bool = False
 
     @property
     def definition(self) -> TaskDefinition:

@@ -135,8 +135,10 @@ class WorkerRow(NamedTuple):
 
 
 class RunRow(NamedTuple):
-    """One execution of a workflow. Changes after birth: status, pin_…, started_at, finished_at.
+    """One execution of a workflow. Changes after birth: status, pin_…, started_at, finished_at, stage.
 
+    limit_keys: JSON array, the keys of its concurrency limits in order; one that could not be computed: {"error": …}
+    stage:     how many limits of the whole run have admitted it; None: none
     child_ref: "<parent scope id> k:<child key>" or "<parent scope id> i:<child index>"; unique where set (W10.3)
     """
 
@@ -165,6 +167,8 @@ class RunRow(NamedTuple):
     created_at: int
     started_at: int | None
     finished_at: int | None
+    limit_keys: bytes | None = None
+    stage: int | None = None
 
 
 class TaskRow(NamedTuple):
@@ -174,6 +178,7 @@ class TaskRow(NamedTuple):
     enqueue_key:  its place among equals; the task key, unless moved by an admission
     started_at:   written with the end of the attempt; while it lives, the receipt row has it
     output:       JSON, b"" for none; None in an update of an unfinished task
+    stage:        how many of its own concurrency limits have admitted it; None: none
     """
 
     key: int
@@ -201,6 +206,7 @@ class TaskRow(NamedTuple):
     output: bytes | None
     output_bytes: int
     error: str | None
+    stage: int | None = None
 
 
 class ReceiptRow(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from limpet.core import attempts, graph, pins
 from limpet.core.affinity import can_never_match, described
 from limpet.core.decision import PayloadRef, RunFinished, TaskResult
+from limpet.core.gates import is_competing, unusable_key
 from limpet.core.graph import Fate
 from limpet.core.ids import TaskKey, TaskRunId
 from limpet.core.lifecycle import Cause, after, final_run_status, open_run_status
@@ -70,10 +71,14 @@ def settle_fate(state: State, task: TaskRun, fate: Fate) -> list[TaskRun]:
 
 
 def queue_task(state: State, task: TaskRun) -> bool:
-    """Into the queue; False when it ended instead: its payloads are too large, or its HARD worker is out of reach."""
+    """On its way to a worker; False when it ended instead: payloads too large, key unusable, HARD worker out of reach."""
     too_large = oversize(state, task)
     if too_large is not None:
         attempts.end(state, task, Cause.INPUT_TOO_LARGE, error=too_large)
+        return False
+    key_error = unusable_key(task) if task.run.keys else None
+    if key_error is not None:
+        attempts.end(state, task, Cause.KEY_UNUSABLE, error=key_error)
         return False
     task.status = after(task.status, Cause.PARENTS_ENDED) if task.status is TaskStatus.PENDING else task.status
     attempts.enqueue(state, task)
@@ -135,6 +140,8 @@ def follow(state: State, run: Run, ended: list[TaskRun]) -> None:
 
 def update_status(state: State, run: Run) -> None:
     """The run's status follows from its tasks (G2); a finished run is told to whoever waits, and leaves memory."""
+    if run.stage or run.at_gate:
+        _review_gates(state, run)
     tasks = run.tasks.values()
     if len(run.tasks) == len(run.definition.steps) and all(task.status.is_terminal for task in tasks):
         status = final_run_status(task.status for task in tasks)
@@ -149,6 +156,13 @@ def update_status(state: State, run: Run) -> None:
         run.finished_at = state.now
         state.run_ended(run)
         state.deliveries.append(finished_message(run))
+
+
+def _review_gates(state: State, run: Run) -> None:
+    """The run gives up what it was admitted to once none of its tasks needs it (F2.14)."""
+    if not is_competing(run):
+        state.gates.leave(run)
+        state.run_changed(run)
 
 
 def finished_message(run: Run) -> RunFinished:
@@ -166,14 +180,14 @@ def _result(task: TaskRun) -> TaskResult:
     return TaskResult(task.id, name, task.status, None)
 
 
-def cancel_tasks(state: State, run: Run, tasks: list[TaskRun]) -> list[TaskRunId]:
-    """Cancel those that have not ended; what waits for them follows (CN-1, CN-2, W4.6)."""
+def cancel_tasks(state: State, run: Run, tasks: list[TaskRun], *, why: str = "") -> list[TaskRunId]:
+    """Cancel those that have not ended; what waits for them follows (CN-1, CN-2, W4.6). `why`: see `attempts.cancel`."""
     taken = [task for task in tasks if not task.status.is_terminal]
     if len(taken) > 1:  # an on-failure task that has not begun gets what the others' ends mean for it (W6.3)
         rescue = run.definition.on_failure_step
         taken = [task for task in taken if task.step != rescue or task.status is not TaskStatus.PENDING]
     for task in taken:
-        attempts.cancel(state, task)
+        attempts.cancel(state, task, why=why)
     if taken:
         follow(state, run, taken)
     return [task.id for task in taken]

@@ -2,7 +2,7 @@
 
 Laws:
 1. What must last goes through a `…_changed` call here; the row is made once, at the end of the step.
-2. Derived memory (used slots, pools, classes, timers) is rebuilt on load, never stored (R4).
+2. Derived memory (used slots, pools, classes, gates, timers) is rebuilt on load, never stored (R4).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 from limpet.core.decision import Changes, Delivery
 from limpet.core.definition_text import encode_definition
 from limpet.core.definitions import StickyStrategy
+from limpet.core.gates import Gates
 from limpet.core.ids import Instant, RunKey, TaskKey, TenantNo, VersionKey, WorkerKey, external_id
 from limpet.core.placement import Pool, Pools, is_assignable
 from limpet.core.queue import ClassKey, SchedulingClass, base_labels, order_of
@@ -42,6 +43,12 @@ RECEIPT = Struct(">qiq")  # task key, retry_count, started_at
 class State:
     """Everything a handler may touch."""
 
+    now: Instant
+    next_key: int
+    pools: Pools
+    timers: Timers
+    changes: Changes
+
     def __init__(self, tenant_no: TenantNo, salt: bytes, settings: Settings, next_key: int, now: Instant) -> None:
         self.tenant_no = tenant_no
         self.salt = salt
@@ -58,12 +65,13 @@ class State:
         self.classes: dict[ClassKey, SchedulingClass] = {}
         self._classes_by_id: dict[int, SchedulingClass] = {}
         self._waiting: dict[int, dict[int, SchedulingClass]] = {}  # by pool number: classes that are not empty
+        self.gates: Gates = Gates()
         self.timers = Timers()
         self.timetable = Timetable(None, now)
         self.receipts_open: dict[int, int] = {}  # receipt key to its attempts that still live
         self._awake: dict[int, SchedulingClass] = {}
         self._stirred: dict[WorkerKey, Worker] = {}
-        self.queued_now: list[TaskRun] = []
+        self.queued_now: dict[TaskKey, TaskRun] = {}
         self.overdue: dict[TaskKey, TaskRun] = {}
         self.begin(now)
 
@@ -311,8 +319,8 @@ class State:
     # Timers
 
     def arm_queued(self) -> None:
-        """Tasks that entered a queue in this step and still wait get their deadline watched."""
-        for task in self.queued_now:
+        """Tasks that began to wait in this step, for a slot or before a gate, and still do get their deadline watched."""
+        for task in self.queued_now.values():
             if task.status is TaskStatus.QUEUED and task.schedule_deadline is not None:
                 self.timers.arm(task.schedule_deadline, Due.SCHEDULE, task)
         self.queued_now.clear()
@@ -374,6 +382,8 @@ def run_row(run: Run, tenant_no: TenantNo) -> RunRow:
         run.created_at,
         run.started_at,
         run.finished_at,
+        msgspec.json.encode(run.keys) if run.keys else None,
+        run.stage or None,
     )
 
 
@@ -405,4 +415,5 @@ def task_row(task: TaskRun, tenant_no: TenantNo) -> TaskRow:
         task.output,
         task.output_bytes,
         task.error,
+        task.stage or None,
     )

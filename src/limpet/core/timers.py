@@ -22,7 +22,7 @@ class Due(IntEnum):
     SILENCE = 3  # a worker's signs of life
     PIN = 4  # the grace of a lost pinned worker
     HOLD = 5  # the end of a slot hold
-    NOTICE = 6  # a scheduling class whose tasks may owe the timeline a reason
+    NOTICE = 6  # a scheduling class or a group before a gate, whose tasks may owe the timeline a reason
     AGE = 7  # a waiting task's next level
     FORGET = 8  # a worker nobody needs any more
 

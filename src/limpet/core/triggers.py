@@ -7,11 +7,12 @@ from limpet.core.affinity import check_labels
 from limpet.core.definition_rules import check_definition
 from limpet.core.definition_text import checksum, encode_definition
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN
-from limpet.core.errors import InvalidArgument, LimitReached, NotFound, NotSupported
+from limpet.core.errors import InvalidArgument, LimitReached, NotFound, NotSupported, WorkflowChanged
 from limpet.core.ids import RunKey, VersionKey, WorkflowId, WorkflowKey, WorkflowRunId, WorkflowVersionId
 from limpet.core.inputs import (
     CancelRequested,
     ReplayRequested,
+    RunKeys,
     RunsTriggered,
     Trigger,
     WorkflowDeleted,
@@ -19,7 +20,7 @@ from limpet.core.inputs import (
     WorkflowPutReply,
 )
 from limpet.core.needs import Found
-from limpet.core.records import Run, TaskRun, Version, Workflow
+from limpet.core.records import LimitKey, Run, TaskRun, UnusableKey, Version, Workflow
 from limpet.core.rows import RunStatus
 from limpet.core.state import State, version_row, workflow_row
 from limpet.core.undelivered import check_runnable, warnings_of
@@ -75,6 +76,7 @@ def trigger(state: State, item: RunsTriggered, found: Found) -> tuple[WorkflowRu
 def checked_workflow(state: State, item: Trigger) -> Workflow:
     """The workflow the item would start a run of now; raises what its trigger would be refused with."""
     _check_names(state, (item,))
+    check_startable(state.workflows[item.workflow_name])
     _check(state, item)
     return state.workflows[item.workflow_name]
 
@@ -85,8 +87,12 @@ def workflow_by_key(state: State, key: int) -> Workflow | None:
 
 
 def check_startable(workflow: Workflow) -> None:
-    """Raises NotSupported."""
+    """Raises NotSupported for a workflow that cannot be started by the clock: the keys of its limits come from an edge."""
     assert workflow.newest is not None
+    if workflow.newest.definition.gates:
+        raise NotSupported(
+            f"Workflow {workflow.name} has concurrency limits; this engine does not start such workflows by the clock yet"
+        )
     check_runnable(workflow.newest.definition)
 
 
@@ -128,7 +134,10 @@ def _check(state: State, item: Trigger) -> None:
     if len(item.desired_labels) > limits.labels_max:
         raise LimitReached(f"a trigger may have at most {limits.labels_max} desired labels (labels_max)")
     check_labels(item.desired_labels, f"trigger of workflow {item.workflow_name}")
-    check_runnable(_newest(state, item.workflow_name).definition)
+    version = _newest(state, item.workflow_name)
+    if version.definition.gates and (item.keys is None or item.keys.version_id != version.id):
+        raise WorkflowChanged(item.workflow_name)
+    check_runnable(version.definition)
 
 
 def _newest(state: State, name: str) -> Version:
@@ -170,10 +179,11 @@ def _known(item: Trigger, ref: str | None, found: Found) -> str | None:
 def _new_run(state: State, item: Trigger, ref: str | None) -> Run:
     version = _newest(state, item.workflow_name)
     key = RunKey(state.key())
+    run_id = WorkflowRunId(state.id_for(key))
     priority = item.priority or version.definition.default_priority or DEFAULT_PRIORITY
     return Run(
         key,
-        WorkflowRunId(state.id_for(key)),
+        run_id,
         version,
         RunStatus.QUEUED,
         len(item.input),
@@ -190,7 +200,22 @@ def _new_run(state: State, item: Trigger, ref: str | None) -> Run:
         child_ref=ref,
         request_id=item.request_id,
         input=item.input,
+        keys=_keys_of(state, item.keys, run_id) if item.keys is not None and version.definition.gates else (),
     )
+
+
+def _keys_of(state: State, given: RunKeys, run_id: WorkflowRunId) -> tuple[LimitKey, ...]:
+    """The keys as they are kept: with the run's id where its stand-in is, and none that is too long."""
+    limit = state.settings.concurrency_key_bytes_max
+    found: list[LimitKey] = []
+    for key in given.keys:
+        if isinstance(key, str):
+            key = key.replace(given.stand_in, run_id) if given.stand_in else key
+            bytes_used = len(key.encode())
+            if bytes_used > limit:
+                key = UnusableKey(f"a concurrency key has {bytes_used} bytes; at most {limit} (concurrency_key_bytes_max)")
+        found.append(key)
+    return tuple(found)
 
 
 def cancel(state: State, item: CancelRequested) -> tuple[str, ...]:

@@ -37,6 +37,14 @@ class WorkerView:
     task_run_ids: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LimitsView:
+    """The expressions of a workflow's concurrency limits, by number, in the version in force."""
+
+    version_id: str
+    expressions: tuple[str, ...]
+
+
 def of_worker(worker: Worker) -> WorkerView:
     """The worker as it stands now."""
     return WorkerView(

@@ -9,7 +9,7 @@ from limpet.core.decision import Delivery
 from limpet.core.explain import Explanation
 from limpet.core.ids import TenantId, TenantNo
 from limpet.core.inputs import Input
-from limpet.core.views import WorkerView
+from limpet.core.views import LimitsView, WorkerView
 from limpet.store.api import LogLine, Reader
 
 
@@ -38,6 +38,9 @@ class Door(Protocol):
 
     def started_at(self, tenant: TenantId, task_run_ids: Sequence[str]) -> dict[str, int]:
         """Receipts of live attempts: task run id to instant; rows tell it only once the attempt has ended."""
+
+    def limits(self, tenant: TenantId, workflow_name: str) -> LimitsView | None:
+        """The concurrency expressions of the version in force, from memory; None: it has none, or is unknown."""
 
     async def explain(self, tenant: TenantId, task_run_id: str) -> Explanation:
         """Why a task waits, or where it is. Raises NotFound."""

@@ -18,7 +18,7 @@ from limpet.core.explain import Explanation
 from limpet.core.ids import SECOND_US, Instant, TenantId, TenantNo
 from limpet.core.inputs import Input, ReplayRequested, RunsTriggered, TimePassed, WorkerRegistered, WorkflowPut
 from limpet.core.machine import Machine
-from limpet.core.views import WorkerView
+from limpet.core.views import LimitsView, WorkerView
 from limpet.engine.clock import Clock
 from limpet.engine.committing import Committer
 from limpet.engine.delivering import Deliverer
@@ -28,6 +28,7 @@ from limpet.engine.duties.find_tenants import FindTenants
 from limpet.engine.duties.prune_history import PruneHistory
 from limpet.engine.duties.renew_lease import RenewLease
 from limpet.engine.duties.self_check import SelfCheck
+from limpet.engine.duties.watch_lease import WatchLease
 from limpet.engine.duties.write_logs import WriteLogs
 from limpet.engine.ended import explain_ended
 from limpet.engine.inbox import Inbox
@@ -114,6 +115,9 @@ class Engine:
         self.renew_lease = RenewLease(
             store, self._lease, self._committer, self._standstill_us, self._lose, clock, self.metrics, self.settings
         )
+        self.watch_lease = WatchLease(
+            self._lease, lambda: self._is_owner, self._let_go, clock, self.metrics, self.settings
+        )  # fmt: skip
         self._serving: asyncio.Task[None] | None = None
         self._helpers: list[asyncio.Task[None]] = []
         self._loss: asyncio.Future[None] | None = None  # set while this engine owns the store
@@ -144,8 +148,11 @@ class Engine:
         if not self._serving.cancelled():
             self._serving.result()
 
-    async def stop(self, *, drain: bool = True) -> None:
-        """End in order: take nothing new, finish what waits (or refuse it), end the streams, close the store."""
+    async def hand_over(self, *, drain: bool = True) -> None:
+        """Take nothing new, finish what waits (or refuse it), give the store up: from here on a standby may own it (R49).
+
+        Streams are still open, so that answers leave by them. `stop` comes next. Harmless when called twice.
+        """
         self._is_accepting = False
         if not drain:
             for entry in self._inbox.take_all():
@@ -157,6 +164,10 @@ class Engine:
             await _cancel([self._serving])
         self._loop.abandon(EngineStopping("the engine stopped before this was durable: try again"))
         await self._within_drain_time(self._release())
+
+    async def stop(self, *, drain: bool = True) -> None:
+        """End in order: hand the store over, end the streams, close the store."""
+        await self.hand_over(drain=drain)
         self._streams.end_all("the engine is stopping")
         await self._within_drain_time(self.write_logs.flushed())
         await _cancel(self._helpers)
@@ -204,6 +215,10 @@ class Engine:
     def started_at(self, tenant: TenantId, task_run_ids: Sequence[str]) -> dict[str, int]:
         """See `Door.started_at`."""
         return self._core(tenant).started_at(task_run_ids)
+
+    def limits(self, tenant: TenantId, workflow_name: str) -> LimitsView | None:
+        """See `Door.limits`. What is not durable yet may be told: the core refuses keys of another version."""
+        return self._core(tenant).limits_of(workflow_name)
 
     async def explain(self, tenant: TenantId, task_run_id: str) -> Explanation:
         """See `Door.explain`. What memory says is told only once it is durable (R6)."""
@@ -312,6 +327,13 @@ class Engine:
                 await _cancel([turning])
         (turning if not turning.cancelled() else self._loss).result()
 
+    def _let_go(self) -> None:
+        """The lease has run out, and the store does not answer: streams end, so that workers find whoever owns it (R33).
+
+        Those that come back meanwhile are ended too, each time.
+        """
+        self._streams.end_all("the engine cannot reach its store, which may have another owner by now")
+
     def _lose(self, error: FenceMismatch) -> None:
         """A renewal found another owner."""
         if self._loss is not None and not self._loss.done():
@@ -360,7 +382,7 @@ class Engine:
 
     def _duties(self) -> tuple[Duty, ...]:
         always = self.write_logs, self.prune_history, self.self_check, self.find_tenants
-        return always if self._lease.lease_us is None else (*always, self.renew_lease)
+        return always if self._lease.lease_us is None else (*always, self.renew_lease, self.watch_lease)
 
     def _seat(self, tenant: TenantId) -> Seat:
         if not self._is_accepting:

@@ -30,6 +30,11 @@ class Lease:
         return self.lease_us is None or self._clock.now() < self._until
 
     @property
+    def is_over(self) -> bool:
+        """Whether another server may own the store by now, as far as the clock of this one can tell."""
+        return self.lease_us is not None and self._clock.now() - self._sent_at >= self.lease_us
+
+    @property
     def margin_us(self) -> int | None:
         """How long the trust still lasts; negative: since when it is over; None: for ever."""
         return None if self.lease_us is None else self._until - self._clock.now()

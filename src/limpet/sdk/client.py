@@ -17,6 +17,7 @@ from limpet.sdk.context import Context
 from limpet.sdk.declaration import ClientParts, Declaration
 from limpet.sdk.durations import Duration
 from limpet.sdk.engine_calls import EngineCalls
+from limpet.sdk.features.cel import CELClient
 from limpet.sdk.features.cron import CronClient
 from limpet.sdk.features.logs import LogsClient
 from limpet.sdk.features.metrics import MetricsClient
@@ -66,6 +67,7 @@ class Limpet:
         self._scheduled = ScheduledClient(calls)
         self._logs = LogsClient(calls)
         self._metrics = MetricsClient(calls)
+        self._cel = CELClient(calls)
         self._stubs = StubsClient(self._parts)
         self._listener = RunEventListenerClient(calls.transport)
 
@@ -118,6 +120,11 @@ class Limpet:
     def metrics(self) -> MetricsClient:
         """How busy the tenant is."""
         return self._metrics
+
+    @property
+    def cel(self) -> CELClient:
+        """Try expressions out."""
+        return self._cel
 
     @property
     def stubs(self) -> StubsClient:

@@ -136,7 +136,7 @@ class Declaration(Generic[TWorkflowInput]):
         additional_metadata: Mapping[str, Any] | None = None,
         priority: int | None = None,
     ) -> workflows_pb2.WorkflowVersion:
-        """Plan one run; a past time starts it at once. Its id for `limpet.scheduled` is `scheduled_workflows[0].id` of the answer."""
+        """Plan one run; a past time starts it at once. Its id is `scheduled_workflows[0].id` of the answer."""
         merged = merged_schedule_options(options, child_key, additional_metadata, priority)
         return self.parts.calls.schedule(self._schedule_request(run_at, input, merged))
 

@@ -10,8 +10,10 @@ from limpet.core.definitions import (
     DEFAULT_SCHEDULE_TIMEOUT_US,
     DEFAULT_SLOT_TYPE,
     Comparator,
+    ConcurrencyLimit,
     DesiredLabel,
     LabelValue,
+    LimitStrategy,
     StickyStrategy,
     TaskDefinition,
     WorkflowDefinition,
@@ -43,6 +45,11 @@ def demand(key: str, value: LabelValue, comparator: Comparator = Comparator.EQUA
     return DesiredLabel(key, value, True, weight, comparator)
 
 
+def limit(expression: str, max_runs: int = 1, strategy: LimitStrategy = LimitStrategy.GROUP_ROUND_ROBIN) -> ConcurrencyLimit:
+    """A concurrency limit; in a scenario nobody evaluates the expression: `trigger(keys=…)` says its value."""
+    return ConcurrencyLimit(expression, max_runs, strategy)
+
+
 def make_task(
     name: str,
     *parents: str,
@@ -54,6 +61,7 @@ def make_task(
     backoff_max: float | None = None,
     labels: Iterable[DesiredLabel] = (),
     slots: Slots = 1,
+    concurrency: Iterable[ConcurrencyLimit] = (),
 ) -> TaskDefinition:
     """A task. Its action is named like the task, unless given; durations are in seconds."""
     return TaskDefinition(
@@ -67,6 +75,7 @@ def make_task(
         BACKOFF_MAX_DEFAULT_US if backoff_max is None else us(backoff_max),
         tuple(labels),
         slots_of(slots),
+        concurrency=tuple(concurrency),
     )
 
 
@@ -78,6 +87,7 @@ def make_workflow(
     on_failure: TaskDefinition | str | None = None,
     crons: Sequence[str] = (),
     cron_input: bytes = b"{}",
+    concurrency: Iterable[ConcurrencyLimit] = (),
 ) -> WorkflowDefinition:
     """A workflow; a task that is only a text is a task of that name without parents."""
     return WorkflowDefinition(
@@ -88,6 +98,7 @@ def make_workflow(
         default_priority=priority,
         crons=tuple(crons),
         cron_input=cron_input,
+        concurrency=tuple(concurrency),
     )
 
 

@@ -42,6 +42,8 @@ def _facts(machine: Machine) -> Iterator[tuple[tuple[str, Any], Any]]:
                 row_of_task = row_of_task._replace(worker_key=None)  # its worker may be forgotten by now
             yield ("task", task.id), (row_of_task, task.status is TaskStatus.RUNNING, task.started_at, task.in_queue)
     yield ("queues", ""), sorted((cls.id, cls.size) for cls in state.classes.values() if cls.size)
+    for group in state.gates.groups.values():
+        yield ("group", group.name), (sorted(group.held), sorted(group.waiting))
     yield ("receipts", ""), sorted((key, live) for key, live in state.receipts_open.items() if live)
 
 

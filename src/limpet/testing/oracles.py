@@ -49,13 +49,24 @@ def before_placing(machine: Machine) -> Before:
 
 
 def waiting_tasks(machine: Machine) -> list[TaskRun]:
-    """Queued tasks that may still be placed."""
+    """Queued tasks that may still be placed: their time is not up, and no concurrency limit holds them."""
     state = machine.state
     return [
         task
         for task in state.tasks.values()
-        if task.status is TaskStatus.QUEUED and (task.schedule_deadline is None or task.schedule_deadline > state.now)
+        if task.status is TaskStatus.QUEUED
+        and (task.schedule_deadline is None or task.schedule_deadline > state.now)
+        and is_admitted(task)
     ]
+
+
+def is_admitted(task: TaskRun) -> bool:
+    """Whether every concurrency limit on its way has let the task in, those of its run and its own."""
+    definition = task.run.definition
+    if len(definition.steps) == 1:
+        return task.stage == len(definition.concurrency) + len(task.definition.concurrency)
+    of_run = 0 if task.step == definition.on_failure_step else len(definition.concurrency)
+    return task.run.stage >= of_run and task.stage == len(task.definition.concurrency)
 
 
 def label_matches(label: DesiredLabel, labels: dict[str, LabelValue]) -> bool:
@@ -133,11 +144,11 @@ def pin_allows(run: Run, worker: Worker) -> bool:
 def violations(machine: Machine, before: Before) -> list[str]:
     """What the placing of this step broke; a sentence each."""
     placed = [task for task in before.waiting if task.status.is_live and task.worker is not None]
-    waiting = waiting_tasks(machine)
+    waiting, stood = waiting_tasks(machine), set(before.waiting)
     found: list[str] = []
     for task in placed:
         found += _of_placed(machine, before, task)
-        found += _overtaken(machine, task, waiting)
+        found += _overtaken(machine, task, [other for other in waiting if other in stood])  # others came in later
     found += _idle(machine, waiting)
     return found
 

@@ -18,10 +18,11 @@ A task is named by its name and means the newest run that has it; another run is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from limpet.core.decision import CancelTask, CloseStreams, Decision, Delivery, RunFinished, StartTask
-from limpet.core.definitions import DesiredLabel, LabelValue, StickyStrategy, TaskDefinition
+from limpet.core.definitions import ConcurrencyLimit, DesiredLabel, LabelValue, StickyStrategy, TaskDefinition
 from limpet.core.errors import LimpetError
 from limpet.core.ids import ActionId, Instant, TenantNo, first_key
 from limpet.core.inputs import (
@@ -29,6 +30,7 @@ from limpet.core.inputs import (
     Input,
     LabelsUpserted,
     ReplayRequested,
+    RunKeys,
     RunsTriggered,
     SlotReleased,
     StartUndeliverable,
@@ -49,6 +51,7 @@ from limpet.core.inputs import (
     WorkflowPutReply,
 )
 from limpet.core.machine import Machine
+from limpet.core.records import LimitKey
 from limpet.core.rows import TaskStatus
 from limpet.core.settings import Settings
 from limpet.testing.builders import Slots, make_workflow, slots_of, us
@@ -198,11 +201,13 @@ class Scenario(Readings):
         on_failure: TaskDefinition | str | None = None,
         crons: Sequence[str] = (),
         cron_input: bytes = b"{}",
+        concurrency: Iterable[ConcurrencyLimit] = (),
     ) -> WorkflowPutReply:
         """Register a workflow. Workers made later offer its actions unless they name their own."""
         definition = make_workflow(
-            name, *tasks, sticky=sticky, priority=priority, on_failure=on_failure, crons=crons, cron_input=cron_input
-        )
+            name, *tasks, sticky=sticky, priority=priority, on_failure=on_failure, crons=crons, cron_input=cron_input,
+            concurrency=concurrency,
+        )  # fmt: skip
         reply = self.ask(WorkflowPut(definition), WorkflowPutReply)
         self._actions.update(dict.fromkeys(step.action_id for step in definition.steps))
         return reply
@@ -219,8 +224,12 @@ class Scenario(Readings):
         child_key: str | None = None,
         child_index: int | None = None,
         request_id: str | None = None,
+        keys: Mapping[str, LimitKey] | None = None,
     ) -> str:
-        """Start one run; its id. `desired_worker`: a worker's name or any id; `parent`: a task's id."""
+        """Start one run; its id. `desired_worker`: a worker's name or any id; `parent`: a task's id.
+
+        keys: the values of expressions of concurrency limits; one that is not named has its own text as value
+        """
         worker = self.workers.get(desired_worker or "")
         item = Trigger(
             workflow,
@@ -233,12 +242,21 @@ class Scenario(Readings):
             child_key=child_key,
             child_index=child_index,
             request_id=request_id,
+            keys=self.keys_of(workflow, keys or {}),
         )
         return self.trigger_bulk(item)[0]
 
     def trigger_bulk(self, *items: Trigger) -> tuple[str, ...]:
         """Start several runs in one call; their ids."""
-        return self.ask(RunsTriggered(items), tuple)
+        whole = tuple(one if one.keys else replace(one, keys=self.keys_of(one.workflow_name, {})) for one in items)
+        return self.ask(RunsTriggered(whole), tuple)
+
+    def keys_of(self, workflow: str, values: Mapping[str, LimitKey]) -> RunKeys | None:
+        """What an edge would hand in: the values of the expressions that are in force."""
+        limits = self.machine.limits_of(workflow)
+        if limits is None:
+            return None
+        return RunKeys(limits.version_id, tuple(values.get(text, text) for text in limits.expressions))
 
     def cancel(self, *ids: str) -> tuple[str, ...]:
         """Cancel runs or tasks by id; the ids of the tasks taken on."""

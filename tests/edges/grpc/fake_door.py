@@ -14,7 +14,7 @@ from limpet.core.explain import Explanation, Outlook, Reason
 from limpet.core.ids import ActionId, TenantId, TenantNo
 from limpet.core.inputs import Input
 from limpet.core.rows import Born, EventRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
-from limpet.core.views import WorkerView
+from limpet.core.views import LimitsView, WorkerView
 from limpet.edges.access import AccessUnavailable, NotAuthenticated
 from limpet.store.api import CronRecord, LogLine, LogQuery, RunQuery, RunRecord, ScheduleRecord, TaskRecord, TimetableQuery
 
@@ -144,6 +144,7 @@ class FakeDoor:
     replies: dict[type, Reply] = field(default_factory=dict)
     views: dict[str, WorkerView] = field(default_factory=dict)
     receipts: dict[str, int] = field(default_factory=dict)
+    expressions: dict[str, LimitsView] = field(default_factory=dict)
     happened: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def submit(self, tenant: TenantId, item: Input) -> object:
@@ -165,6 +166,9 @@ class FakeDoor:
 
     def workers(self, tenant: TenantId) -> Sequence[WorkerView]:
         return list(self.views.values())
+
+    def limits(self, tenant: TenantId, workflow_name: str) -> LimitsView | None:
+        return self.expressions.get(workflow_name)
 
     def started_at(self, tenant: TenantId, task_run_ids: Sequence[str]) -> dict[str, int]:
         return {one: self.receipts[one] for one in task_run_ids if one in self.receipts}

@@ -13,10 +13,22 @@ from limpet.contracts import conditions_pb2 as conditions
 from limpet.contracts import trigger_pb2 as trigger
 from limpet.contracts import workflows_pb2 as wire
 from limpet.core.definition_rules import check_definition
-from limpet.core.definitions import Comparator, DesiredLabel, Feature, StickyStrategy, TaskDefinition, WorkflowDefinition
-from limpet.core.errors import InvalidArgument, NotSupported
+from limpet.core.definitions import (
+    Comparator,
+    ConcurrencyLimit,
+    DesiredLabel,
+    Feature,
+    LimitStrategy,
+    StickyStrategy,
+    TaskDefinition,
+    WorkflowDefinition,
+)
+from limpet.core.errors import InvalidArgument, NotSupported, WorkflowChanged
 from limpet.core.ids import SECOND_US, ActionId
 from limpet.core.inputs import RunsTriggered, Trigger, WorkflowPut, WorkflowPutReply
+from limpet.core.records import UnusableKey
+from limpet.core.views import LimitsView
+from limpet.edges.run_keys import KEYED_TRIES_MAX
 
 from ..test_json_text import POISON
 from .conftest import MINE, Edge, status_of
@@ -38,6 +50,23 @@ async def triggered(edge: Edge, request: trigger.TriggerWorkflowRequest, *more: 
 
 
 class TestTrigger:
+    async def test_F2_7_a_workflow_with_limits_is_triggered_with_its_keys(self, edge: Edge) -> None:
+        edge.door.expressions["wf"] = LimitsView("v-1", ("input.user", "input.missing", "workflow_run_id"))
+        item = await triggered(edge, Request(name="wf", input=b'{"user":"ada"}'))
+        assert item.keys is not None
+        assert item.keys.version_id == "v-1"
+        assert item.keys.keys == (
+            "ada", UnusableKey('failed to parse step expression (input.missing): Key not found in map : "missing"'), item.keys.stand_in,
+        )  # fmt: skip
+
+    async def test_R52_a_workflow_that_was_registered_anew_gets_its_keys_again_and_not_for_ever(self, edge: Edge) -> None:
+        edge.door.expressions["wf"] = LimitsView("v-1", ("'k'",))
+        edge.door.replies[RunsTriggered] = WorkflowChanged("wf")
+        code, details = await status_of(edge.workflows.TriggerWorkflow(Request(name="wf"), metadata=MINE))
+        assert code is S.ABORTED
+        assert "wf was registered anew" in details
+        assert len(edge.door.submitted) == KEYED_TRIES_MAX
+
     async def test_a_bare_request_leaves_everything_to_the_workflow(self, edge: Edge) -> None:
         assert await triggered(edge, Request(name="wf")) == Trigger("wf")
 
@@ -287,22 +316,55 @@ class TestPutWorkflow:
 
     async def test_everything_that_is_not_carried_out_is_told_with_its_place(self, edge: Edge) -> None:
         sleep = conditions.TaskConditions(sleep_conditions=[conditions.SleepMatchCondition(sleep_for="1s")])
-        full = Task(readable_id="t", action="a", is_durable=True, conditions=sleep, concurrency=[admin.Concurrency(expression="'k'")],
+        full = Task(readable_id="t", action="a", is_durable=True, conditions=sleep, concurrency=[admin.Concurrency(expression="'k'", max_runs_expression="2")],
                     rate_limits=[admin.CreateTaskRateLimit(key="k", units=1)], batch=admin.TaskBatchConfig(batch_max_size=2))  # fmt: skip
         request = Put(
-            name="wf", tasks=[full], on_failure_task=Task(readable_id="f", action="f", concurrency=[admin.Concurrency()]),
-            concurrency=admin.Concurrency(expression="'k'"), idempotency=admin.IdempotencyConfig(expression="'k'", ttl_ms=1),
+            name="wf", tasks=[full], on_failure_task=Task(readable_id="f", action="f", is_durable=True),
+            concurrency=admin.Concurrency(expression="'k'", name="n", is_tenant_scoped=True), idempotency=admin.IdempotencyConfig(expression="'k'", ttl_ms=1),
             event_triggers=["e"], cron_triggers=["* * * * *"], default_filters=[admin.DefaultFilter(expression="true")],
         )  # fmt: skip
         assert (await registered(edge, request)).undelivered == (
-            (Feature.CONCURRENCY, "workflow"), (Feature.IDEMPOTENCY, "workflow"), (Feature.EVENTS, "workflow"),
-            (Feature.FILTERS, "workflow"), (Feature.CONDITIONS, "task t"), (Feature.CONCURRENCY, "task t"), (Feature.RATE_LIMITS, "task t"),
-            (Feature.DURABLE, "task t"), (Feature.BATCH, "task t"), (Feature.CONCURRENCY, "task f"),
+            (Feature.TENANT_CONCURRENCY, "workflow"), (Feature.IDEMPOTENCY, "workflow"), (Feature.EVENTS, "workflow"), (Feature.CRON, "workflow with concurrency limits"),
+            (Feature.FILTERS, "workflow"), (Feature.CONDITIONS, "task t"), (Feature.COMPUTED_CONCURRENCY, "task t"), (Feature.RATE_LIMITS, "task t"),
+            (Feature.DURABLE, "task t"), (Feature.BATCH, "task t"), (Feature.DURABLE, "task f"),
         )  # fmt: skip
 
-    async def test_the_list_form_of_concurrency_counts_too(self, edge: Edge) -> None:
-        definition = await registered(edge, Put(name="wf", concurrency_arr=[admin.Concurrency(expression="'k'")]))
-        assert definition.undelivered == ((Feature.CONCURRENCY, "workflow"),)
+    async def test_F2_1_F2_3_concurrency_limits_arrive_the_single_field_only_without_a_list(self, edge: Edge) -> None:
+        bare, full = admin.Concurrency(expression="'k'"), admin.Concurrency(expression="input.a", max_runs=3, limit_strategy=3)  # type: ignore[arg-type]
+        newest = admin.Concurrency(expression="'t'", max_runs=2, limit_strategy=admin.CANCEL_NEWEST)
+        mine = [Task(readable_id="t", action="a", concurrency=[newest, bare])]
+        definition = await registered(edge, Put(name="wf", concurrency=full, tasks=mine))
+        assert definition.concurrency == (ConcurrencyLimit("input.a", 3, LimitStrategy.GROUP_ROUND_ROBIN),)
+        assert definition.tasks[0].concurrency == (
+            ConcurrencyLimit("'t'", 2, LimitStrategy.CANCEL_NEWEST), ConcurrencyLimit("'k'", 1, LimitStrategy.CANCEL_IN_PROGRESS),
+        )  # fmt: skip
+        definition = await registered(edge, Put(name="wf", concurrency=full, concurrency_arr=[bare, bare]))
+        assert definition.concurrency == (ConcurrencyLimit("'k'"),) * 2
+        assert not definition.undelivered
+
+    @pytest.mark.parametrize("expression", ["", "input.", "nobody.knows", "input.a ||", "[1].map(x, [1].map(y, y))"])
+    @pytest.mark.parametrize("of_task", [True, False])
+    async def test_B04_B05_F1_6_an_expression_that_does_not_compile_is_refused(
+        self, edge: Edge, expression: str, of_task: bool
+    ) -> None:
+        limits = [admin.Concurrency(expression=expression)]
+        request = Put(
+            name="wf",
+            tasks=[Task(readable_id="t", action="a", concurrency=limits if of_task else [])],
+            concurrency_arr=[] if of_task else limits,
+        )
+        code, details = await status_of(edge.admin.PutWorkflow(request, metadata=MINE))
+        assert code is S.INVALID_ARGUMENT
+        assert "workflow wf" in details
+        assert "concurrency expression" in details
+        assert not edge.door.submitted
+
+    @pytest.mark.parametrize("number", [1, 2, 5, 6])
+    async def test_B06_F2_3_other_strategies_are_refused(self, edge: Edge, number: int) -> None:
+        limit = admin.Concurrency(expression="'k'", limit_strategy=number)  # type: ignore[arg-type]
+        code, details = await status_of(edge.admin.PutWorkflow(Put(name="wf", concurrency=limit), metadata=MINE))
+        assert code is S.INVALID_ARGUMENT
+        assert "use one of CANCEL_IN_PROGRESS, GROUP_ROUND_ROBIN, CANCEL_NEWEST" in details
 
     async def test_a_text_with_a_nul_character_is_refused(self, edge: Edge) -> None:
         assert (await status_of(edge.admin.PutWorkflow(Put(name="wf", description="\0"), metadata=MINE)))[0] is S.INVALID_ARGUMENT

@@ -38,7 +38,7 @@ from limpet.core.timetable_inputs import (
     SchedulesCreated,
     ScheduleTriggered,
 )
-from limpet.core.views import SlotView, WorkerView
+from limpet.core.views import LimitsView, SlotView, WorkerView
 from limpet.store.api import Batch, LogLine, Reader, RunRecord, Tenant
 from limpet.store.memory.store import MemoryStore
 
@@ -61,6 +61,7 @@ class World:
         self.reader: Reader = self.store.reader
         self.views: dict[str, WorkerView] = {}
         self.receipts: dict[str, int] = {}
+        self.expressions: dict[str, LimitsView] = {}
         self.submitted: list[tuple[TenantId, Input]] = []
         self.refusal: Exception | None = None
         self.is_ready = True
@@ -210,6 +211,9 @@ class World:
     def workers(self, tenant: TenantId) -> Sequence[WorkerView]:
         no = self.tenant_no(tenant)
         return [view for view in self.views.values() if no is not None and view.key >> TENANT_KEY_SHIFT == no]
+
+    def limits(self, tenant: TenantId, workflow_name: str) -> LimitsView | None:
+        return self.expressions.get(workflow_name)
 
     def started_at(self, tenant: TenantId, task_run_ids: Sequence[str]) -> dict[str, int]:
         return {each: self.receipts[each] for each in task_run_ids if each in self.receipts}

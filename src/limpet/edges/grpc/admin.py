@@ -18,6 +18,7 @@ from limpet.edges.grpc.translate.definitions import definition_of
 from limpet.edges.grpc.translate.filters import IDS_MAX, RUNS_PER_PAGE, ids_or_filter
 from limpet.edges.grpc.translate.outcomes import run_details
 from limpet.edges.grpc.translate.triggers import run_triggered
+from limpet.edges.run_keys import check_expressions, trigger
 from limpet.engine.door import Door
 from limpet.store.api import RunQuery
 
@@ -42,14 +43,15 @@ class Admin:
 
     async def put_workflow(self, call: Call, request: wire.CreateWorkflowVersionRequest) -> wire.CreateWorkflowVersionResponse:
         """The same definition keeps its version (W3.1)."""
-        put = WorkflowPut(definition_of(request, self._limits))
-        reply = cast(WorkflowPutReply, await self._door.submit(call.tenant, put))
+        definition = definition_of(request, self._limits)
+        check_expressions(definition)
+        reply = cast(WorkflowPutReply, await self._door.submit(call.tenant, WorkflowPut(definition)))
         return wire.CreateWorkflowVersionResponse(id=reply.version_id, workflow_id=reply.workflow_id)
 
     async def trigger_workflow_run(self, call: Call, request: wire.TriggerWorkflowRunRequest) -> wire.TriggerWorkflowRunResponse:
         """One run."""
-        ids = await self._door.submit(call.tenant, run_triggered(request, call.request_id, self._limits))
-        return wire.TriggerWorkflowRunResponse(external_id=cast(tuple[str, ...], ids)[0])
+        ids = await trigger(self._door, call.tenant, run_triggered(request, call.request_id, self._limits))
+        return wire.TriggerWorkflowRunResponse(external_id=ids[0])
 
     async def get_run_details(self, call: Call, request: wire.GetRunDetailsRequest) -> wire.GetRunDetailsResponse:
         """How a run stands now (W13.3 to W13.6)."""

@@ -29,6 +29,7 @@ CODES: dict[type[Exception], StatusCode] = {
     errors.WorkerNotListening: StatusCode.FAILED_PRECONDITION,
     errors.NotAllowed: StatusCode.PERMISSION_DENIED,
     errors.NotSupported: StatusCode.UNIMPLEMENTED,
+    errors.WorkflowChanged: StatusCode.ABORTED,
     errors.LimitReached: StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreUnavailable: StatusCode.UNAVAILABLE,
     errors.EngineStopping: StatusCode.UNAVAILABLE,

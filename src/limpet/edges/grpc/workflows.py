@@ -12,6 +12,7 @@ from limpet.edges.grpc.binding import Handler
 from limpet.edges.grpc.gate import Call
 from limpet.edges.grpc.settings import GrpcSettings
 from limpet.edges.grpc.translate.triggers import bulk_triggered, schedule_answer, scheduled, triggered
+from limpet.edges.run_keys import trigger
 from limpet.engine.door import Door
 
 
@@ -31,8 +32,8 @@ class Workflows:
 
     async def trigger_workflow(self, call: Call, request: TriggerWorkflowRequest) -> wire.TriggerWorkflowResponse:
         """One run."""
-        ids = await self._door.submit(call.tenant, triggered(request, call.request_id, self._limits))
-        return wire.TriggerWorkflowResponse(workflow_run_id=cast(tuple[str, ...], ids)[0])
+        ids = await trigger(self._door, call.tenant, triggered(request, call.request_id, self._limits))
+        return wire.TriggerWorkflowResponse(workflow_run_id=ids[0])
 
     async def bulk_trigger_workflow(
         self, call: Call, request: wire.BulkTriggerWorkflowRequest
@@ -40,8 +41,8 @@ class Workflows:
         """All or none, ids in order (I4)."""
         if not request.workflows:
             return wire.BulkTriggerWorkflowResponse()
-        ids = await self._door.submit(call.tenant, bulk_triggered(request.workflows, call.request_id, self._limits))
-        return wire.BulkTriggerWorkflowResponse(workflow_run_ids=cast(tuple[str, ...], ids))
+        ids = await trigger(self._door, call.tenant, bulk_triggered(request.workflows, call.request_id, self._limits))
+        return wire.BulkTriggerWorkflowResponse(workflow_run_ids=ids)
 
     async def schedule_workflow(self, call: Call, request: wire.ScheduleWorkflowRequest) -> wire.WorkflowVersion:
         """An id for each instant, in order (F7.1)."""

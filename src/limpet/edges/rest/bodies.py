@@ -43,6 +43,15 @@ class TriggerBody(msgspec.Struct, frozen=True):
     desired_worker_labels: dict[Name, LabelWish] | None = msgspec.field(name="desiredWorkerLabels", default=None)
 
 
+class ExpressionBody(msgspec.Struct, frozen=True, rename="camel"):
+    """V1CELDebugRequest."""
+
+    expression: str
+    input: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+    filter_payload: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+    additional_metadata: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+
+
 class TaskFilter(msgspec.Struct, frozen=True, rename="camel"):
     """V1TaskFilter: which runs a bulk call is about."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
@@ -22,6 +22,7 @@ from limpet.edges.rest.queries import PAGE_DEFAULT, PAGE_MAX, Limit, Offset, Run
 from limpet.edges.rest.schemas import RunDetails, TaskEventList, TaskSummary, TaskSummaryList
 from limpet.edges.rest.schemas_workflows import RunShape
 from limpet.edges.rest.summaries import background, frame_of, run_summary, task_summary
+from limpet.edges.run_keys import trigger
 from limpet.store.api import RunQuery
 
 IDS_MAX = 20_000  # of one list of ids; as many as one bulk call by filter reaches
@@ -82,7 +83,7 @@ async def trigger_run(caller: Calling, tenant: str, request: Request) -> Respons
     """Start a run of a workflow by its name."""
     item = trigger_of(await read_body(request, TriggerBody), caller)
     try:
-        (run_id,) = cast("tuple[str]", await caller.submit(RunsTriggered((item,))))
+        (run_id,) = await trigger(caller.door, caller.tenant, RunsTriggered((item,)))
     except NotFound as error:  # a wrong name in a body is the body's fault, and no 404 that clients would repeat (W8.2)
         raise InvalidArgument(str(error)) from error
     return await answer((await run_details(caller, await caller.run(run_id))).build)

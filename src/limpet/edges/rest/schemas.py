@@ -274,6 +274,14 @@ class LogLineList(Schema):
     rows: list[LogLineShown]
 
 
+class ExpressionTried(Schema):
+    """What an expression gave: SUCCESS with the output, or ERROR with a sentence."""
+
+    status: str
+    output: bool | None = None
+    error: str | None = None
+
+
 class TenantShown(Schema):
     """A tenant. `version` is the wire's generation, which is V1 for ever."""
 

@@ -63,6 +63,24 @@ class WorkflowList(Schema):
     pagination: Pagination
 
 
+class OlderConcurrency(Schema):
+    """The first limit of a whole workflow, in the older shape."""
+
+    max_runs: int
+    limit_strategy: str
+    get_concurrency_group: str
+
+
+class ConcurrencySetting(Schema):
+    """A concurrency limit of a version. `scope`: WORKFLOW, or TASK with the task's name."""
+
+    max_runs: int
+    limit_strategy: str
+    expression: str
+    step_readable_id: str | None = None
+    scope: str
+
+
 class VersionShown(Schema):
     """A version of a workflow."""
 
@@ -75,6 +93,8 @@ class VersionShown(Schema):
     workflow: WorkflowShown
     schedule_timeout: str
     jobs: list[JobShown]
+    concurrency: OlderConcurrency | None = None
+    v1_concurrency: list[ConcurrencySetting]
     workflow_config: JsonObject
     input_json_schema: JsonObject | None = None
 

@@ -17,6 +17,7 @@ from limpet.core.errors import (
     NotSupported,
     StoreUnavailable,
     WorkerNotListening,
+    WorkflowChanged,
 )
 
 BAD_REQUEST = 400
@@ -39,6 +40,7 @@ STATUS_OF: dict[type[LimpetError], int] = {
     WorkerNotListening: CONFLICT,
     NotAllowed: FORBIDDEN,
     NotSupported: NOT_IMPLEMENTED,
+    WorkflowChanged: CONFLICT,
     LimitReached: TOO_MANY,
     StoreUnavailable: UNAVAILABLE,
     EngineStopping: UNAVAILABLE,

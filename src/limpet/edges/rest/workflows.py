@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from limpet.core.definitions import DEFAULT_SCHEDULE_TIMEOUT_US, StickyStrategy
+from limpet.core.definitions import DEFAULT_SCHEDULE_TIMEOUT_US, LimitStrategy, StickyStrategy, WorkflowDefinition
 from limpet.core.errors import NotFound
 from limpet.core.ids import TenantId
 from limpet.core.inputs import WorkflowDeleted
@@ -21,9 +21,17 @@ from limpet.edges.rest.graph import definition_of
 from limpet.edges.rest.older import duration_text, jobs, version_meta
 from limpet.edges.rest.queries import PAGE_DEFAULT, Limit, Offset
 from limpet.edges.rest.schemas import ResourceMeta
-from limpet.edges.rest.schemas_workflows import VersionMeta, VersionShown, WorkflowList, WorkflowShown
+from limpet.edges.rest.schemas_workflows import (
+    ConcurrencySetting,
+    OlderConcurrency,
+    VersionMeta,
+    VersionShown,
+    WorkflowList,
+    WorkflowShown,
+)
 
 READS_AT_ONCE = 8  # the store's readers serve others too
+SHOWN_STRATEGIES = (LimitStrategy.CANCEL_IN_PROGRESS, LimitStrategy.GROUP_ROUND_ROBIN)
 STICKY_NAME = {StickyStrategy.SOFT: "SOFT", StickyStrategy.HARD: "HARD"}
 
 router: APIRouter = APIRouter(prefix="/v1")
@@ -129,9 +137,38 @@ def version_shown(tenant: TenantId, row: WorkflowRow, version: VersionRow, versi
         workflow=workflow_shown(tenant, row, versions),
         schedule_timeout=duration_text(max(timeouts, default=DEFAULT_SCHEDULE_TIMEOUT_US)),
         jobs=jobs(tenant, version),
+        concurrency=older_concurrency(definition),
+        v1_concurrency=concurrency_settings(definition),
         workflow_config=orjson.Fragment(version.definition),
         input_json_schema=orjson.Fragment(schema) if schema else None,
     )
+
+
+def concurrency_settings(definition: WorkflowDefinition) -> list[ConcurrencySetting]:
+    """All limits whose strategy the wire has a name for; official clients refuse the whole version for any other."""
+    whole = [(limit, "WORKFLOW", None) for limit in definition.concurrency]
+    own = [(limit, "TASK", task.name) for task in definition.steps for limit in task.concurrency]
+    return [
+        ConcurrencySetting(
+            max_runs=limit.max_runs,
+            limit_strategy=limit.strategy.name,
+            expression=limit.expression,
+            step_readable_id=step,
+            scope=scope,
+        )
+        for limit, scope, step in [*whole, *own]
+        if limit.strategy in SHOWN_STRATEGIES
+    ]
+
+
+def older_concurrency(definition: WorkflowDefinition) -> OlderConcurrency | None:
+    """What the older shape can tell: one limit of the whole workflow."""
+    first = next((limit for limit in definition.concurrency if limit.strategy in SHOWN_STRATEGIES), None)
+    if first is None:
+        return None
+    return OlderConcurrency(
+        max_runs=first.max_runs, limit_strategy=first.strategy.name, get_concurrency_group=first.expression
+    )  # fmt: skip
 
 
 def version_name(version: VersionRow) -> str:

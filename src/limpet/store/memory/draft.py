@@ -143,7 +143,7 @@ def _demand_fit(row: Row, *, is_birth: bool) -> None:
 def _changed_run(old: RunRow, new: RunRow) -> RunRow:
     return old._replace(
         status=new.status, pin_state=new.pin_state, pin_worker_id=new.pin_worker_id, pin_task_key=new.pin_task_key,
-        started_at=new.started_at, finished_at=new.finished_at,
+        started_at=new.started_at, finished_at=new.finished_at, stage=new.stage,
     )  # fmt: skip
 
 

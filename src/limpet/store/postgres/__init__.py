@@ -1,11 +1,11 @@
 """The store of many engines: one PostgreSQL database, version 14 or newer."""
 
+from importlib.util import find_spec
+
 from limpet.store.api import StoreError
 
-try:
-    import asyncpg  # noqa: F401
-except ModuleNotFoundError as error:
-    raise StoreError("A PostgreSQL store needs asyncpg. Install it: pip install 'limpet[postgres]'.") from error
+if find_spec("asyncpg") is None:
+    raise StoreError("A PostgreSQL store needs asyncpg. Install it: pip install 'limpet[postgres]'.")
 
 from limpet.store.postgres.store import PostgresStore
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import asyncpg
 
 from limpet.store.address import Address
@@ -44,16 +41,9 @@ PASSING = {
 UNFIT = frozenset({"21", "22", "23", "P0002"})
 SCHEMA_MISSING = frozenset({"3F000", "42P01", "42883", "42704", "42703"})
 DAMAGED = frozenset({"XX001", "XX002"})
-LOST = (OSError, TimeoutError, asyncpg.PostgresConnectionError)
-
-
-@contextmanager
-def translated(address: Address) -> Iterator[None]:
-    """Errors of the database inside come out as a StoreError about it."""
-    try:
-        yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        raise translate(error, address) from error
+# asyncpg's InternalClientError comes when a server's last words arrive while it is about to send.
+LOST = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InternalClientError)
+RAISED = (asyncpg.PostgresError, asyncpg.InterfaceError, *LOST)  # all that a call of asyncpg may raise
 
 
 def is_lost(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ import asyncpg
 
 from limpet.store.address import Address
 from limpet.store.api import ReadTimedOut, TransientStoreError
-from limpet.store.postgres.errors import CANCELLED, is_lost, state_of, translate
+from limpet.store.postgres.errors import CANCELLED, RAISED, is_lost, state_of, translate
 from limpet.store.postgres.statements import Compiled, Sql
 
 CONNECT_SECONDS = 5.0  # a take-over has 10 s in all
@@ -74,7 +74,8 @@ class Link:
     """A connection, with the statements of the store."""
 
     def __init__(self, connection: asyncpg.Connection[asyncpg.Record], sql: Sql) -> None:
-        self.connection, self.sql = connection, sql
+        self.connection = connection
+        self.sql = sql
 
     async def rows(self, name: str, /, **where: Any) -> list[asyncpg.Record]:
         """What a statement returns."""
@@ -110,7 +111,8 @@ class Lane:
     """Owner of its connections. `greet` is called with each new one."""
 
     def __init__(self, address: Address, sql: Sql, traffic: Traffic, greet: Greet | None = None) -> None:
-        self._address, self._sql, self.traffic, self._greet = address, sql, traffic, greet
+        self._address, self._sql, self._greet = address, sql, greet
+        self.traffic = traffic
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._waiting = 0
 
@@ -145,7 +147,7 @@ class Lane:
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await pool.close()
-        except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except RAISED:
             pool.terminate()
 
     @asynccontextmanager
@@ -157,7 +159,7 @@ class Lane:
         connection = await self._take()
         try:
             yield Link(connection, self._sql)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except RAISED as error:
             if is_lost(error):
                 await self._forget_connections()
             raise self._judged(error, lost) from error
@@ -180,14 +182,14 @@ class Lane:
         self._waiting += 1
         try:
             return await self._pool.acquire()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except RAISED as error:
             raise translate(error, self._address) from error
         finally:
             self._waiting -= 1
 
     async def _give_back(self, connection: Any) -> None:
         if self._pool is not None:
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            with suppress(*RAISED):
                 await self._pool.release(connection)
 
     async def _forget_connections(self) -> None:

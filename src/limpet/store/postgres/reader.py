@@ -26,7 +26,7 @@ from limpet.store.api import (
 )
 from limpet.store.matching import metadata_matches, within_budget
 from limpet.store.postgres import owner, timetable
-from limpet.store.postgres.days import LAST, day_of, day_of_id, days_of, homes
+from limpet.store.postgres.days import KEPT, LAST, day_of, day_of_id, days_of, homes
 from limpet.store.postgres.lane import Lane, Link
 from limpet.store.postgres.logs import Logs
 from limpet.store.postgres.pairs import digest
@@ -58,7 +58,7 @@ class PostgresReader:
 
     async def runs(self, tenant_no: TenantNo, query: RunQuery) -> tuple[Sequence[RunRecord], int]:
         async with self._pages.link() as link, link.reading():
-            where, source = await _conditions(link, tenant_no, query), f"runs_from_{_source(query)}"
+            where, source = await _conditions(link, tenant_no, query, is_of_runs=True), f"runs_from_{_source(query)}"
             found = await link.rows_of(link.sql.with_source("runs_page", source), where)
             records = await _run_records(link, found)
             count = await link.rows_of(link.sql.with_source("runs_count", source), where)
@@ -188,7 +188,7 @@ def _source(query: RunQuery) -> str:
     return "age" if query.parent_task_id is None else "parent"
 
 
-async def _conditions(link: Link, tenant_no: TenantNo, query: RunQuery) -> Where:
+async def _conditions(link: Link, tenant_no: TenantNo, query: RunQuery, *, is_of_runs: bool = False) -> Where:
     since = INTEGER_MIN if query.since is None else max(query.since, INTEGER_MIN)
     until = INTEGER_MAX if query.until is None else min(query.until, INTEGER_MAX)
     ids = None if query.workflow_ids is None else [one for one in query.workflow_ids if is_storable(one)]
@@ -198,6 +198,7 @@ async def _conditions(link: Link, tenant_no: TenantNo, query: RunQuery) -> Where
         "until": until,
         "day_first": day_of(since),
         "day_last": day_of(until),
+        "run_day_first": day_of(since) if is_of_runs else KEPT,
         "statuses": None if query.statuses is None else [int(status) for status in query.statuses],
         "workflow_ids": ids,
         "worker_id": _storable_or_nothing(query.worker_id),

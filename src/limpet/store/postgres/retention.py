@@ -81,7 +81,7 @@ class Retention:
         async with self._lane.link() as link:
             if await link.value("has_schema", name=f"{link.sql.schema}.{table}_d{day}") is None:
                 return
-            keys = [key for (key,) in await link.rows(stragglers, day=day, **where)]
+            keys = [row[0] if len(row) == 1 else tuple(row) for row in await link.rows(stragglers, day=day, **where)]
         for some in _pieces(keys, PRUNE_ROWS_MAX):
             await self._fenced(f"keep_{table}", day=day, keys=some)
 

@@ -76,6 +76,11 @@ class PostgresStore:
     steps:        the schema this store works with; the newest, but for tests of migrations
     """
 
+    at: Address
+    server_id: str
+    stats: StoreStats
+    upkeep: Upkeep
+    retention: Retention
     reader: Reader
     lease_us: int | None
 

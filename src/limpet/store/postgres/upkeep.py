@@ -16,7 +16,7 @@ from limpet.store.postgres.lane import Lane, Link
 from limpet.store.postgres.owner import key_range
 from limpet.store.postgres.pairs import digests
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 INDEX_FAILED = {"event": "store.index_failed"}
 DAYS_FAILED = {"event": "store.days_failed"}
 
@@ -92,7 +92,7 @@ class Upkeep:
             try:
                 await self.index_metadata()
             except Exception:
-                logger.warning("Metadata could not be indexed; filters scan it meanwhile.", exc_info=True, extra=INDEX_FAILED)
+                _log.warning("Metadata could not be indexed; filters scan it meanwhile.", exc_info=True, extra=INDEX_FAILED)
                 self._runs_opened.set()  # again after the pause
             await asyncio.sleep(INDEX_PAUSE_SECONDS)
 
@@ -106,7 +106,7 @@ class Upkeep:
         try:
             await self.add_days_ahead()
         except Exception:
-            logger.warning(
+            _log.warning(
                 "Partitions for the coming days could not be made; rows without one are kept apart.",
                 exc_info=True, extra=DAYS_FAILED,
             )  # fmt: skip

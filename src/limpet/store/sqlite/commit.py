@@ -24,10 +24,10 @@ Picker = Callable[[Row], Row]
 
 RUN_RARE = (
     "sticky", "desired_worker_id", "desired_labels", "pin_worker_id", "pin_task_key", "parent_run_id", "parent_task_id",
-    "child_index", "child_key", "child_ref", "started_at", "finished_at",
+    "child_index", "child_key", "child_ref", "started_at", "finished_at", "limit_keys", "stage",
 )  # fmt: skip
-RUN_CHANGING = ("status", "pin_state", "pin_worker_id", "pin_task_key", "started_at", "finished_at", "key")
-TASK_RARE = ("not_before", "started_at", "finished_at", "output", "error")
+RUN_CHANGING = ("status", "pin_state", "pin_worker_id", "pin_task_key", "started_at", "finished_at", "stage", "key")
+TASK_RARE = ("not_before", "started_at", "finished_at", "output", "error", "stage")
 TASK_CHANGING = (*TaskRow._fields[TaskRow._fields.index("created_at") + 1 :], "key")
 
 

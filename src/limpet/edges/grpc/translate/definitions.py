@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from limpet.contracts.admin_pb2 import CreateTaskOpts, CreateWorkflowVersionRequest
+from limpet.contracts.admin_pb2 import Concurrency, CreateTaskOpts, CreateWorkflowVersionRequest
 from limpet.core.definitions import (
     BACKOFF_MAX_DEFAULT_US,
     DEFAULT_EXECUTION_TIMEOUT_US,
@@ -25,6 +25,7 @@ from limpet.core.errors import InvalidArgument
 from limpet.core.ids import SECOND_US, ActionId
 from limpet.core.settings import Settings
 from limpet.edges import json_text
+from limpet.edges.grpc.translate.concurrency import concurrency_limits
 from limpet.edges.grpc.translate.labels import desired_labels
 from limpet.edges.grpc.translate.workers import slot_units
 
@@ -51,6 +52,7 @@ def definition_of(request: CreateWorkflowVersionRequest, limits: Settings) -> Wo
         undelivered=tuple(_undelivered(request)),
         crons=tuple(request.cron_triggers),
         cron_input=json_text.check_object(request.cron_input.encode(), "cron_input", limits.payload_bytes_max),
+        concurrency=concurrency_limits(_whole(request), "workflow"),
     )
 
 
@@ -69,7 +71,15 @@ def _task(task: CreateTaskOpts, limits: Settings) -> TaskDefinition:
         desired_labels=desired_labels(task.worker_labels, where, limits),
         slot_requests=_slot_requests(task, where),
         is_durable=task.is_durable,
+        concurrency=concurrency_limits(task.concurrency, where),
     )
+
+
+def _whole(request: CreateWorkflowVersionRequest) -> Sequence[Concurrency]:
+    """The limits of the whole workflow; the older single field is read when the list is empty (F2.3)."""
+    if request.concurrency_arr:
+        return request.concurrency_arr
+    return [request.concurrency] if request.HasField("concurrency") else []
 
 
 def _duration(text: str, default_us: int, what: str) -> int:
@@ -107,12 +117,13 @@ def _schema(request: CreateWorkflowVersionRequest, limits: Settings) -> bytes | 
 
 def _undelivered(request: CreateWorkflowVersionRequest) -> Iterator[tuple[Feature, str]]:
     """What is declared and not carried out, and where."""
-    if request.HasField("concurrency") or request.concurrency_arr:
-        yield Feature.CONCURRENCY, "workflow"
+    yield from _undelivered_of_limits(_whole(request), "workflow")
     if request.HasField("idempotency"):
         yield Feature.IDEMPOTENCY, "workflow"
     if request.event_triggers:
         yield Feature.EVENTS, "workflow"
+    if request.cron_triggers and (_whole(request) or any(task.concurrency for task in request.tasks)):
+        yield Feature.CRON, "workflow with concurrency limits"
     if request.default_filters:
         yield Feature.FILTERS, "workflow"
     for task in request.tasks:
@@ -126,14 +137,20 @@ def _undelivered_of_task(task: CreateTaskOpts) -> Iterator[tuple[Feature, str]]:
     conditions = task.conditions
     if conditions.parent_override_conditions or conditions.sleep_conditions or conditions.user_event_conditions:
         yield Feature.CONDITIONS, where
-    if task.concurrency:
-        yield Feature.CONCURRENCY, where
+    yield from _undelivered_of_limits(task.concurrency, where)
     if task.rate_limits:
         yield Feature.RATE_LIMITS, where
     if task.is_durable:
         yield Feature.DURABLE, where
     if task.HasField("batch"):
         yield Feature.BATCH, where
+
+
+def _undelivered_of_limits(limits: Sequence[Concurrency], where: str) -> Iterator[tuple[Feature, str]]:
+    if any(limit.is_tenant_scoped for limit in limits):
+        yield Feature.TENANT_CONCURRENCY, where
+    if any(limit.max_runs_expression for limit in limits):
+        yield Feature.COMPUTED_CONCURRENCY, where
 
 
 def _check_length(what: str, text: str, bytes_max: int) -> None:

@@ -61,8 +61,8 @@ SELECT :server, pid, backend_start FROM pg_catalog.pg_stat_activity WHERE pid = 
 ON CONFLICT DO NOTHING;
 
 -- name: end_backends_in_the_way
--- End the commit connections of other servers that block the claim. A pid alone may have a new owner, so its start counts;
--- all of that is settled before the first one is ended.
+-- End the commit connections of other servers that block the claim; which these are is settled before the first one is ended.
+-- A pid alone may have a new owner, so its start counts.
 WITH in_the_way AS MATERIALIZED (
     SELECT b.server_id, b.pid FROM limpet.backends AS b
     JOIN pg_catalog.pg_stat_activity AS a ON a.pid = b.pid AND a.backend_start = b.started_at

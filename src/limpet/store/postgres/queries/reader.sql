@@ -57,9 +57,9 @@ limpet.tasks AS t CROSS JOIN LATERAL (
 ) AS t
 
 -- name: metadata_candidates
--- Part: runs that have enough of the wanted pairs.
+-- Part: runs that have enough of the wanted pairs. The run of a task may be older than the task.
 SELECT i.day, i.run_key FROM limpet.run_metadata AS i
-WHERE i.tenant_no = :tenant_no AND i.pair = ANY (:pairs) AND i.day <= :day_last
+WHERE i.tenant_no = :tenant_no AND i.pair = ANY (:pairs) AND (i.day BETWEEN :run_day_first AND :day_last OR i.day = 0)
 GROUP BY i.day, i.run_key HAVING count(*) >= :pairs_needed
 UNION
 SELECT f.day, f.key FROM unnest(:fresh_days::integer[], :fresh_keys::bigint[]) AS f (day, key)

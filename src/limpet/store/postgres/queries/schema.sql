@@ -8,9 +8,12 @@ SELECT pg_catalog.pg_encoding_to_char(encoding) FROM pg_catalog.pg_database WHER
 -- Whether the table is there.
 SELECT to_regclass(:name)::text;
 
--- name: create_schema
+-- name: has_namespace
+-- Whether the schema is there.
+SELECT to_regnamespace(:name)::text;
+
+-- name: create_schema_version
 -- Steps that were taken, by kind: `store` or `logs`. `serves` is the oldest schema whose releases work on it.
-CREATE SCHEMA IF NOT EXISTS limpet;
 CREATE TABLE IF NOT EXISTS limpet.schema_version (
     kind text NOT NULL,
     number integer NOT NULL,

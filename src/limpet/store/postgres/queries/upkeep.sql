@@ -21,13 +21,14 @@ SELECT no, metadata_cursor FROM limpet.tenants ORDER BY no;
 SELECT key, day, metadata FROM limpet.runs WHERE key > :cursor AND key <= :key_last ORDER BY key LIMIT :limit;
 
 -- name: insert_metadata
--- Index entries; those that are there already stay. A run that has become a kept one meanwhile is found with the kept rows.
+-- Index entries, those of kept runs with the kept rows; what is there stays, also what another server writes right now.
 INSERT INTO limpet.run_metadata (day, tenant_no, pair, run_key)
 SELECT CASE WHEN n.day IN (SELECT day FROM limpet.days) THEN n.day ELSE 0 END, :tenant_no::integer, n.pair, n.run_key
 FROM unnest(:days::integer[], :pairs::bytea[], :run_keys::bigint[]) AS n (day, pair, run_key)
 WHERE NOT EXISTS (
     SELECT FROM limpet.run_metadata AS i
-    WHERE i.day IN (n.day, 0) AND i.tenant_no = :tenant_no AND i.pair = n.pair AND i.run_key = n.run_key);
+    WHERE i.day IN (n.day, 0) AND i.tenant_no = :tenant_no AND i.pair = n.pair AND i.run_key = n.run_key)
+ON CONFLICT DO NOTHING;
 
 -- name: move_metadata_cursor
 -- Everything up to this run is indexed.
@@ -73,8 +74,8 @@ SELECT e.key FROM limpet.events AS e
 WHERE e.day = :day AND EXISTS (SELECT FROM limpet.tasks AS t WHERE t.day = 0 AND t.key = e.task_key);
 
 -- name: stragglers_of_run_metadata
--- Runs that have index entries of a day and are among the kept rows.
-SELECT DISTINCT i.run_key FROM limpet.run_metadata AS i
+-- Index entries of a day whose run is among the kept rows.
+SELECT i.run_key, i.pair FROM limpet.run_metadata AS i
 WHERE i.day = :day AND EXISTS (SELECT FROM limpet.runs AS r WHERE r.day = 0 AND r.key = i.run_key);
 
 -- name: stragglers_of_log_lines
@@ -96,7 +97,8 @@ UPDATE limpet.events SET day = 0 WHERE day = :day AND key = ANY (:keys) RETURNIN
 
 -- name: keep_run_metadata
 -- Index entries become kept ones.
-UPDATE limpet.run_metadata SET day = 0 WHERE day = :day AND run_key = ANY (:keys) RETURNING 1;
+UPDATE limpet.run_metadata SET day = 0
+WHERE day = :day AND (run_key, pair) IN (SELECT k.run_key, k.pair FROM unnest(:keys::limpet.entry_1[]) AS k) RETURNING 1;
 
 -- name: keep_log_lines
 -- Log lines become kept ones.

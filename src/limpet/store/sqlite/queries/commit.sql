@@ -37,8 +37,8 @@ DELETE FROM workers WHERE key = ?;
 INSERT INTO runs
     (key, id, tenant_no, workflow_key, version_key, status, input, input_bytes, metadata, priority, sticky,
      desired_worker_id, desired_labels, pin_state, pin_worker_id, pin_task_key, parent_run_id, parent_task_id,
-     child_index, child_key, child_ref, request_id, created_at, started_at, finished_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+     child_index, child_key, child_ref, request_id, created_at, started_at, finished_at, limit_keys, stage)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: insert_plain_run
 -- A run at its birth that has none of the rare columns.
@@ -50,7 +50,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: update_run
 -- What changes in a run after its birth.
 UPDATE runs SET
-    status = ?, pin_state = ?, pin_worker_id = ?, pin_task_key = ?, started_at = ?, finished_at = ?
+    status = ?, pin_state = ?, pin_worker_id = ?, pin_task_key = ?, started_at = ?, finished_at = ?,
+    stage = ?
 WHERE key = ?;
 
 -- name: insert_task
@@ -58,8 +59,8 @@ WHERE key = ?;
 INSERT INTO tasks
     (key, id, tenant_no, run_key, step, created_at, status, retry_count, app_retries, internal_retries, level,
      class_id, enqueue_key, queued_at, not_before, schedule_deadline, worker_key, assigned_at, execution_deadline,
-     slots_released, started_at, finished_at, output, output_bytes, error)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+     slots_released, started_at, finished_at, output, output_bytes, error, stage)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: insert_plain_task
 -- A task at its birth that waits or is assigned, and has not ended.
@@ -75,8 +76,9 @@ UPDATE tasks SET
     status = ?1, retry_count = ?2, app_retries = ?3, internal_retries = ?4, level = ?5, class_id = ?6,
     enqueue_key = ?7, queued_at = ?8, not_before = ?9, schedule_deadline = ?10, worker_key = ?11, assigned_at = ?12,
     execution_deadline = ?13, slots_released = ?14, started_at = ?15, finished_at = ?16,
-    output = CASE WHEN ?17 IS NULL AND ?1 >= 5 THEN output ELSE ?17 END, output_bytes = ?18, error = ?19
-WHERE key = ?20;
+    output = CASE WHEN ?17 IS NULL AND ?1 >= 5 THEN output ELSE ?17 END, output_bytes = ?18, error = ?19,
+    stage = ?20
+WHERE key = ?21;
 
 -- name: insert_receipt
 -- The attempts confirmed since the last commit.

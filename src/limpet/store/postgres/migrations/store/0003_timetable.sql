@@ -1,6 +1,6 @@
--- serves: 0001
+-- serves: 0002
 --
--- What is planned:
+-- What is planned. A server of the release before goes on until it is replaced; it starts nothing by the clock:
 --
 --   crons       when workflows start by themselves again and again; declared by a version, or made by a call
 --   schedules   runs that are to start at an instant; the commit that starts one deletes its row
@@ -77,7 +77,7 @@ CREATE TYPE limpet.schedule_1 AS (
     created_at bigint
 );
 
--- The crons and scheduled runs of a commit; called by the statement that calls `commit_1`, behind its fence. What is
+-- The crons and scheduled runs of a commit; called by the statement that calls `commit_2`, behind its fence. What is
 -- dropped goes first, because a name may be taken again in the same commit.
 CREATE FUNCTION limpet.commit_timetable_1(
     crons_dropped bigint[],

@@ -1,0 +1,1 @@
+"""Two servers on one PostgreSQL under a steady load of both clients: one named fault after another, each with its bound."""
