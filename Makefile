@@ -15,7 +15,7 @@ SECONDS ?= 60
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint lint-style lint-format lint-types lint-spelling types format bench proto docs pins transcripts simulate mutants soak compat wheel
+.PHONY: help setup demo test lint lint-style lint-format lint-types lint-spelling types format bench proto docs pins transcripts simulate mutants soak cluster compat wheel
 
 help: ## List the targets, a sentence each.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,7 +85,10 @@ mutants: $(STAMP) ## Plant known bugs one by one; the simulation must find each.
 soak: $(STAMP) ## Real servers, workers and clients under random kills for SECONDS; the auditor must find nothing lost.
 	$(BIN)/python -m tests.soak --seconds $(SECONDS) $(ARGS)
 
-compat: $(STAMP) ## Run the unchanged official clients against the engine, ten idle minutes included.
+cluster: $(STAMP) ## Two servers on one PostgreSQL, one named fault after another; minutes, root for the full disk.
+	$(BIN)/python -m pytest tests/cluster $(ARGS)
+
+compat: $(STAMP) ## Run the unchanged official clients against the engine over both stores, ten idle minutes included.
 	$(BIN)/python -m pytest -m compat $(ARGS)
 
 wheel: $(STAMP) ## Build the wheel, install it into an empty environment, play the demo there.

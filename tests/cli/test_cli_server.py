@@ -74,7 +74,7 @@ def test_token_list_shows_names_and_states_but_no_token(tmp_path: Path, limpet: 
     ("arguments", "code", "says"),
     [
         (["token", "list", "--store", "absent.db"], 3, "no store at absent.db"),
-        (["token", "list"], 2, "No store file is named"),
+        (["token", "list"], 2, "No store is named"),
         (["token", "create", "x", "--store", "s.db", "--expires", "1ms"], 2, "expired at once"),
         (["token", "create", "x", "--store", "s.db", "--tenant", "nobody"], 3, "no tenant nobody"),
     ],

@@ -4,12 +4,14 @@ of both clients. The lease, the patience and all bounds have their real lengths.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
 
 from tests.cluster.records import Line, Lines, until
-from tests.hostile.house import Callers
+from tests.hostile.fleet import Fleet
+from tests.hostile.house import Callers, task
 from tests.postgres.proxy import Proxy
 from tests.postgres.server import Server
 from tests.soak.balancer import Backend
@@ -61,7 +63,22 @@ class Cluster(Stage):
         at = (f"127.0.0.1:{self.balancer.ports[0]}", f"http://127.0.0.1:{self.balancer.ports[1]}")
         return Callers(*(at if server is None else self.address(server)), self.token)
 
+    @asynccontextmanager
+    async def fleet(self, size: int) -> AsyncIterator[Fleet]:
+        """That many more workers, which listen and beat and do nothing."""
+        async with self.callers() as callers:
+            await callers.workflow("herded", task("herded"))
+            fleet = Fleet(callers, "herded", size)
+            await fleet.join()
+            await fleet.all_back()
+            yield fleet
+            await fleet.leave()
+
     # --- signals
+
+    async def ready(self, within_s: float) -> None:
+        """Return once some server is ready."""
+        await until("a server is ready", lambda: self.balancer.has_owner.is_set() or None, within_s)
 
     async def owned_by(self, server: Child, within_s: float = TAKE_OVER_S) -> None:
         """Return once the balancer leads to that server."""
@@ -119,6 +136,14 @@ class Cluster(Stage):
         return await until(
             f"{tasks} tasks are under way", lambda: found if len(found := self.under_way()) >= tasks else None, within_s=60.0
         )
+
+    async def acknowledged(self, count: int, mark: int) -> None:
+        """Return once so many runs were acknowledged since."""
+
+        def many() -> bool:
+            return sum(line["kind"] == "acknowledged" for line in self.seen.since(mark)) >= count
+
+        await until(f"{count} runs are acknowledged", many, within_s=60.0)
 
     def refused(self, mark: int) -> list[Line]:
         """Triggers of Limpet's client that failed since."""

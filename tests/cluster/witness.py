@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from limpet.core.ids import TenantNo
-from limpet.core.rows import EventRow, EventType
+from limpet.core.rows import EventRow, EventType, RunStatus
 from limpet.store.api import RunRecord
 from limpet.store.postgres import PostgresStore
 from tests.cluster.records import Line
@@ -75,6 +75,18 @@ async def truth(url: str) -> Truth:
         return Truth(runs, events)
     finally:
         await store.close()
+
+
+def without(told: Truth, runs: Collection[str]) -> Truth:
+    """The truth about all other runs."""
+    kept = {run_id: record for run_id, record in told.runs.items() if run_id not in runs}
+    keys = {task.key for record in kept.values() for task in record.tasks}
+    return Truth(kept, {key: rows for key, rows in told.events.items() if key in keys})
+
+
+def unfinished(told: Truth) -> list[str]:
+    """Runs that have not ended."""
+    return [run_id for run_id, record in told.runs.items() if not RunStatus(record.run.status).is_terminal]
 
 
 def violations(told: Truth, journal: list[Line], logs: Mapping[str, list[Line]]) -> list[str]:

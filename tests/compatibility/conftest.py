@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ from hatchet_sdk import ClientConfig, Hatchet
 from hatchet_sdk.config import ClientTLSConfig
 
 from tests.compatibility.processes import EngineProcess, WorkerProcess
+from tests.postgres.fixtures import Databases
+
+IN_BOTH = ("test_seed", "test_behaviour")  # in the short tier over both stores
 
 
 def client_of(engine: EngineProcess) -> Hatchet:
@@ -37,19 +42,41 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test over SQLite; over PostgreSQL those of `IN_BOTH` too, and all of them by `make compat`."""
+    if "store_kind" in metafunc.fixturenames:
+        is_short = metafunc.module.__name__.rpartition(".")[2] in IN_BOTH
+        postgres = pytest.param("postgres", marks=() if is_short else (pytest.mark.slow,))
+        metafunc.parametrize("store_kind", ["sqlite", postgres], scope="module")
+
+
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    """One engine on a fresh SQLite file."""
-    process = EngineProcess(tmp_path_factory.mktemp("engine"))
+def place(store_kind: str, request: pytest.FixtureRequest) -> Callable[[], str]:
+    """Makes an empty store: a file's name, or the URL of a database."""
+    if store_kind == "sqlite":
+        return lambda: "engine.db"
+    databases: Databases = request.getfixturevalue("databases")
+
+    def create() -> str:
+        with ThreadPoolExecutor(1) as other_thread:  # this one may have a loop of the tests' already
+            return other_thread.submit(asyncio.run, databases.empty()).result()
+
+    return create
+
+
+@pytest.fixture(scope="module")
+def engine(place: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """One engine on a store of its own."""
+    process = EngineProcess(tmp_path_factory.mktemp("engine"), place())
     process.start()
     yield process
     process.stop()
 
 
 @pytest.fixture
-def own_engine(tmp_path: Path) -> Iterator[EngineProcess]:
+def own_engine(place: Callable[[], str], tmp_path: Path) -> Iterator[EngineProcess]:
     """An engine of the test's own, to be killed."""
-    process = EngineProcess(tmp_path)
+    process = EngineProcess(tmp_path, place())
     process.start()
     yield process
     process.stop()

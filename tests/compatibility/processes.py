@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -32,7 +33,10 @@ def wait_for(what: str, holds: Callable[[], Any], within_s: float = READY_WITHIN
 
 @dataclass
 class EngineProcess:
-    """`limpet dev` on a store file; killed and started again on the same ports."""
+    """`limpet dev` on a store file or a database; killed and started again on the same ports.
+
+    store: a file name in the folder, the URL of a database, or None for memory
+    """
 
     folder: Path
     store: str | None = "engine.db"
@@ -47,7 +51,7 @@ class EngineProcess:
         command = [sys.executable, "-m", "limpet.cli.main", "dev", "--json"]
         command += ["--grpc-port", str(self.grpc_port), "--http-port", str(self.http_port)]
         if self.store is not None:
-            command += ["--store", str(self.folder / self.store)]
+            command += ["--store", self.store if "://" in self.store else str(self.folder / self.store)]
         for name, value in self.settings.items():
             command += ["--set", f"{name}={value}"]
         with open(self.folder / "engine.log", "a") as log:
@@ -59,6 +63,15 @@ class EngineProcess:
         self.token = ready["token"]
         self.grpc_port = int(str(ready["grpc"]).rsplit(":", 1)[1])
         self.http_port = int(str(ready["http"]).rstrip("/").rsplit(":", 1)[1])
+        wait_for("the engine owns its store", self.is_ready)  # a killed one's lease of a database runs out first
+
+    def is_ready(self) -> bool:
+        """Whether it serves."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/ready", timeout=10):
+                return True
+        except urllib.error.HTTPError:
+            return False
 
     def kill(self) -> None:
         """End it as a crash would."""

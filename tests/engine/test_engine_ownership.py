@@ -221,6 +221,24 @@ async def test_R33_an_owner_whose_lease_has_run_out_lets_its_workers_go(pair: Pa
     assert pair.second.streams.ended == []
 
 
+async def test_a_trouble_is_over_when_the_store_answers_even_if_it_refuses(pair: Pair) -> None:
+    """Else a standby would speak of an outage that is long over, and would not mention the next one."""
+    pair.second.store.will("claim", Fault.BUSY, Fault.BUSY)
+    await pair.pass_time(SECOND_US)
+    assert pair.second.store.happened["claim busy"] == 2
+    assert pair.second.engine.health().reasons == (pair.second.engine.standby,)
+
+
+async def test_a_stepped_down_owner_speaks_of_no_outage(pair: Pair) -> None:
+    pair.first.store.will("renew", *[Fault.BUSY] * 30)
+    pair.first.store.will("commit", *[Fault.BUSY] * 8)
+    reply = pair.first.submit(verb("fact", "late"))
+    await pair.pass_time(3 * LEASE_US)
+    assert pair.first.store.happened["commit busy"] == 8
+    assert isinstance(reply.exception(), EngineStopping)
+    assert pair.first.engine.health().reasons == (pair.first.engine.standby,)
+
+
 async def test_R15_a_wedged_loop_loses_its_lease(pair: Pair) -> None:
     pair.first.store.hold("look_up")
     pair.first.store.hold("commit")

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import grpc
 import psutil
 import pytest
 from pydantic import BaseModel
 
 from limpet import ClientConfig, ClientTLSConfig, Context, Limpet, TenacityConfig
-from limpet.contracts import dispatcher_pb2 as wire
 from limpet.contracts import trigger_pb2 as triggers
-from limpet.contracts.stubs import DispatcherStub
 from limpet.store.sqlite.maintenance import check
 from tests.compatibility.processes import EngineProcess
 
+from .fleet import Fleet
 from .house import Callers, task
 
 pytestmark = pytest.mark.timeout(300)  # some 15 s each on a quiet machine; what they wait for is bounded on its own
@@ -33,8 +30,6 @@ RUNS_BETWEEN_KILLS = (20, 80)  # executions, until the next one
 SLOTS = 20
 TRIES = 50  # of a trigger: a busy machine may need longer for a restart than the everyday five tries last
 FLEET = 200
-BACK_WITHIN_S = 15.0
-HEARTBEAT_EVERY_S, HEARTBEAT_PATIENCE_S = 4.0, 5.0  # the official clients' [WK-1]
 FLEET_BYTES_MAX = 250 * 1024 * 1024  # of the engine's process, two thirds of it the interpreter and its libraries
 
 
@@ -121,85 +116,17 @@ def superseded_without_receipt(engine: EngineProcess, run_id: str) -> int:
     return len(set(range(last)) - confirmed)
 
 
-class Fleet:
-    """Many workers that behave as the official ones do: a heartbeat every four seconds, a stream that is opened again."""
-
-    def __init__(self, callers: Callers, action: str) -> None:
-        self.callers, self.action = callers, action
-        self.listening: set[str] = set()
-        self.changed = asyncio.Event()
-        self.started: asyncio.Queue[wire.AssignedAction] = asyncio.Queue()
-        self.late: list[str] = []
-        self._tasks: list[asyncio.Task[None]] = []
-
-    async def join(self) -> None:
-        """Register and listen, each over a channel of its own."""
-        register = wire.WorkerRegisterRequest(worker_name="one-of-many", actions=[self.action])
-        answers = await asyncio.gather(*(self.callers.call("/Dispatcher/Register", register) for _ in range(FLEET)))
-        for answer in answers:
-            channel = self.callers.dial()
-            self._tasks.append(asyncio.create_task(self._listen(answer.worker_id, channel)))
-            self._tasks.append(asyncio.create_task(self._beat(answer.worker_id, channel)))
-
-    async def leave(self) -> None:
-        """Raises what has stopped one of them before."""
-        for one in self._tasks:
-            one.cancel()
-        ends = await asyncio.gather(*self._tasks, return_exceptions=True)
-        assert [end for end in ends if not isinstance(end, asyncio.CancelledError)] == []
-
-    async def until(self, holds: Callable[[set[str]], bool]) -> None:
-        """Return once that holds of the workers that listen."""
-        async with asyncio.timeout(BACK_WITHIN_S):
-            while not holds(self.listening):
-                self.changed.clear()
-                await self.changed.wait()
-
-    async def _listen(self, worker_id: str, channel: grpc.aio.Channel) -> None:
-        pauses, listen = self._pauses(worker_id), DispatcherStub(channel).ListenV2
-        while True:
-            stream = listen(wire.WorkerListenRequest(worker_id=worker_id), metadata=self.callers.credentials())
-            with contextlib.suppress(grpc.aio.AioRpcError):
-                await stream.initial_metadata()
-                self._note(self.listening.add, worker_id)
-                while (message := await stream.read()) is not grpc.aio.EOF:
-                    self.started.put_nowait(message)
-            assert await stream.code() is grpc.StatusCode.UNAVAILABLE, f"R33: a stream ended with {await stream.code()}"
-            self._note(self.listening.discard, worker_id)
-            await asyncio.sleep(next(pauses))
-
-    def _note(self, change: Callable[[str], None], worker_id: str) -> None:
-        change(worker_id)
-        self.changed.set()
-
-    @staticmethod
-    def _pauses(worker_id: str) -> Iterator[float]:
-        """As measured with the official client [R33]."""
-        jitter, pause = random.Random(worker_id), 0.2
-        while True:
-            yield pause + jitter.random() / 10
-            pause = min(2 * pause, 5.0)
-
-    async def _beat(self, worker_id: str, channel: grpc.aio.Channel) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_EVERY_S)
-            if worker_id not in self.listening:
-                continue
-            beat = self.callers.open("/Dispatcher/Heartbeat", wire.HeartbeatRequest(worker_id=worker_id), channel=channel)
-            done, _ = await asyncio.wait([asyncio.ensure_future(beat.code())], timeout=HEARTBEAT_PATIENCE_S)
-            if not done:
-                self.late.append(worker_id)
-
-
 @pytest.fixture
 async def fleet(engine: EngineProcess) -> AsyncIterator[Fleet]:
     """Two hundred workers, all of them listening."""
     async with Callers(f"127.0.0.1:{engine.grpc_port}", f"http://127.0.0.1:{engine.http_port}", engine.token) as callers:
         await callers.workflow("herded", task("herded"))
-        one = Fleet(callers, "herded")
+        one = Fleet(callers, "herded", FLEET)
         await one.join()
-        await one.until(lambda listening: len(listening) == FLEET)
+        await one.all_back()
         yield one
+        await asyncio.to_thread(engine.kill)  # streams that we cancel go on ending in gRPC's threads, after our event loop
+        await one.until(lambda listening: not listening)
         await one.leave()
 
 
@@ -207,7 +134,7 @@ async def test_T_HERD_two_hundred_workers_are_back_in_time_after_a_kill(engine: 
     await asyncio.to_thread(engine.kill)
     await fleet.until(lambda listening: not listening)
     await asyncio.to_thread(engine.start)
-    await fleet.until(lambda listening: len(listening) == FLEET)
+    await fleet.all_back()
     items = [triggers.TriggerWorkflowRequest(name="herded") for _ in range(FLEET)]
     for item in items:
         await fleet.callers.call("/WorkflowService/TriggerWorkflow", item)

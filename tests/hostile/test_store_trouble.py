@@ -181,7 +181,7 @@ async def test_T_DISK_FULL_new_work_is_refused_old_work_kept_and_space_mends_it(
     assert code == 0, said
     assert said.count("The store refuses to commit and is tried again until it does") == 1, "one event, not a flood of lines"
     assert FULL_DISKS[disk] in said
-    assert "The store does commit again" in said
+    assert "The store answers again when it is asked to commit" in said
 
 
 async def test_T_FSYNC_FAIL_the_process_ends_and_what_was_acknowledged_is_there_afterwards(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_X13_a_server_without_TLS_beyond_loopback_and_a_dev_engine_beyond_loopba
     for arguments, says in (
         (("server", "--store", "s.db", "--host", "0.0.0.0"), "Tokens would travel unencrypted to 0.0.0.0"),
         (("server", "--store", "s.db", "--host", "::"), "Tokens would travel unencrypted to ::"),
-        (("server",), "No store file is named"),
+        (("server",), "No store is named"),
         (("dev", "--host", "0.0.0.0"), ""),
     ):
         ended = subprocess.run(

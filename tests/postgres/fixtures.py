@@ -93,6 +93,12 @@ class Databases:
             self._has_large = True
         return self.server.url(LARGE)
 
+    async def empty(self) -> str:
+        """The URL of a database without anything, which lasts as long as the server."""
+        name = f"test_{next(_numbers)}"
+        await self._execute(f"CREATE DATABASE {name}")
+        return self.server.url(name)
+
     @asynccontextmanager
     async def fresh(self, *, with_schema: bool = True) -> AsyncIterator[str]:
         """The URL of a database that is gone afterwards."""

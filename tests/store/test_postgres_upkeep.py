@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 from typing import Any
 
+import asyncpg
 import pytest
 
 from limpet.core.decision import Changes
@@ -72,6 +74,28 @@ async def test_an_index_entry_is_written_once_whoever_writes_it(
     await postgres.upkeep.index_metadata()
     await value(postgres, "UPDATE limpet.tenants SET metadata_cursor = 0")
     assert await postgres.upkeep.index_metadata() == 1
+    assert await value(postgres, "SELECT count(*) FROM limpet.run_metadata") == 1
+
+
+async def test_two_servers_that_index_the_same_run_at_once_do_not_disturb_each_other(
+    postgres: PostgresStore, postgres_owner: Owner, rows: Rows, database: str
+) -> None:
+    """Every server indexes, the standby too: the second one waits for the first, and finds that nothing is left to write."""
+    await postgres.upkeep.stop()
+    await postgres_owner.open_run(rows, metadata=b'{"a":"b"}')
+    await postgres.upkeep.index_metadata()
+    await value(postgres, "UPDATE limpet.tenants SET metadata_cursor = 0")
+    other = await asyncpg.connect(database)
+    try:
+        await other.execute("CREATE TEMPORARY TABLE entry AS SELECT * FROM limpet.run_metadata; DELETE FROM limpet.run_metadata")
+        await other.execute("BEGIN; INSERT INTO limpet.run_metadata SELECT * FROM entry")
+        indexing = asyncio.ensure_future(postgres.upkeep.index_metadata())
+        while not await other.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+            assert not indexing.done()
+        await other.execute("COMMIT")
+        assert await indexing == 1
+    finally:
+        await other.close()
     assert await value(postgres, "SELECT count(*) FROM limpet.run_metadata") == 1
 
 

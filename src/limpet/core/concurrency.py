@@ -1,4 +1,4 @@
-"""Concurrency: who passes a gate, who waits before it, who is cancelled at it (flow control section 2, decision 0016).
+"""Concurrency: who passes a gate, who waits before it, who is cancelled at it (flow control section 2, decision 0018).
 
 `settle` serves all groups in which something happened until nothing moves: the best waiting one of a group with room
 is admitted; of a full one, the strategy decides. Between groups the higher priority is served first, then the one

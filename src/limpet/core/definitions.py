@@ -61,7 +61,7 @@ class DesiredLabel:
 class ConcurrencyLimit:
     """At most `max_runs` at a time for each value that the expression has (F2.1).
 
-    expression: CEL over a run's input and metadata; an edge evaluates it (decision 0016)
+    expression: CEL over a run's input and metadata; an edge evaluates it (decision 0018)
     """
 
     expression: str

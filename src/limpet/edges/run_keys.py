@@ -1,7 +1,7 @@
 """The edge's part in concurrency: limits are compiled when a workflow is registered, keys computed when a run is asked for.
 
 The keys belong to the version that is in force when they are computed. When another one was registered before the core
-takes the trigger, it refuses them, and they are computed again (R52, decision 0016).
+takes the trigger, it refuses them, and they are computed again (R52, decision 0018).
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from limpet.store.api import (
     Fences,
     GroupNo,
     Store,
+    StoreError,
     Tenant,
     TransientStoreError,
 )
@@ -87,11 +88,15 @@ class Committer:
         batch = Batch(fences, [(tenant.no, one) for tenant, one in changes])
         began_at = sent_at = self._clock.now()
         tries, in_doubt = 0, False
-        while (outcome := await self._try(batch, in_doubt=in_doubt)) is not None:
-            tries += 1
-            in_doubt = in_doubt or isinstance(outcome, CommitOutcomeUnknown)
-            await self._patience.pause(tries)
-            sent_at = self._clock.now()
+        try:
+            while (outcome := await self._try(batch, in_doubt=in_doubt)) is not None:
+                tries += 1
+                in_doubt = in_doubt or isinstance(outcome, CommitOutcomeUnknown)
+                await self._patience.pause(tries)
+                sent_at = self._clock.now()
+        except StoreError:
+            self._patience.troubles.end(CALL)
+            raise
         self._patience.troubles.end(CALL)
         self.own(batch.fences)
         self._lease.prolong(sent_at)

@@ -13,7 +13,7 @@ from limpet.core.ids import Instant
 from limpet.engine.clock import Clock
 from limpet.engine.metrics import Metrics
 from limpet.engine.settings import EngineSettings
-from limpet.store.api import TransientStoreError
+from limpet.store.api import StoreError, TransientStoreError
 
 Entropy = Callable[[int], bytes]
 Result = TypeVar("Result")
@@ -54,10 +54,10 @@ class Troubles:
         self._by_call[call] = str(error)
 
     def end(self, call: str) -> None:
-        """The call succeeded."""
+        """The call was answered, whether by success or by a refusal that is no passing trouble."""
         if self._by_call.pop(call, None) is not None:
             self._since = self._since if self._by_call else None
-            _log.info("The store does %s again.", call, extra={"event": "store.recovered", "call": call})
+            _log.info("The store answers again when it is asked to %s.", call, extra={"event": "store.recovered", "call": call})
 
 
 class Patience:
@@ -87,6 +87,9 @@ class Patience:
                 self.troubles.begin(call, error)
                 self._metrics.store_retries.labels(call, "transient").inc()
                 await self.pause(tries)
+            except StoreError:
+                self.troubles.end(call)
+                raise
             else:
                 self.troubles.end(call)
                 return result

@@ -21,13 +21,14 @@ SELECT no, metadata_cursor FROM limpet.tenants ORDER BY no;
 SELECT key, day, metadata FROM limpet.runs WHERE key > :cursor AND key <= :key_last ORDER BY key LIMIT :limit;
 
 -- name: insert_metadata
--- Index entries; those that are there already stay. A run that has become a kept one meanwhile is found with the kept rows.
+-- Index entries, those of kept runs with the kept rows; what is there stays, also what another server writes right now.
 INSERT INTO limpet.run_metadata (day, tenant_no, pair, run_key)
 SELECT CASE WHEN n.day IN (SELECT day FROM limpet.days) THEN n.day ELSE 0 END, :tenant_no::integer, n.pair, n.run_key
 FROM unnest(:days::integer[], :pairs::bytea[], :run_keys::bigint[]) AS n (day, pair, run_key)
 WHERE NOT EXISTS (
     SELECT FROM limpet.run_metadata AS i
-    WHERE i.day IN (n.day, 0) AND i.tenant_no = :tenant_no AND i.pair = n.pair AND i.run_key = n.run_key);
+    WHERE i.day IN (n.day, 0) AND i.tenant_no = :tenant_no AND i.pair = n.pair AND i.run_key = n.run_key)
+ON CONFLICT DO NOTHING;
 
 -- name: move_metadata_cursor
 -- Everything up to this run is indexed.

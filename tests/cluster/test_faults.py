@@ -1,4 +1,4 @@
-"""What becomes of the owner: killed, frozen, ended in order, cut off from the database (reliability 3.3, 5, 6.3)."""
+"""One fault after another on one stage (reliability 3.3, 5, 6.3): first what can become of the owner, then of the database."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 
 from tests.cluster import witness
 from tests.cluster.conftest import measured
+from tests.cluster.slowness import hold_commits
 from tests.cluster.stage import TAKE_OVER_S, Cluster
 from tests.hostile.house import Worker, task
 from tests.postgres.proxy import Fault
@@ -22,6 +23,7 @@ from tests.soak.stage import Child
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 HANDED_OVER_S = 2.0
+BACK_AFTER_OUTAGE_S = 10.0  # L6
 STREAMS_ENDED_S = 3.0  # spread over 2 s (R33), and what it takes to hear of the last
 
 
@@ -121,3 +123,61 @@ async def test_T_PART_owner_cut_from_the_database_but_not_from_its_workers(clust
     way.cut()
     await cluster.logged(owner, "engine.stands_by", mark, within_s=2 * TAKE_OVER_S)
     assert cluster.the_owner() is heir
+
+
+async def test_T_DB_RESTART_the_database_crashes_and_comes_back(cluster: Cluster) -> None:
+    """L6: nobody is started again; whoever owns the store afterwards, what was acknowledged is there."""
+    owner = cluster.the_owner()
+    mark = cluster.logs[owner.name].mark
+    await cluster.busy()
+    await asyncio.to_thread(cluster.database.crash)
+    await cluster.logged(owner, "store.trouble", mark)
+    await asyncio.to_thread(cluster.database.start)
+    back_at = now()
+    assert any("was not properly shut down" in line for line in cluster.database.log)
+    await cluster.ready(within_s=BACK_AFTER_OUTAGE_S)
+    measured("ready after the database is back", now() - back_at)
+    await cluster.serves()
+    measured("both clients served after the database is back", now() - back_at)
+
+
+@pytest.mark.slow
+async def test_T_DB_RESTART_the_database_crashes_while_the_standby_takes_over(cluster: Cluster) -> None:
+    """The lease counts on while the database is away; the standby owns the store soon after it is back."""
+    owner = cluster.the_owner()
+    heir, mark = cluster.other(owner), cluster.logs[cluster.other(owner).name].mark
+    owner.kill()
+    await asyncio.to_thread(cluster.database.crash)
+    await cluster.logged(heir, "store.trouble", mark)
+    await asyncio.to_thread(cluster.database.start)
+    await cluster.owned_by(heir)
+    await cluster.serves()
+    await cluster.start_again(owner)
+
+
+@pytest.mark.slow
+async def test_T_DB_SLOW_commits_of_two_seconds_cost_no_worker_its_stream(cluster: Cluster) -> None:
+    """R10, T-FSYNC-SLOW: heartbeats do not wait for commits, and an owner whose commits take long stays the owner."""
+    before = await witness.lease(cluster.store)
+    async with cluster.fleet(20) as fleet:
+        held = await hold_commits(cluster.store, times=4, seconds=2.0)
+        assert (fleet.late, fleet.endings) == ([], 0)
+    assert held == 4
+    after = await witness.lease(cluster.store)
+    assert (after.owner_id, after.epoch) == (before.owner_id, before.epoch)
+    assert after.seq >= before.seq + held
+
+
+@pytest.mark.slow
+async def test_T_HERD_two_hundred_workers_come_back_after_a_take_over(cluster: Cluster) -> None:
+    """Within 15 s of it, and no heartbeat waits longer than clients do."""
+    async with cluster.fleet(200) as fleet:
+        owner = cluster.the_owner()
+        owner.kill()
+        await fleet.until(lambda listening: not listening)
+        await cluster.owned_by(cluster.other(owner))
+        taken_over_at = now()
+        await fleet.all_back()
+        measured("two hundred workers back after a take-over", now() - taken_over_at)
+        assert fleet.late == []
+    await cluster.start_again(owner)
