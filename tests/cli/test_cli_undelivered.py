@@ -11,15 +11,15 @@ from limpet.contracts import admin_pb2 as admin
 from limpet.contracts.stubs import AdminServiceStub
 
 WARNING = (
-    "Workflow nightly, workflow: this engine does not carry out cron triggers yet; "
+    "Workflow nightly, workflow: this engine does not carry out event triggers yet; "
     "no run starts by itself from it; triggers by name work."
 )
 
 
 def register(address: str, token: str) -> None:
-    """A workflow that the clock should start, as a worker registers it at each of its starts."""
+    """A workflow that an event should start, as a worker registers it at each of its starts."""
     only = admin.CreateTaskOpts(readable_id="sweep", action="nightly:sweep")
-    request = admin.CreateWorkflowVersionRequest(name="nightly", tasks=[only], cron_triggers=["0 3 * * *"])
+    request = admin.CreateWorkflowVersionRequest(name="nightly", tasks=[only], event_triggers=["order:paid"])
     with grpc.insecure_channel(address) as channel:
         AdminServiceStub(channel).PutWorkflow(request, metadata=(("authorization", f"bearer {token}"),), timeout=10)
 

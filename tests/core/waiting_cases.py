@@ -8,9 +8,7 @@ process; a test in the named folder carries the id.
 from __future__ import annotations
 
 WAITING = {
-    "26": "schedules and crons",
-    "29": "events and schedules; triggers and bulk triggers are shown",
-    "30": "schedules and crons",
+    "29": "events; triggers, bulk triggers and schedules are shown",
     "35": "rate limits",
     "67": "pausing of workflows",
     "84": "durable tasks",

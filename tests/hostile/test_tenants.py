@@ -113,7 +113,12 @@ ASKS: dict[str, Ask] = {
 }
 REPORTS = {"/Dispatcher/SendStepActionEvent"}
 CREATES = {"/Dispatcher/Register", "/v1.AdminService/PutWorkflow", "/Dispatcher/GetVersion"}
-TRIGGERS = {"/WorkflowService/TriggerWorkflow", "/WorkflowService/BulkTriggerWorkflow", "/v1.AdminService/TriggerWorkflowRun"}
+TRIGGERS = {
+    "/WorkflowService/TriggerWorkflow",
+    "/WorkflowService/BulkTriggerWorkflow",
+    "/WorkflowService/ScheduleWorkflow",
+    "/v1.AdminService/TriggerWorkflowRun",
+}
 
 
 async def outcome(house: House, path: str, one: str) -> tuple[Any, ...]:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 DURABLE = "durable tasks"
 EVENTS = "events"
-CRON = "cron triggers"
-SCHEDULES = "scheduled runs"
 FILTERS = "event filters"
 WEBHOOKS = "webhooks"
 RATE_LIMITS = "rate limits"
@@ -96,8 +94,6 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "Hatchet": {
         DURABLE: ("durable_task",),
         EVENTS: ("event",),
-        CRON: ("cron",),
-        SCHEDULES: ("scheduled",),
         FILTERS: ("filters",),
         WEBHOOKS: ("webhooks",),
         RATE_LIMITS: ("rate_limits",),
@@ -107,16 +103,12 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Workflow": {
         DURABLE: ("durable_task",),
-        CRON: ("aio_create_cron", "create_cron"),
-        SCHEDULES: ("aio_schedule", "schedule"),
         FILTERS: ("aio_create_filter", "create_filter"),
         BATCH: ("batch_task",),
         MCP: ("mcp_tool",),
         INTERNAL: ("client",),
     },
     "Standalone": {
-        CRON: ("aio_create_cron", "create_cron"),
-        SCHEDULES: ("aio_schedule", "schedule"),
         FILTERS: ("aio_create_filter", "create_filter"),
         MCP: ("mcp_tool",),
         INTERNAL: ("client",),
@@ -181,7 +173,6 @@ IMPORTS: dict[str, tuple[str, ...]] = {
         "clients.events.Event",
         "clients.rest.models.v1_event.V1Event",
     ),
-    SCHEDULES: ("clients.rest.models.scheduled_run_status.ScheduledRunStatus",),
     WEBHOOKS: (
         "clients.rest.models.v1_webhook.V1Webhook",
         "clients.rest.models.v1_webhook_api_key_auth.V1WebhookAPIKeyAuth",

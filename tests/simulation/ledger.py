@@ -11,7 +11,7 @@ from limpet.core.ids import Instant, TenantNo
 from limpet.core.inputs import Input, RunsTriggered
 from limpet.core.machine import Machine
 from limpet.core.rows import RunStatus, TaskRow
-from tests.simulation import rules_gates, rules_life, rules_places, rules_runs
+from tests.simulation import rules_gates, rules_life, rules_places, rules_runs, timetable
 from tests.simulation.digest import differences
 from tests.simulation.mirror import Mirror, Step
 from tests.simulation.tables import Broken
@@ -40,6 +40,7 @@ def violations_of(step: Step, old_live: dict[str, TaskRow], confirmed: set[tuple
     yield from rules_runs.graph(step)
     yield from rules_runs.pins(step)
     yield from rules_runs.triggers(step)
+    yield from timetable.laws(step, step.schedules_dropped)
     yield from rules_places.capacity(step.mirror)
     yield from rules_places.placements(step)
     if not step.is_paced:
@@ -57,6 +58,8 @@ class Ledger:
         self.confirmed: set[tuple[str, int]] = set()
         self.was_sent: set[tuple[str, int]] = set()
         self.acknowledged: dict[str, None] = {}
+        self.planned: dict[str, str] = {}
+        self.given_up: set[str] = set()
         self.steps = 0
 
     def fail(self, sentences: Iterable[str]) -> None:
@@ -82,6 +85,7 @@ class Ledger:
         except Broken as error:
             raise Violation(f"G3, I2, I5: rows that no table would take: {error}") from error
         self.steps += 1
+        self.given_up.update(timetable.given_up(items))
         self.fail(violations_of(step, old_live, self.confirmed))
         if self.chance.random() < SELF_CHECKED:
             self.fail(core.check())
@@ -109,6 +113,9 @@ class Ledger:
             snapshot, tenant_no=self.no, now=core.state.now, salt=b"0" * 16, settings=settings, seen=core.signs_of_life()
         )
         self.fail(f"D4: {one}" for one in differences(core, twin))
+        mine, due_at = core.state.timetable.due_at, snapshot.due_at
+        if due_at is not None and (mine is None or mine > due_at):
+            raise Violation(f"D4: memory looks at the timetable at {mine}, and {due_at} is due before")
 
     def leaves(self, engine: Engine, decision: Decision, items: list[Input]) -> None:
         """Replies and deliveries of a decision leave the engine (D2)."""
@@ -121,6 +128,7 @@ class Ledger:
         for item, reply in zip(items, decision.replies, strict=True):
             if isinstance(item, RunsTriggered) and isinstance(reply, tuple):
                 self.acknowledged.update(dict.fromkeys(reply))
+        self.planned.update(timetable.acknowledged(items, decision.replies))
 
     def _is_durable(self, engine: Engine, decision: Decision) -> bool:
         """Every row that the decision opens is in the store; a receipt may be gone again if another owner came meanwhile."""
@@ -146,6 +154,7 @@ class Ledger:
         self.was_sent.clear()
         tables = self.world.store.tables[self.no]
         self.acknowledged = {one: None for one in self.acknowledged if one in tables.run_keys}
+        self.planned.clear()
 
     # Asked by callers
 
@@ -164,6 +173,7 @@ class Ledger:
             raise Violation("L6: no engine serves after the faults have stopped")
         tables = self.world.store.tables[self.no]
         self.fail(f"D1: run {one} was acknowledged and is gone" for one in self.acknowledged if one not in tables.run_keys)
+        self.fail(timetable.lost(self.planned, self.given_up, tables.schedules.values(), tables.runs.values()))
         self.fail(f"L3: run {row.id} has not ended" for row in tables.runs.values() if not RunStatus(row.status).is_terminal)
         self.fail(f"R26: receipt row {key} is left, and no attempt lives" for key in tables.receipts)
         self.fail(

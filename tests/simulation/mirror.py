@@ -20,6 +20,7 @@ from limpet.core.inputs import (
 )
 from limpet.core.rows import RunRow, TaskRow, TaskStatus, WorkerRow
 from limpet.core.settings import Settings
+from limpet.core.timetable_rows import ScheduleRow
 from tests.simulation.crowds import Crowds, is_held
 from tests.simulation.oracle import Offer, Order, Wish, definition_of, offer_of, order_of, pin_of, used_slots, wish_of
 from tests.simulation.tables import Tables
@@ -46,6 +47,7 @@ class Step:
     runs: list[tuple[RunRow | None, RunRow]]
     workers: list[tuple[WorkerRow | None, WorkerRow]]
     starts: list[StartTask] = field(default_factory=list)
+    schedules_dropped: list[ScheduleRow] = field(default_factory=list)
 
     @property
     def is_paced(self) -> bool:
@@ -82,6 +84,7 @@ class Mirror:
         old_tasks = {row.key: tables.tasks.get(row.key) for row in (*changes.tasks_opened, *changes.tasks_changed)}
         old_runs = {row.key: tables.runs.get(row.key) for row in (*changes.runs_opened, *changes.runs_changed)}
         old_workers = {row.key: tables.workers.get(row.key) for row in changes.workers}
+        dropped = [tables.schedules[key] for key in changes.schedules_dropped if key in tables.schedules]
         tables.apply(changes)
         if changes.tasks_changed or changes.tasks_opened or changes.workers or changes.workers_forgotten:
             self._free = None
@@ -90,7 +93,7 @@ class Mirror:
             [(old, tables.tasks[key]) for key, old in old_tasks.items()],
             [(old, tables.runs[key]) for key, old in old_runs.items()],
             [(old, tables.workers[key]) for key, old in old_workers.items() if key in tables.workers],
-            [one for one in decision.deliveries if isinstance(one, StartTask)],
+            [one for one in decision.deliveries if isinstance(one, StartTask)], dropped,
         )  # fmt: skip
         for _, new in step.tasks:
             _place(self.waiting, new.key, new.status == TaskStatus.QUEUED)

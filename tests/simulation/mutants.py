@@ -3,9 +3,8 @@
 Each mutant is one small change, made while it is tried and undone after it; production code has no switches. A mutant
 that survives 1,000 seeds means that a checker is too weak, and the command then ends with 1.
 
-Planted bugs of the specification that have no room to live in yet: a window
-refilled without regard to priority and a window full of blocked tasks (the core holds whole queues), a cron advance in a
-separate commit (no schedules), and a fence without a lock (this store commits at one instant; the fence without any check
+Planted bugs of the specification that have no room to live in yet: a window refilled without regard to priority and a window
+full of blocked tasks (the core holds whole queues), and a fence without a lock (this store commits at one instant; the fence without any check
 stands for it; `tests/store` races real connections).
 """
 
@@ -45,6 +44,7 @@ from limpet.core.inputs import StreamClosed, StreamOpened, TaskStarted
 from limpet.core.lifecycle import Cause
 from limpet.core.rows import PinState, TaskStatus
 from limpet.core.timers import Due
+from limpet.core.timetable import Timetable
 from limpet.engine.leases import Lease
 from limpet.store.api import FenceMismatch
 from tests.simulation.agenda import MS, EngineClock
@@ -233,6 +233,28 @@ def child_key_ignored(surgery: Surgery) -> None:
 
 def request_id_ignored(surgery: Surgery) -> None:
     surgery.put(triggers, "_known", lambda item, ref, found: None if ref is None else found.runs_by_ref.get(ref))
+
+
+def cron_advance_in_a_separate_commit(surgery: Surgery) -> None:
+    _separate(surgery, "crons")
+
+
+def schedule_dropped_in_a_separate_commit(surgery: Surgery) -> None:
+    _separate(surgery, "schedules_dropped")
+
+
+def _separate(surgery: Surgery, name: str) -> None:
+    """What a list of a step's changes has for the runs it starts goes into the commit after."""
+    left: dict[int, list[Any]] = {}
+
+    def collect(self: Timetable, changes: Any) -> None:
+        real(self, changes)
+        late, now = left.pop(id(self), []), getattr(changes, name)
+        if changes.runs_opened:
+            left[id(self)], now = list(now), []
+        setattr(changes, name, [*late, *now])
+
+    real = surgery.put(Timetable, "collect", collect)
 
 
 def hold_never_released(surgery: Surgery) -> None:
@@ -481,6 +503,8 @@ MUTANTS: dict[str, Mutant] = {
         soft_pin_forgotten_on_return,
         soft_run_never_pinned_again,
         deadlines_armed_after_load,
+        cron_advance_in_a_separate_commit,
+        schedule_dropped_in_a_separate_commit,
     )
 }
 

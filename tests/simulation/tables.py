@@ -8,6 +8,8 @@ from typing import Any
 from limpet.core.decision import Changes
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
+from tests.simulation.slots import slot_of
 
 Undo = list[tuple[dict[Any, Any], Any, Any]]
 _ABSENT: Any = object()
@@ -27,11 +29,14 @@ class Tables:
         self.runs: dict[int, RunRow] = {}
         self.tasks: dict[int, TaskRow] = {}
         self.receipts: dict[int, ReceiptRow] = {}
+        self.crons: dict[int, CronRow] = {}
+        self.schedules: dict[int, ScheduleRow] = {}
         self.steps: dict[int, dict[int, int]] = {}  # run key: step: task key
         self.run_keys: dict[str, int] = {}
         self.task_keys: dict[str, int] = {}
         self.worker_keys: dict[str, int] = {}
         self.refs: dict[str, str] = {}
+        self.slots: dict[tuple[int, str, str], str] = {}  # of crons, and the runs they started (I3)
         self.requests: dict[str, str] = {}
         self.open_runs: dict[int, None] = {}
         self.last: dict[str, int] = {"key": 0}
@@ -73,8 +78,21 @@ class Tables:
             self._saw_key(undo, receipt.key)
         for key in changes.receipts_folded:
             self._remove(undo, self.receipts, key)
+        self._apply_timetable(changes, undo)
         if changes.events:
             self._saw_key(undo, max(event.key for event in changes.events))
+
+    def _apply_timetable(self, changes: Changes, undo: Undo) -> None:
+        for key in changes.crons_dropped:
+            self._remove(undo, self.crons, key)
+        for cron in changes.crons:
+            self._put(undo, self.crons, cron.key, cron)
+            self._saw_key(undo, cron.key)
+        for key in changes.schedules_dropped:
+            self._remove(undo, self.schedules, key)
+        for schedule in changes.schedules:
+            self._put(undo, self.schedules, schedule.key, schedule)
+            self._saw_key(undo, schedule.key)
 
     def _open_run(self, undo: Undo, run: RunRow) -> None:
         self._insert(undo, self.runs, run.key, run)
@@ -84,6 +102,8 @@ class Tables:
             self._insert(undo, self.refs, run.child_ref, run.id)
         if run.request_id is not None:
             self._insert(undo, self.requests, run.request_id, run.id)
+        if (slot := slot_of(run)) is not None:
+            self._insert(undo, self.slots, slot, run.id)
         self._note_open(undo, run)
 
     def _change_run(self, undo: Undo, run: RunRow) -> None:
@@ -158,6 +178,7 @@ class Tables:
             runs,
             [task for run in runs for task in self.tasks_of(run.key)],
             list(self.receipts.values()),
+            first_due(self.crons.values(), self.schedules.values()),
         )
 
     def look_up(self, needs: Needs) -> Found:
@@ -168,6 +189,7 @@ class Tables:
             {one: self.requests[one] for one in needs.request_ids if one in self.requests},
             [(self.runs[key], self.tasks_of(key)) for key in keys],
             [self.versions[key] for key in dict.fromkeys(self.runs[key].version_key for key in keys)],
+            answer(needs.timetable, self.crons.values(), self.schedules.values()),
         )
 
     def _runs_named(self, ids: Iterable[str]) -> list[int]:

@@ -17,6 +17,7 @@ from tests.simulation.agenda import MS, SECOND
 from tests.simulation.network import Call
 from tests.simulation.scenario import choose_labels, choose_worker_labels, choose_workers, choose_workflow
 from tests.simulation.store import POISON
+from tests.simulation.timetable import Planner
 from tests.simulation.worker import SimWorker
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Tenant:
         self.workers = [SimWorker(self, kind) for kind in choose_workers(world.rng)]
         self.waiters: list[Waiter] = []
         self.known = Known()
+        self.planner = Planner(self)
         self.executions = 0
         self.triggering = True
 
@@ -66,6 +68,7 @@ class Tenant:
             self.world.agenda.after(self.world.spread(2 * SECOND), worker.boot)
         self.world.agenda.after(2 * SECOND, self._trigger_soon)
         self.world.agenda.after(5 * SECOND, self._operate_soon)
+        self.world.agenda.after(3 * SECOND, self.planner.act)
 
     # Facts that others ask for
 

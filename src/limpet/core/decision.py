@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from limpet.core.errors import LimpetError
 from limpet.core.ids import ActionId, Instant, RunKey, TaskKey, TaskRunId, WorkerId, WorkflowRunId
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.timetable_rows import CronRow, ScheduleRow
 
 
 @dataclass(slots=True)
@@ -28,6 +29,10 @@ class Changes:
     receipts: list[ReceiptRow] = field(default_factory=list)  # insert
     receipts_folded: list[int] = field(default_factory=list)  # delete by key
     events: list[EventRow] = field(default_factory=list)  # insert
+    crons_dropped: list[int] = field(default_factory=list)  # delete by key
+    crons: list[CronRow] = field(default_factory=list)  # insert or replace
+    schedules_dropped: list[int] = field(default_factory=list)  # delete by key
+    schedules: list[ScheduleRow] = field(default_factory=list)  # insert or replace
 
     def __bool__(self) -> bool:
         return bool(
@@ -42,7 +47,13 @@ class Changes:
             or self.workers_forgotten
             or self.workflows
             or self.versions
+            or self.has_timetable
         )
+
+    @property
+    def has_timetable(self) -> bool:
+        """Whether crons or scheduled runs change."""
+        return bool(self.crons or self.schedules or self.crons_dropped or self.schedules_dropped)
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from limpet.core import cron_time
 from limpet.core.affinity import check_labels
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN, ConcurrencyLimit, TaskDefinition, WorkflowDefinition
 from limpet.core.errors import InvalidArgument, LimitReached
@@ -34,6 +35,7 @@ def check_definition(definition: WorkflowDefinition, settings: Settings | None =
     for task in definition.steps:
         _check_task(definition, task, limits)
     _check_graph(definition)
+    _check_crons(definition, limits)
 
 
 def _check_name(what: str, name: str, limits: Settings) -> None:
@@ -76,6 +78,17 @@ def _check_concurrency(where: str, concurrency: tuple[ConcurrencyLimit, ...], li
             raise InvalidArgument(f"{where}: a concurrency limit needs an expression; for one group of all use a text in quotes")
         if limit.max_runs < 1:
             raise InvalidArgument(f"{where}: a concurrency limit must allow 1 or more runs, got {limit.max_runs}")
+
+
+def _check_crons(definition: WorkflowDefinition, limits: Settings) -> None:
+    if len(definition.crons) > limits.workflow_crons_max:
+        most = f"at most {limits.workflow_crons_max} (workflow_crons_max)"
+        raise LimitReached(f"workflow {definition.name} declares {len(definition.crons)} crons; {most}; make others by calls")
+    for expression in definition.crons:
+        try:
+            cron_time.check_expression(expression)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"workflow {definition.name}: {error}") from None
 
 
 def _check_graph(definition: WorkflowDefinition) -> None:

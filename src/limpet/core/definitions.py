@@ -94,8 +94,8 @@ class Feature(StrEnum):
     DURABLE = "durable tasks"
     BATCH = "batch tasks"
     EVENTS = "event triggers"
-    CRON = "cron triggers"
     FILTERS = "event filters"
+    CRON = "cron triggers"  # of workflows with limits, whose keys need an edge; and as older releases have stored it
 
 
 # Without these a run would end differently from what its author wrote, so its trigger is refused;
@@ -145,6 +145,7 @@ class WorkflowDefinition:
     tasks:      in the order of declaration; parents may stand after their children
     on_failure: runs once when a task of the run has failed for good
     undelivered: (feature, where) for everything declared that this engine does not carry out yet
+    crons:      expressions of `core.cron_time`; cron_input: what their runs get, a JSON object
     """
 
     name: str
@@ -156,6 +157,8 @@ class WorkflowDefinition:
     default_priority: int | None = None
     input_schema: bytes | None = None
     undelivered: tuple[tuple[Feature, str], ...] = ()
+    crons: tuple[str, ...] = ()
+    cron_input: bytes = b"{}"
     concurrency: tuple[ConcurrencyLimit, ...] = ()
 
     @cached_property

@@ -5,6 +5,7 @@
     │   ├── InvalidArgument
     │   ├── NotFound
     │   ├── WorkerNotListening
+    │   ├── NotAllowed              the thing exists, and is not the caller's to change this way
     │   ├── NotSupported            declared or asked for, not carried out by this engine yet
     │   ├── WorkflowChanged         it was registered anew while the call was on its way; calling again helps
     │   └── LimitReached
@@ -48,6 +49,10 @@ class WorkerNotListening(RequestError):
     def __init__(self, worker_id: str) -> None:
         self.worker_id = worker_id
         super().__init__(f"worker {worker_id} has no open assignment stream: the worker stream is not active, open it again")
+
+
+class NotAllowed(RequestError):
+    """The thing exists, and is not the caller's to change this way; the text says which way there is."""
 
 
 class NotSupported(RequestError):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from limpet.core.definitions import DesiredLabel, LabelValue, WorkflowDefinition
 from limpet.core.ids import ActionId, WorkerId
 from limpet.core.records import LimitKey
+from limpet.core.timetable_inputs import TimetableInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +246,7 @@ Input = (
     | ReplayRequested
     | StartUndeliverable
     | TimePassed
+    | TimetableInput
 )
 
 

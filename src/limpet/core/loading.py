@@ -37,6 +37,7 @@ from limpet.core.settings import Settings
 from limpet.core.slots import take
 from limpet.core.state import RECEIPT, State
 from limpet.core.timers import Due
+from limpet.core.timetable import Timetable
 
 
 def load(
@@ -44,6 +45,7 @@ def load(
 ) -> State:
     """The memory that the rows mean."""
     state = State(tenant_no, salt, settings, snapshot.next_key, now)
+    state.timetable = Timetable(snapshot.due_at, now)
     by_key: dict[int, Workflow] = {}
     for row in snapshot.workflows:
         workflow = Workflow(WorkflowKey(row.key), WorkflowId(row.id), row.name, Instant(row.created_at))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from limpet.core import attempts, checks, concurrency, deadlines, fleet, loading, notices, reports, runs, triggers, views
+from limpet.core import attempts, checks, concurrency, deadlines, due, fleet, loading, notices, reports, runs, triggers, views
 from limpet.core.assignment import plan
 from limpet.core.decision import Decision
 from limpet.core.errors import RequestError
@@ -38,13 +38,13 @@ from limpet.core.inputs import (
     WorkerSeen,
     WorkerUnsubscribed,
     WorkflowDeleted,
-    WorkflowPut,
 )
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.reasons import explain_task
 from limpet.core.settings import Settings
 from limpet.core.state import State
 from limpet.core.timers import Due
+from limpet.core.timetable_rows import earliest
 
 Handler = Callable[[State, Any], object]
 
@@ -63,7 +63,6 @@ HANDLERS: dict[type, Handler] = {
     TimeoutRefreshed: reports.timeout_refreshed,
     CancelRequested: triggers.cancel,
     ReplayRequested: triggers.replay,
-    WorkflowPut: triggers.put_workflow,
     WorkflowDeleted: triggers.delete_workflow,
     WorkerRegistered: fleet.register,
     StreamOpened: fleet.open_stream,
@@ -73,6 +72,7 @@ HANDLERS: dict[type, Handler] = {
     WorkerUnsubscribed: fleet.unsubscribe,
     StartUndeliverable: reports.undeliverable,
     TimePassed: _nothing,
+    **due.HANDLERS,
 }
 
 
@@ -114,6 +114,9 @@ class Machine:
                         needs.child_refs.add(ref)
             elif isinstance(item, ReplayRequested):
                 needs.run_or_task_ids.update(i for i in item.ids if i not in self.state.runs and i not in self.state.tasks)
+            elif type(item) in due.HANDLERS:
+                due.add_needs(self.state, item, needs.timetable)
+        self.state.timetable.ask(needs.timetable, self.state.now, self.state.settings.due_batch_max)
         return needs
 
     def step(self, inputs: Sequence[Input], now: Instant, found: Found | None = None) -> Decision:
@@ -124,9 +127,8 @@ class Machine:
         replies = self.apply(inputs, now, found)
         self.place()
         state = self.state
-        return Decision(
-            state.collect(), replies, state.deliveries, state.timers.next_at(), dict(state.stale), list(state.notices)
-        )
+        changes = state.collect()
+        return Decision(changes, replies, state.deliveries, self.wake_at, dict(state.stale), list(state.notices))
 
     def apply(self, inputs: Sequence[Input], now: Instant, found: Found | None = None) -> list[object]:
         """The first half of a step: everything but placing. `explain` may be asked between the halves."""
@@ -135,9 +137,11 @@ class Machine:
         state.begin(now)
         loading.fold_empty_receipts(state)
         found = found or Found()
+        state.timetable.begin(found.timetable)
         if found.runs:
             loading.hydrate(state, found)
         replies = [self._handle(item, found) for item in inputs]
+        due.fire_due(state)
         deadlines.pass_time(state)
         concurrency.settle(state)
         return replies
@@ -182,7 +186,8 @@ class Machine:
     @property
     def wake_at(self) -> Instant | None:
         """When time alone will next change something."""
-        return self.state.timers.next_at()
+        at = earliest(self.state.timers.next_at(), self.state.timetable.due_at)
+        return None if at is None else Instant(at)
 
     def workers(self) -> list[views.WorkerView]:
         """All workers that are not forgotten, by registration."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.timetable_rows import TimetableFound, TimetableNeeds
 
 
 @dataclass(slots=True)
@@ -15,9 +16,10 @@ class Needs:
     child_refs: set[str] = field(default_factory=set)
     request_ids: set[str] = field(default_factory=set)
     run_or_task_ids: set[str] = field(default_factory=set)
+    timetable: TimetableNeeds = field(default_factory=TimetableNeeds)
 
     def __bool__(self) -> bool:
-        return bool(self.child_refs or self.request_ids or self.run_or_task_ids)
+        return bool(self.child_refs or self.request_ids or self.run_or_task_ids or self.timetable)
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class Found:
     runs_by_request: dict[str, str] = field(default_factory=dict)
     runs: Sequence[tuple[RunRow, Sequence[TaskRow]]] = ()
     versions: Sequence[VersionRow] = ()
+    timetable: TimetableFound = field(default_factory=TimetableFound)
 
 
 @dataclass(slots=True)
@@ -46,6 +49,7 @@ class Snapshot:
     workers:   all that are not forgotten
     runs:      the unfinished ones; tasks: all tasks of those runs, finished ones too. Payload columns may be None
     receipts:  all that are not folded away
+    due_at:    when the first cron or scheduled run is due; None: nothing is planned
     """
 
     next_key: int
@@ -55,3 +59,4 @@ class Snapshot:
     runs: Sequence[RunRow] = ()
     tasks: Sequence[TaskRow] = ()
     receipts: Sequence[ReceiptRow] = ()
+    due_at: int | None = None

@@ -54,5 +54,7 @@ class Settings:
     bulk_items_max: int = 1_000
     labels_max: int = 100
     dag_tasks_max: int = 1_000
+    workflow_crons_max: int = 100  # declared ones; a new version reads and writes them all
+    cron_late_max_us: int = 10 * SECOND_US  # a change of owner takes as long; older ticks are not made up [F6.6]
     concurrency_limits_max: int = 10  # of a workflow as a whole, and of each task
     concurrency_key_bytes_max: int = 1_000  # a longer key is an error of its expression; it is stored with every run

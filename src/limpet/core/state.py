@@ -34,6 +34,7 @@ from limpet.core.rows import (
 )
 from limpet.core.settings import Settings
 from limpet.core.timers import Due, Timers
+from limpet.core.timetable import Timetable
 
 CLASSES_MAX = 10_000  # remembered scheduling classes; idle ones beyond this go, and come back when needed
 RECEIPT = Struct(">qiq")  # task key, retry_count, started_at
@@ -66,6 +67,7 @@ class State:
         self._waiting: dict[int, dict[int, SchedulingClass]] = {}  # by pool number: classes that are not empty
         self.gates: Gates = Gates()
         self.timers = Timers()
+        self.timetable = Timetable(None, now)
         self.receipts_open: dict[int, int] = {}  # receipt key to its attempts that still live
         self._awake: dict[int, SchedulingClass] = {}
         self._stirred: dict[WorkerKey, Worker] = {}
@@ -156,6 +158,7 @@ class State:
         self._collect_receipts()
         for run in self._ended:
             self._let_go(run)
+        self.timetable.collect(changes)
         return changes
 
     def _collect_receipts(self) -> None:

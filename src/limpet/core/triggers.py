@@ -7,7 +7,7 @@ from limpet.core.affinity import check_labels
 from limpet.core.definition_rules import check_definition
 from limpet.core.definition_text import checksum, encode_definition
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN
-from limpet.core.errors import InvalidArgument, LimitReached, NotFound, WorkflowChanged
+from limpet.core.errors import InvalidArgument, LimitReached, NotFound, NotSupported, WorkflowChanged
 from limpet.core.ids import RunKey, VersionKey, WorkflowId, WorkflowKey, WorkflowRunId, WorkflowVersionId
 from limpet.core.inputs import (
     CancelRequested,
@@ -71,6 +71,45 @@ def trigger(state: State, item: RunsTriggered, found: Found) -> tuple[WorkflowRu
     for one in item.items:
         _check(state, one)
     return tuple(_run_of(state, one, found) for one in item.items)
+
+
+def checked_workflow(state: State, item: Trigger) -> Workflow:
+    """The workflow the item would start a run of now; raises what its trigger would be refused with."""
+    _check_names(state, (item,))
+    check_startable(state.workflows[item.workflow_name])
+    _check(state, item)
+    return state.workflows[item.workflow_name]
+
+
+def workflow_by_key(state: State, key: int) -> Workflow | None:
+    """None: it is deleted."""
+    return next((workflow for workflow in state.workflows.values() if workflow.key == key), None)
+
+
+def check_startable(workflow: Workflow) -> None:
+    """Raises NotSupported for a workflow that cannot be started by the clock: the keys of its limits come from an edge."""
+    assert workflow.newest is not None
+    if workflow.newest.definition.gates:
+        raise NotSupported(
+            f"Workflow {workflow.name} has concurrency limits; this engine does not start such workflows by the clock yet"
+        )
+    check_runnable(workflow.newest.definition)
+
+
+def refusal_of(workflow: Workflow) -> NotSupported | None:
+    """Why no run of it may start by itself; None: it may."""
+    try:
+        check_startable(workflow)
+    except NotSupported as refusal:
+        return refusal
+    return None
+
+
+def start(state: State, item: Trigger) -> WorkflowRunId:
+    """A run of a checked item that nobody may have started before."""
+    run = _new_run(state, item, None)
+    runs.open_run(state, run)
+    return run.id
 
 
 def _check_names(state: State, items: tuple[Trigger, ...]) -> None:

@@ -76,6 +76,7 @@ BULK_TRIGGER_WORKFLOW = Rpc(
     workflows_pb2.BulkTriggerWorkflowRequest,
     workflows_pb2.BulkTriggerWorkflowResponse,
 )
+SCHEDULE_WORKFLOW = Rpc("/WorkflowService/ScheduleWorkflow", workflows_pb2.ScheduleWorkflowRequest, workflows_pb2.WorkflowVersion)
 GET_VERSION = Rpc("/Dispatcher/GetVersion", dispatcher_pb2.GetVersionRequest, dispatcher_pb2.GetVersionResponse)
 REGISTER = Rpc("/Dispatcher/Register", dispatcher_pb2.WorkerRegisterRequest, dispatcher_pb2.WorkerRegisterResponse)
 LISTEN = Rpc("/Dispatcher/ListenV2", dispatcher_pb2.WorkerListenRequest, dispatcher_pb2.AssignedAction)

@@ -18,9 +18,11 @@ from limpet.sdk.declaration import ClientParts, Declaration
 from limpet.sdk.durations import Duration
 from limpet.sdk.engine_calls import EngineCalls
 from limpet.sdk.features.cel import CELClient
+from limpet.sdk.features.cron import CronClient
 from limpet.sdk.features.logs import LogsClient
 from limpet.sdk.features.metrics import MetricsClient
 from limpet.sdk.features.runs import RunsClient
+from limpet.sdk.features.scheduled import ScheduledClient
 from limpet.sdk.features.stubs import StubsClient
 from limpet.sdk.features.workers import WorkersClient
 from limpet.sdk.features.workflows import WorkflowsClient
@@ -60,8 +62,9 @@ class Limpet:
         if debug if debug is not None else calls.config.debug:
             logging.getLogger("limpet").setLevel(logging.DEBUG)
         self._calls = calls
-        self._parts = ClientParts(calls, RunsClient(calls), WorkflowsClient(calls))
+        self._parts = ClientParts(calls, RunsClient(calls), WorkflowsClient(calls), CronClient(calls))
         self._workers = WorkersClient(calls)
+        self._scheduled = ScheduledClient(calls)
         self._logs = LogsClient(calls)
         self._metrics = MetricsClient(calls)
         self._cel = CELClient(calls)
@@ -97,6 +100,16 @@ class Limpet:
     def workflows(self) -> WorkflowsClient:
         """See, pause and delete registered workflows."""
         return self._parts.workflows
+
+    @property
+    def cron(self) -> CronClient:
+        """Make, see and delete crons."""
+        return self._parts.cron
+
+    @property
+    def scheduled(self) -> ScheduledClient:
+        """Plan runs for a point in time, move them, delete them."""
+        return self._scheduled
 
     @property
     def logs(self) -> LogsClient:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,13 +10,16 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
-from limpet.contracts import admin_pb2, trigger_pb2
+from limpet.contracts import admin_pb2, trigger_pb2, workflows_pb2
 from limpet.sdk.engine_calls import EngineCalls
+from limpet.sdk.features.cron import CronClient
 from limpet.sdk.features.runs import RunsClient
+from limpet.sdk.features.scheduled import in_utc
 from limpet.sdk.features.workflows import QueueBehavior, WorkflowsClient
 from limpet.sdk.labels import DesiredWorkerLabel
 from limpet.sdk.priority import Priority, check_priority
 from limpet.sdk.rest import workflows as rest_workflows
+from limpet.sdk.rest.crons import CronWorkflows
 from limpet.sdk.rest.runs import V1TaskStatus, V1TaskSummary
 from limpet.sdk.serde import EmptyModel, dump_input
 from limpet.sdk.sticky_child import StickyTarget
@@ -24,8 +28,14 @@ from limpet.sdk.task import (
     Task,
     TaskOptions,
 )
-from limpet.sdk.trigger_options import TriggerWorkflowOptions, WorkflowRunTriggerConfig, merged_options
-from limpet.sdk.triggers import trigger_request
+from limpet.sdk.trigger_options import (
+    ScheduleTriggerWorkflowOptions,
+    TriggerWorkflowOptions,
+    WorkflowRunTriggerConfig,
+    merged_options,
+    merged_schedule_options,
+)
+from limpet.sdk.triggers import schedule_request, trigger_request
 from limpet.sdk.workflow_config import WorkflowConfig
 from limpet.sdk.workflow_proto import workflow_proto
 
@@ -42,6 +52,7 @@ class ClientParts:
     calls: EngineCalls
     runs: RunsClient
     workflows: WorkflowsClient
+    cron: CronClient
 
 
 class Declaration(Generic[TWorkflowInput]):
@@ -115,6 +126,56 @@ class Declaration(Generic[TWorkflowInput]):
         )
         text = dump_input(input, self.input_validator)
         return WorkflowRunTriggerConfig(workflow_name=self.name, input=text, options=merged, key=key)
+
+    def schedule(
+        self,
+        run_at: datetime,
+        input: TWorkflowInput = NO_INPUT,
+        options: ScheduleTriggerWorkflowOptions | None = None,
+        child_key: str | None = None,
+        additional_metadata: Mapping[str, Any] | None = None,
+        priority: int | None = None,
+    ) -> workflows_pb2.WorkflowVersion:
+        """Plan one run; a past time starts it at once. Its id is `scheduled_workflows[0].id` of the answer."""
+        merged = merged_schedule_options(options, child_key, additional_metadata, priority)
+        return self.parts.calls.schedule(self._schedule_request(run_at, input, merged))
+
+    async def aio_schedule(
+        self,
+        run_at: datetime,
+        input: TWorkflowInput = NO_INPUT,
+        options: ScheduleTriggerWorkflowOptions | None = None,
+        child_key: str | None = None,
+        additional_metadata: Mapping[str, Any] | None = None,
+        priority: int | None = None,
+    ) -> workflows_pb2.WorkflowVersion:
+        """As `schedule`."""
+        merged = merged_schedule_options(options, child_key, additional_metadata, priority)
+        return await self.parts.calls.aio_schedule(self._schedule_request(run_at, input, merged))
+
+    def create_cron(
+        self,
+        cron_name: str,
+        expression: str,
+        input: TWorkflowInput = NO_INPUT,
+        additional_metadata: Mapping[str, Any] | None = None,
+        priority: int | Priority | None = None,
+    ) -> CronWorkflows:
+        """A named cron of this workflow, which must be registered. Raises ValueError for an expression that cannot be read."""
+        metadata, data = dict(additional_metadata or {}), json.loads(dump_input(input, self.input_validator))
+        return self.parts.cron.create(self.name, cron_name, expression, data, metadata, priority)
+
+    async def aio_create_cron(
+        self,
+        cron_name: str,
+        expression: str,
+        input: TWorkflowInput = NO_INPUT,
+        additional_metadata: Mapping[str, Any] | None = None,
+        priority: int | Priority | None = None,
+    ) -> CronWorkflows:
+        """As `create_cron`."""
+        metadata, data = dict(additional_metadata or {}), json.loads(dump_input(input, self.input_validator))
+        return await self.parts.cron.aio_create(self.name, cron_name, expression, data, metadata, priority)
 
     def list_runs(
         self,
@@ -223,6 +284,13 @@ class Declaration(Generic[TWorkflowInput]):
         text = dump_input(value, self.input_validator)
         metadata = self.config.default_additional_metadata
         return trigger_request(self._target(options), text, options, default_metadata=metadata)
+
+    def _schedule_request(
+        self, run_at: datetime, value: TWorkflowInput, options: ScheduleTriggerWorkflowOptions
+    ) -> workflows_pb2.ScheduleWorkflowRequest:
+        name = self.name if options.namespace is None else options.namespace + self.config.name
+        metadata = self.config.default_additional_metadata
+        return schedule_request(name, in_utc(run_at), dump_input(value, self.input_validator), options, default_metadata=metadata)
 
     def _requests(self, items: Sequence[WorkflowRunTriggerConfig]) -> list[trigger_pb2.TriggerWorkflowRequest]:
         """The messages of a bulk; every item is checked before the first is sent."""

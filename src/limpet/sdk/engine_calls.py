@@ -11,12 +11,13 @@ import grpc
 import tenacity
 from pydantic import BaseModel
 
-from limpet.contracts import admin_pb2, trigger_pb2
+from limpet.contracts import admin_pb2, trigger_pb2, workflows_pb2
 from limpet.sdk._http import RestCalls
 from limpet.sdk._transport import (
     BULK_TRIGGER_WORKFLOW,
     GET_RUN_DETAILS,
     PUT_WORKFLOW,
+    SCHEDULE_WORKFLOW,
     TRIGGER_WORKFLOW,
     Retries,
     Transport,
@@ -107,6 +108,14 @@ class EngineCalls:
                 raise _trigger_error(error) from error
             ids.extend(response.workflow_run_ids)
         return ids
+
+    def schedule(self, request: workflows_pb2.ScheduleWorkflowRequest) -> workflows_pb2.WorkflowVersion:
+        """Plan a run for each instant of the message."""
+        return self.transport.call(SCHEDULE_WORKFLOW, request)
+
+    async def aio_schedule(self, request: workflows_pb2.ScheduleWorkflowRequest) -> workflows_pb2.WorkflowVersion:
+        """Plan a run for each instant of the message."""
+        return await self.transport.acall(SCHEDULE_WORKFLOW, request)
 
     def run_details(self, run_id: str) -> WorkflowRunDetail:
         """How a run stands. NOT_FOUND is asked again: an engine may need a moment to show a new run."""

@@ -76,6 +76,21 @@ def merged_options(
     return base.model_copy(update=update)
 
 
+def merged_schedule_options(
+    options: ScheduleTriggerWorkflowOptions | None,
+    child_key: str | None,
+    additional_metadata: Mapping[str, Any] | None,
+    priority: int | None,
+) -> ScheduleTriggerWorkflowOptions:
+    """The options object with the keywords laid over it. Raises ValueError for a priority outside 1 to 3."""
+    base = options or ScheduleTriggerWorkflowOptions()
+    check_priority(base.priority)  # a model may have been built without validation
+    given: dict[str, Any] = {"child_key": child_key, "priority": check_priority(priority)}
+    update = {name: value for name, value in given.items() if value is not None}
+    update["additional_metadata"] = base.additional_metadata | dict(additional_metadata or {})
+    return base.model_copy(update=update)
+
+
 def labels_of(options: TriggerWorkflowOptions) -> dict[str, DesiredWorkerLabel]:
     """The run's desired labels by key."""
     return desired_labels_by_key(options.desired_worker_label)

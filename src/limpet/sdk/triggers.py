@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -17,7 +18,7 @@ from limpet.sdk.labels import DesiredWorkerLabel, check_label_number
 from limpet.sdk.priority import check_priority
 from limpet.sdk.run_variables import ctx_action_key, ctx_hatchet_context, next_child_index
 from limpet.sdk.sticky_child import StickyTarget, check_sticky_child
-from limpet.sdk.trigger_options import TriggerWorkflowOptions, labels_of
+from limpet.sdk.trigger_options import ScheduleTriggerWorkflowOptions, TriggerWorkflowOptions, labels_of
 
 BULK_ITEMS_MAX = 1_000  # the engine's limit of one call [W8.4]
 BULK_OVERHEAD_BYTES = 64 * 1024  # room for metadata and framing below the send limit
@@ -42,6 +43,27 @@ def trigger_request(
         priority=check_priority(options.priority),
         desired_worker_labels=wire_labels(labels_of(options)),
     )
+    _name_parent(request, parent, options)
+    return request
+
+
+def schedule_request(
+    name: str,
+    run_at: datetime,
+    input_text: str,
+    options: ScheduleTriggerWorkflowOptions,
+    *,
+    default_metadata: Mapping[str, Any] | None = None,
+) -> workflows_pb2.ScheduleWorkflowRequest:
+    """The message that plans one run, as a child when called inside a task (F7.7)."""
+    parent = ctx_hatchet_context.get()
+    request = workflows_pb2.ScheduleWorkflowRequest(
+        name=name,
+        input=input_text,
+        additional_metadata=json.dumps(_metadata(parent, default_metadata, options)),
+        priority=check_priority(options.priority),
+    )
+    request.schedules.add().FromDatetime(run_at)
     _name_parent(request, parent, options)
     return request
 
@@ -86,7 +108,9 @@ def _wire_label(key: str, label: DesiredWorkerLabel) -> trigger_pb2.DesiredWorke
     return wire
 
 
-def _metadata(parent: Context | None, defaults: Mapping[str, Any] | None, options: TriggerWorkflowOptions) -> dict[str, Any]:
+def _metadata(
+    parent: Context | None, defaults: Mapping[str, Any] | None, options: ScheduleTriggerWorkflowOptions
+) -> dict[str, Any]:
     """The parent's below the workflow's below the call's own (W8.6, W9.1)."""
     inherited = parent.additional_metadata if parent is not None else {}
     kept = {key: value for key, value in inherited.items() if not key.startswith(_ENGINE_METADATA_PREFIX)}
@@ -111,7 +135,11 @@ def _warn_of_unused_id(target: StickyTarget) -> None:
         warnings.warn(f"desired_worker_id has no effect: workflow {target.name!r} declares no sticky strategy.", stacklevel=6)
 
 
-def _name_parent(request: trigger_pb2.TriggerWorkflowRequest, parent: Context | None, options: TriggerWorkflowOptions) -> None:
+def _name_parent(
+    request: trigger_pb2.TriggerWorkflowRequest | workflows_pb2.ScheduleWorkflowRequest,
+    parent: Context | None,
+    options: ScheduleTriggerWorkflowOptions,
+) -> None:
     parent_id = options.parent_id or (parent.workflow_run_id if parent else None)
     parent_task_id = options.parent_step_run_id or (parent.task_run_id if parent else None)
     if parent_id is None or parent_task_id is None:

@@ -18,6 +18,7 @@ from limpet.core.decision import Changes
 from limpet.core.ids import TenantId, TenantNo
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.timetable_rows import CronRow, ScheduleRow
 
 
 class StoreError(Exception):
@@ -69,6 +70,7 @@ class ReadTimedOut(StoreError):
 
 
 LIST_ROWS_MAX = 10_000  # records of one page, whatever the query asks for: about 30 MB; more pages by offset
+SCAN_MAX = 100_000  # crons or scheduled runs that a search by metadata looks at; a narrower query looks at others
 COUNT_MAX = 10_000  # matches are counted up to here, so that a page never waits for the count of a million
 PAGE_PAYLOAD_BYTES_MAX = 16 * 1024 * 1024  # inputs and outputs that come along with one answer (see `Reader`)
 EVENT_ROWS_MAX = 10_000  # ten events for each task of the largest graph
@@ -211,6 +213,46 @@ class LogQuery:
     limit: int = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class TimetableQuery:
+    """Which crons or scheduled runs a reader asks for; everything given must hold. Those of deleted workflows are gone.
+
+    workflow_name, name:              of crons; parent_…: of scheduled runs
+    metadata:                         (key, value) pairs, values compared as text; all must match
+    by_creation:                      the order: by creation, else crons by name and scheduled runs by their instant
+    """
+
+    id: str | None = None
+    workflow_id: str | None = None
+    workflow_name: str | None = None
+    name: str | None = None
+    parent_run_id: str | None = None
+    parent_task_id: str | None = None
+    metadata: Sequence[tuple[str, str]] = ()
+    by_creation: bool = True
+    descending: bool = True
+    limit: int = 50
+    offset: int = 0
+
+
+class CronRecord(NamedTuple):
+    """A cron with its workflow and the newest version of that. The input is None when the page has no room for it."""
+
+    cron: CronRow
+    workflow: WorkflowRow
+    version_id: str
+    input: bytes | None
+
+
+class ScheduleRecord(NamedTuple):
+    """A scheduled run with its workflow and the newest version of that. The input is None when the page has no room for it."""
+
+    schedule: ScheduleRow
+    workflow: WorkflowRow
+    version_id: str
+    input: bytes | None
+
+
 class Reader(Protocol):
     """Committed rows for people. Every method returns None or an empty list when nothing is found.
 
@@ -242,6 +284,12 @@ class Reader(Protocol):
         """Newest first."""
 
     async def workers_by_key(self, tenant_no: TenantNo, keys: Collection[int]) -> Mapping[int, WorkerRow]: ...
+
+    async def crons(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[CronRecord], int]:
+        """The second value is the number of all matches, counted up to 10,000. Rows come without their inputs."""
+
+    async def schedules(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[ScheduleRecord], int]:
+        """As `crons`; those that have started their run are gone."""
 
     async def payloads(
         self, runs: Collection[Born], tasks: Collection[Born]

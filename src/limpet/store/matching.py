@@ -6,8 +6,11 @@ Metadata values are compared as text: a text is itself, everything else its JSON
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import orjson
+
+from limpet.store.api import TimetableQuery
 
 Pair = tuple[str, str]
 
@@ -40,6 +43,23 @@ def within_budget(sizes: Iterable[tuple[int, int]], left: int) -> tuple[list[int
             keys.append(key)
             left -= size
     return keys, left
+
+
+def page_of(
+    candidates: Iterable[tuple[int, bytes]], wanted: Sequence[Pair], *, offset: int, limit: int, count_max: int
+) -> tuple[list[int], int]:
+    """Of (key, metadata) candidates in order: the keys of one page, and how many match in all, counted up to a bound."""
+    matching = (key for key, metadata in candidates if not wanted or metadata_matches(metadata, wanted, every=True))
+    keys = list(islice(matching, max(count_max, offset + limit)))
+    return keys[offset : offset + limit], min(len(keys), count_max)
+
+
+TIMETABLE_TEXTS = ("id", "workflow_id", "workflow_name", "name", "parent_run_id", "parent_task_id")  # fields of its query
+
+
+def timetable_order(query: TimetableQuery) -> str:
+    """The source of the statement that has the order a query asks for."""
+    return f"planned_from_{'age' if query.by_creation else 'place'}_{'down' if query.descending else 'up'}"
 
 
 def contains_text(message: str, search: str) -> bool:

@@ -7,6 +7,8 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, get_args, get_type_hints
 
+from limpet.core.decision import Changes
+
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**63 - 1  # what a column of every store can hold
 
 # None stands for "unchanged" in an update (`RunRow`); a row that is born must bring these.
@@ -43,6 +45,11 @@ def misfit(row: Row, *, is_birth: bool) -> str | None:
         elif isinstance(value, str) and not is_encodable(value):
             return f"{type(row).__name__}.{column.name} cannot hold a text with lone surrogates."
     return None
+
+
+def dropped_keys(changes: Changes) -> tuple[int, ...]:
+    """Keys of rows that a commit deletes; none of them is ever given again."""
+    return (*changes.workers_forgotten, *changes.receipts_folded, *changes.crons_dropped, *changes.schedules_dropped)
 
 
 def _column(name: str, hint: Any, born_with: frozenset[str]) -> Column:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from limpet.core.definitions import (
     BACKOFF_MAX_DEFAULT_US,
@@ -85,6 +85,8 @@ def make_workflow(
     sticky: StickyStrategy | None = None,
     priority: int | None = None,
     on_failure: TaskDefinition | str | None = None,
+    crons: Sequence[str] = (),
+    cron_input: bytes = b"{}",
     concurrency: Iterable[ConcurrencyLimit] = (),
 ) -> WorkflowDefinition:
     """A workflow; a task that is only a text is a task of that name without parents."""
@@ -94,6 +96,8 @@ def make_workflow(
         on_failure=None if on_failure is None else _as_task(on_failure),
         sticky=sticky,
         default_priority=priority,
+        crons=tuple(crons),
+        cron_input=cron_input,
         concurrency=tuple(concurrency),
     )
 

@@ -102,6 +102,9 @@ class Scenario(Readings):
         """One step with these inputs; then what it set in motion: closed streams, receipts."""
         decision = self._decide(inputs)
         self._deliver(decision)
+        due_at = self.machine.state.timetable.due_at
+        if due_at is not None and due_at <= self.now:  # an engine's next turn comes at once, and asks the store
+            self.step(TimePassed())
         return decision
 
     def _decide(self, inputs: Sequence[Input]) -> Decision:
@@ -196,11 +199,14 @@ class Scenario(Readings):
         sticky: StickyStrategy | None = None,
         priority: int | None = None,
         on_failure: TaskDefinition | str | None = None,
+        crons: Sequence[str] = (),
+        cron_input: bytes = b"{}",
         concurrency: Iterable[ConcurrencyLimit] = (),
     ) -> WorkflowPutReply:
         """Register a workflow. Workers made later offer its actions unless they name their own."""
         definition = make_workflow(
-            name, *tasks, sticky=sticky, priority=priority, on_failure=on_failure, concurrency=concurrency
+            name, *tasks, sticky=sticky, priority=priority, on_failure=on_failure, crons=crons, cron_input=cron_input,
+            concurrency=concurrency,
         )  # fmt: skip
         reply = self.ask(WorkflowPut(definition), WorkflowPutReply)
         self._actions.update(dict.fromkeys(step.action_id for step in definition.steps))

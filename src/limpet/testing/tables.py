@@ -11,8 +11,9 @@ from typing import TypeVar
 from limpet.core.decision import Changes
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
 
-_Row = TypeVar("_Row", VersionRow, WorkflowRow, WorkerRow, RunRow, TaskRow, ReceiptRow, EventRow)
+_Row = TypeVar("_Row", VersionRow, WorkflowRow, WorkerRow, RunRow, TaskRow, ReceiptRow, EventRow, CronRow, ScheduleRow)
 
 
 class Tables:
@@ -27,6 +28,8 @@ class Tables:
         self.tasks: dict[int, TaskRow] = {}
         self.receipts: dict[int, ReceiptRow] = {}
         self.events: dict[int, EventRow] = {}
+        self.crons: dict[int, CronRow] = {}
+        self.schedules: dict[int, ScheduleRow] = {}
         self._task_keys: dict[int, list[int]] = {}
 
     def apply(self, changes: Changes) -> None:
@@ -49,6 +52,12 @@ class Tables:
         for key in changes.receipts_folded:
             del self.receipts[key]
         self._insert(self.events, changes.events)
+        for key in changes.crons_dropped:
+            del self.crons[key]
+        self._replace(self.crons, changes.crons)
+        for key in changes.schedules_dropped:
+            del self.schedules[key]
+        self._replace(self.schedules, changes.schedules)
 
     def _insert(self, table: dict[int, _Row], rows: Iterable[_Row]) -> None:
         for row in rows:
@@ -79,6 +88,7 @@ class Tables:
             runs,
             [task._replace(output=None) for run in runs for task in self.tasks_of(run.key)],
             list(self.receipts.values()),
+            first_due(self.crons.values(), self.schedules.values()),
         )
 
     def found(self, needs: Needs) -> Found:
@@ -94,6 +104,7 @@ class Tables:
         wanted = [run for run in self.runs.values() if self._is_wanted(run, needs.run_or_task_ids)]
         found.runs = [(run._replace(input=None), self.tasks_of(run.key)) for run in wanted]
         found.versions = [self.versions[key] for key in sorted({run.version_key for run in wanted})]
+        found.timetable = answer(needs.timetable, self.crons.values(), self.schedules.values())
         return found
 
     def _is_wanted(self, run: RunRow, ids: set[str]) -> bool:

@@ -44,6 +44,7 @@ def build(hatchet: Hatchet) -> dict[str, Any]:
     found |= _plain(hatchet)
     found |= _graph(hatchet)
     found |= _hard_pair(hatchet)
+    found |= _timed(hatchet)
     return found
 
 
@@ -77,6 +78,17 @@ def _add_sticky_steps(parent: Any, child: Any) -> None:
     @child.task(name="child")
     def run_child(input: EmptyModel, ctx: Context) -> dict:
         return {"worker": ctx.worker_id}
+
+
+def _timed(hatchet: Hatchet) -> dict[str, Any]:
+    """A task with a cron of each second and an input for it."""
+
+    @hatchet.task(name="ticker", on_crons=["* * * * * *"], cron_input=Number(number=7), input_validator=Number)
+    async def ticker(input: Number, ctx: Context) -> Doubled:
+        journal.write("ticker", number=input.number, priority=ctx.priority, metadata=dict(ctx.additional_metadata or {}))
+        return Doubled(value=2 * input.number)
+
+    return {"ticker": ticker}
 
 
 def _hard_pair(hatchet: Hatchet) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from limpet.core.inputs import Input
 from limpet.core.rows import Born, EventRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.views import LimitsView, WorkerView
 from limpet.edges.access import AccessUnavailable, NotAuthenticated
-from limpet.store.api import LogLine, LogQuery, RunQuery, RunRecord, TaskRecord
+from limpet.store.api import CronRecord, LogLine, LogQuery, RunQuery, RunRecord, ScheduleRecord, TaskRecord, TimetableQuery
 
 TENANT = TenantId("707d0855-80ab-4e1f-a156-f1c4546cbf52")
 OTHER_TENANT = TenantId("11111111-80ab-4e1f-a156-f1c4546cbf52")
@@ -48,6 +48,8 @@ class FakeReader:
         self.records: dict[tuple[int, str], RunRecord] = {}
         self.asked: list[tuple[str, str]] = []
         self.queries: list[RunQuery] = []
+        self.named: list[WorkflowRow] = []
+        self.version_rows: list[VersionRow] = []
         self.failure: Exception | None = None
         self.looked = asyncio.Event()
 
@@ -97,15 +99,23 @@ class FakeReader:
 
     async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
         self._ask("workflows", "")
-        return []
+        return list(self.named)
 
     async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
         self._ask("versions", workflow_id)
-        return []
+        return list(self.version_rows)
 
     async def workers_by_key(self, tenant_no: TenantNo, keys: Collection[int]) -> Mapping[int, WorkerRow]:
         self._ask("workers_by_key", "")
         return {}
+
+    async def crons(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[CronRecord], int]:
+        self._ask("crons", "")
+        return [], 0
+
+    async def schedules(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[ScheduleRecord], int]:
+        self._ask("schedules", "")
+        return [], 0
 
     async def payloads(
         self, runs: Collection[Born], tasks: Collection[Born]

@@ -143,7 +143,8 @@ async def test_X11_things_of_another_tenant_are_404_like_those_of_nobody(world: 
     ids = {"{task}": record.tasks[0].id, "{run}": record.run.id, "{workflow}": workflow.id, "{worker}": worker.worker_id}
     checked = 0
     for method, template in OPERATIONS:
-        name = next((name for name in ids if name in template), None)
+        by_name = template.endswith(("/crons", "/scheduled"))  # there the workflow stands in the path by its name
+        name = None if by_name else next((name for name in ids if name in template), None)
         theirs = "" if name is None else filled(template, thing=ids[name])
         answer = None if name is None else await call(http, method, theirs)
         if name is None or answer is None or answer.status_code == 501:

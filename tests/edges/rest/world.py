@@ -7,13 +7,13 @@ core's and are tested there.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from limpet.core.decision import Changes
 from limpet.core.definition_text import checksum, decode_definition, encode_definition
 from limpet.core.definitions import TaskDefinition, WorkflowDefinition
-from limpet.core.errors import InvalidArgument, NotOwner
+from limpet.core.errors import InvalidArgument, LimpetError, NotOwner
 from limpet.core.explain import Explanation, Outlook, Reason, Verdict
 from limpet.core.ids import SECOND_US, TENANT_KEY_SHIFT, ActionId, Instant, TenantId, TenantNo, external_id, first_key
 from limpet.core.inputs import (
@@ -26,7 +26,18 @@ from limpet.core.inputs import (
     WorkerPaused,
     WorkflowDeleted,
 )
+from limpet.core.machine import Machine
 from limpet.core.rows import EventRow, EventType, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.timetable_inputs import (
+    CronCreated,
+    CronDeleted,
+    CronSwitched,
+    CronTriggered,
+    ScheduleDeleted,
+    ScheduleMoved,
+    SchedulesCreated,
+    ScheduleTriggered,
+)
 from limpet.core.views import LimitsView, SlotView, WorkerView
 from limpet.store.api import Batch, LogLine, Reader, RunRecord, Tenant
 from limpet.store.memory.store import MemoryStore
@@ -164,10 +175,27 @@ class World:
                 view = self.views[item.worker_id]
                 kept = tuple(pair for pair in view.labels if pair[0] not in item.removed)
                 self.views[item.worker_id] = replace(view, labels=kept)
+            case CronCreated() | CronSwitched() | CronDeleted() | CronTriggered():
+                return await self._by_core(item)
+            case SchedulesCreated() | ScheduleMoved() | ScheduleDeleted() | ScheduleTriggered():
+                return await self._by_core(item)
             case WorkflowDeleted():
                 row = next(row for row in await self.reader.workflows(TENANT.no) if row.id == item.workflow_id)
                 await self.write(TENANT.no, workflows=[row._replace(deleted_at=NOW)])
         return None
+
+    async def _by_core(self, item: Input) -> object:
+        """As the real core answers it, over the same rows."""
+        machine = Machine.load(await self.store.load(TENANT.no), tenant_no=TENANT.no, now=Instant(NOW), salt=SALT)
+        found = await self.store.look_up(TENANT.no, machine.needs([item]))
+        decision = machine.step([item], Instant(NOW), found)
+        if decision.changes:
+            changes = decision.changes
+            await self.write(TENANT.no, **{each.name: getattr(changes, each.name) for each in fields(changes)})
+        self._keys[TENANT.no] = machine.state.next_key
+        if isinstance(decision.replies[0], LimpetError):
+            raise decision.replies[0]
+        return decision.replies[0]
 
     def notify(self, tenant: TenantId, item: Input) -> None:
         self.submitted.append((tenant, item))

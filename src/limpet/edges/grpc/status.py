@@ -27,6 +27,7 @@ CODES: dict[type[Exception], StatusCode] = {
     errors.InvalidArgument: StatusCode.INVALID_ARGUMENT,
     errors.NotFound: StatusCode.NOT_FOUND,
     errors.WorkerNotListening: StatusCode.FAILED_PRECONDITION,
+    errors.NotAllowed: StatusCode.PERMISSION_DENIED,
     errors.NotSupported: StatusCode.UNIMPLEMENTED,
     errors.WorkflowChanged: StatusCode.ABORTED,
     errors.LimitReached: StatusCode.RESOURCE_EXHAUSTED,

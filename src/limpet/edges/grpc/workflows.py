@@ -1,13 +1,17 @@
-"""Triggers: one run, or several in one go."""
+"""Triggers: one run, several in one go, or runs at instants to come."""
 
 from __future__ import annotations
 
+from typing import cast
+
 from limpet.contracts import workflows_pb2 as wire
 from limpet.contracts.trigger_pb2 import TriggerWorkflowRequest
+from limpet.core.errors import NotFound
+from limpet.core.timetable_rows import ScheduleRow
 from limpet.edges.grpc.binding import Handler
 from limpet.edges.grpc.gate import Call
 from limpet.edges.grpc.settings import GrpcSettings
-from limpet.edges.grpc.translate.triggers import bulk_triggered, triggered
+from limpet.edges.grpc.translate.triggers import bulk_triggered, schedule_answer, scheduled, triggered
 from limpet.edges.run_keys import trigger
 from limpet.engine.door import Door
 
@@ -22,6 +26,7 @@ class Workflows:
         """By path."""
         return {
             "/WorkflowService/TriggerWorkflow": self.trigger_workflow,
+            "/WorkflowService/ScheduleWorkflow": self.schedule_workflow,
             "/WorkflowService/BulkTriggerWorkflow": self.bulk_trigger_workflow,
         }
 
@@ -38,3 +43,13 @@ class Workflows:
             return wire.BulkTriggerWorkflowResponse()
         ids = await trigger(self._door, call.tenant, bulk_triggered(request.workflows, call.request_id, self._limits))
         return wire.BulkTriggerWorkflowResponse(workflow_run_ids=ids)
+
+    async def schedule_workflow(self, call: Call, request: wire.ScheduleWorkflowRequest) -> wire.WorkflowVersion:
+        """An id for each instant, in order (F7.1)."""
+        item = scheduled(request, self._limits)
+        rows = cast(tuple[ScheduleRow, ...], await self._door.submit(call.tenant, item))
+        for workflow in await self._door.reader.workflows(call.tenant_no):
+            if workflow.key == rows[0].workflow_key:
+                versions = await self._door.reader.versions(call.tenant_no, workflow.id)
+                return schedule_answer(rows, workflow.id, versions[0])
+        raise NotFound("workflow", request.name, "it was deleted while its runs were scheduled")

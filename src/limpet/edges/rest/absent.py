@@ -28,8 +28,6 @@ class Absent:
 EVENTS = "/v1/stable/tenants/{tenant}/events"
 FILTERS = "/v1/stable/tenants/{tenant}/filters"
 WEBHOOKS = "/v1/stable/tenants/{tenant}/webhooks"
-CRONS = "/v1/tenants/{tenant}/workflows/crons"
-SCHEDULED = "/v1/tenants/{tenant}/workflows/scheduled"
 LIST_RUNS = "use GET /api/v1/stable/tenants/{tenant}/workflow-runs"
 
 ABSENT = (
@@ -42,14 +40,6 @@ ABSENT = (
     Absent(("GET", "POST"), WEBHOOKS, "webhooks"),
     Absent(("GET", "PATCH", "DELETE", "POST"), WEBHOOKS + "/{webhook}", "webhooks"),
     Absent(("POST",), "/v1/tenants/{tenant}/webhook-workers", "webhook workers"),
-    Absent(("GET",), CRONS, "cron triggers"),
-    Absent(("GET", "DELETE", "PATCH", "POST"), CRONS + "/{cron}", "cron triggers"),
-    Absent(("POST",), "/v1/tenants/{tenant}/workflows/{workflow}/crons", "cron triggers"),
-    Absent(("GET",), SCHEDULED, "scheduled runs"),
-    Absent(("POST",), SCHEDULED + "/bulk-delete", "scheduled runs"),
-    Absent(("POST",), SCHEDULED + "/bulk-update", "scheduled runs"),
-    Absent(("GET", "DELETE", "PATCH", "POST"), SCHEDULED + "/{scheduled}", "scheduled runs"),
-    Absent(("POST",), "/v1/tenants/{tenant}/workflows/{workflow}/scheduled", "scheduled runs"),
     Absent(("GET", "DELETE"), "/v1/tenants/{tenant}/rate-limits", "rate limits"),
     Absent(("POST",), "/v1/stable/tenants/{tenant}/durable-tasks/branch", "durable tasks"),
     Absent(("POST",), "/v1/stable/tasks/{task}/restore", "durable tasks"),

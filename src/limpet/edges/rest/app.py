@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from limpet._version import __version__
 from limpet.core.errors import LimpetError
-from limpet.edges.rest import absent, expressions, metrics, runs, tasks, tenants, workers, workflows
+from limpet.edges.rest import absent, crons, expressions, metrics, runs, scheduled, tasks, tenants, workers, workflows
 from limpet.edges.rest.facts import RestFacts
 from limpet.edges.rest.problems import Problem, problem, problem_of, problems
 from limpet.edges.rest.schemas import ApiErrors
@@ -31,6 +31,8 @@ ROUTERS = (
     tasks.router,
     runs.router,
     workers.router,
+    crons.router,
+    scheduled.router,
     workflows.router,
     metrics.router,
     expressions.router,

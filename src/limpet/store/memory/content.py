@@ -8,6 +8,7 @@ from typing import Any
 
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.timetable_rows import CronRow, ScheduleRow
 from limpet.store.api import Fence, LogLine, Quarantined, Tenant, Token
 
 
@@ -32,6 +33,8 @@ class Content:
     tasks: dict[int, TaskRow] = field(default_factory=dict)
     receipts: dict[int, ReceiptRow] = field(default_factory=dict)
     events: dict[int, EventRow] = field(default_factory=dict)
+    crons: dict[int, CronRow] = field(default_factory=dict)
+    schedules: dict[int, ScheduleRow] = field(default_factory=dict)
     names: dict[tuple[Any, ...], int] = field(default_factory=dict)
     tasks_of: dict[int, tuple[int, ...]] = field(default_factory=dict)
     events_of: dict[int, tuple[int, ...]] = field(default_factory=dict)

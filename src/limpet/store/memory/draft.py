@@ -8,9 +8,10 @@ from typing import Any
 from limpet.core.decision import Changes
 from limpet.core.ids import TenantNo
 from limpet.core.rows import RunRow, TaskRow, TaskStatus
+from limpet.core.timetable_rows import CronRow
 from limpet.store.api import DataError
 from limpet.store.memory.content import Content
-from limpet.store.tables import Row, misfit
+from limpet.store.tables import Row, dropped_keys, misfit
 
 ABSENT = object()
 
@@ -44,7 +45,7 @@ class Draft:
         for worker in changes.workers:
             self._put(content.workers, worker, "worker", {"id": worker.id})
         for key in changes.workers_forgotten:
-            self._forget_worker(key)
+            self._forget(content.workers, key, "worker", _id_alone)
         for run in changes.runs_opened:
             self._insert(content.runs, run, "run", {"id": run.id, "child_ref": run.child_ref, "request_id": run.request_id})
         for run in changes.runs_changed:
@@ -61,7 +62,19 @@ class Draft:
         for event in changes.events:
             self._insert(content.events, event, "event", {})
             self._append(content.events_of, event.task_key, event.key)
-        self._raise_floor(tenant_no, (*changes.workers_forgotten, *changes.receipts_folded))
+        self._apply_timetable(changes)
+        self._raise_floor(tenant_no, dropped_keys(changes))
+
+    def _apply_timetable(self, changes: Changes) -> None:
+        content = self._content
+        for key in changes.crons_dropped:
+            self._forget(content.crons, key, "cron", _cron_names)
+        for cron in changes.crons:
+            self._put(content.crons, cron, "cron", _cron_names(cron))
+        for key in changes.schedules_dropped:
+            self._forget(content.schedules, key, "schedule", _id_alone)
+        for schedule in changes.schedules:
+            self._put(content.schedules, schedule, "schedule", _id_alone(schedule))
 
     def _insert(self, table: dict[int, Any], row: Any, kind: str, names: Mapping[str, object]) -> None:
         if row.key in table:
@@ -88,11 +101,12 @@ class Draft:
         self._set(table, row.key, changed(table[row.key], row))
         self.rows += 1
 
-    def _forget_worker(self, key: int) -> None:
-        worker = self._content.workers.get(key)
-        if worker is not None:
-            self._drop(self._content.names, ("worker", worker.tenant_no, "id", worker.id))
-            self._drop(self._content.workers, key)
+    def _forget(self, table: dict[int, Any], key: int, kind: str, names: Callable[[Any], Mapping[str, object]]) -> None:
+        row = table.get(key)
+        if row is not None:
+            for what, name in names(row).items():
+                self._drop(self._content.names, (kind, row.tenant_no, what, name))
+            self._drop(table, key)
 
     def _raise_floor(self, tenant_no: TenantNo, deleted: Collection[int]) -> None:
         if deleted:
@@ -110,6 +124,14 @@ class Draft:
         if key in table:
             self._undo.append((table, key, table.pop(key)))
             self.rows += 1
+
+
+def _id_alone(row: Any) -> Mapping[str, object]:
+    return {"id": row.id}
+
+
+def _cron_names(row: CronRow) -> Mapping[str, object]:
+    return {"id": row.id, f"name of {row.workflow_key}": (row.name, row.expression)}
 
 
 def _demand_fit(row: Row, *, is_birth: bool) -> None:

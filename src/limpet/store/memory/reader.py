@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from limpet.core.ids import TenantNo
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.timetable_rows import CronRow, ScheduleRow
 from limpet.store.api import (
     COUNT_MAX,
     EVENT_ROWS_MAX,
     LIST_ROWS_MAX,
     LOG_LINES_MAX,
     PAGE_PAYLOAD_BYTES_MAX,
+    CronRecord,
     LogLine,
     LogQuery,
     RunQuery,
     RunRecord,
+    ScheduleRecord,
     TaskRecord,
+    TimetableQuery,
 )
-from limpet.store.matching import contains_text, metadata_matches, within_budget
+from limpet.store.matching import contains_text, metadata_matches, page_of, within_budget
 from limpet.store.memory.content import Content
 
 Row = TypeVar("Row", RunRow, TaskRow)
@@ -75,6 +79,39 @@ class MemoryReader:
     async def workers_by_key(self, tenant_no: TenantNo, keys: Collection[int]) -> Mapping[int, WorkerRow]:
         found = (self.content.workers.get(key) for key in keys)
         return {row.key: row for row in found if row is not None and row.tenant_no == tenant_no}
+
+    async def crons(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[CronRecord], int]:
+        rows = self.content.of(tenant_no, self.content.crons)
+        rows.sort(key=lambda row: row.key if query.by_creation else (row.name, row.key), reverse=query.descending)
+        found = [row for row in rows if self._is_planned(row, query) and query.name in (None, row.name)]
+        page, total = _timetable_page(found, query)
+        return [CronRecord(row._replace(input=b""), *self._home_of(row), data) for row, data in page], total
+
+    async def schedules(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[ScheduleRecord], int]:
+        rows = self.content.of(tenant_no, self.content.schedules)
+        rows.sort(key=lambda row: row.key if query.by_creation else (row.at, row.key), reverse=query.descending)
+        found = [
+            row
+            for row in rows
+            if self._is_planned(row, query)
+            and query.parent_run_id in (None, row.parent_run_id)
+            and query.parent_task_id in (None, row.parent_task_id)
+        ]
+        page, total = _timetable_page(found, query)
+        return [ScheduleRecord(row._replace(input=b""), *self._home_of(row), data) for row, data in page], total
+
+    def _is_planned(self, row: CronRow | ScheduleRow, query: TimetableQuery) -> bool:
+        workflow = self.content.workflows[row.workflow_key]
+        return (
+            workflow.deleted_at is None
+            and query.id in (None, row.id)
+            and query.workflow_id in (None, workflow.id)
+            and query.workflow_name in (None, workflow.name)
+        )
+
+    def _home_of(self, row: CronRow | ScheduleRow) -> tuple[WorkflowRow, str]:
+        versions = (one for one in self.content.versions.values() if one.workflow_key == row.workflow_key)
+        return self.content.workflows[row.workflow_key], max(versions, key=lambda one: one.number).id
 
     async def payloads(
         self, runs: Collection[Born], tasks: Collection[Born]
@@ -171,3 +208,13 @@ def _matches_line(line: LogLine, query: LogQuery) -> bool:
         and (query.retry_count is None or line.retry_count == query.retry_count)
         and (query.search is None or contains_text(line.message, query.search))
     )
+
+
+def _timetable_page(rows: Sequence[Any], query: TimetableQuery) -> tuple[list[tuple[Any, bytes | None]], int]:
+    """Rows of a page with their inputs, while they fit; and how many match in all."""
+    limit, offset = max(0, min(query.limit, LIST_ROWS_MAX)), max(0, query.offset)
+    candidates = ((row.key, row.metadata) for row in rows)
+    keys, total = page_of(candidates, query.metadata, offset=offset, limit=limit, count_max=COUNT_MAX)
+    by_key = {row.key: row for row in rows}
+    fitting = set(within_budget([(key, by_key[key].input_bytes) for key in keys], PAGE_PAYLOAD_BYTES_MAX)[0])
+    return [(by_key[key], by_key[key].input if key in fitting else None) for key in keys], total

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import RunRow, RunStatus, TaskRow, VersionRow, WorkflowRow
+from limpet.core.timetable_rows import answer, first_due
 from limpet.store.api import (
     LOG_LINES_MAX,
     ONLY_GROUP,
@@ -95,6 +96,7 @@ class MemoryStore:
             runs=runs,
             tasks=sorted(_without_output(content.tasks[key]) for run in runs for key in content.tasks_of.get(run.key, ())),
             receipts=content.of(tenant_no, content.receipts),
+            due_at=first_due(content.of(tenant_no, content.crons), content.of(tenant_no, content.schedules)),
         )
 
     async def commit(self, batch: Batch) -> None:
@@ -125,6 +127,7 @@ class MemoryStore:
             runs_by_request=_ids_by_name(content, tenant_no, "request_id", needs.request_ids),
             runs=[(run, [_without_output(task) for task in content.tasks_of_run(run.key)]) for run in runs],
             versions=[content.versions[key] for key in sorted({run.version_key for run in runs})],
+            timetable=answer(needs.timetable, content.of(tenant_no, content.crons), content.of(tenant_no, content.schedules)),
         )
 
     async def tenants(self) -> Sequence[Tenant]:
@@ -184,6 +187,7 @@ def _without_output(task: TaskRow) -> TaskRow:
 def _largest_key(content: Content, tenant_no: TenantNo) -> int:
     tables: Sequence[Mapping[int, object]] = (
         content.workflows, content.versions, content.workers, content.runs, content.tasks, content.receipts, content.events,
+        content.crons, content.schedules,
     )  # fmt: skip
     keys = (key for table in tables for key in table if key >> TENANT_KEY_SHIFT == tenant_no)
     return max(max(keys, default=0), content.key_floors.get(tenant_no, 0))

@@ -14,9 +14,11 @@ from limpet.core.decision import Changes
 from limpet.core.ids import TenantNo
 from limpet.store.api import Batch, CommitOutcomeUnknown, Fences
 from limpet.store.postgres.lane import Lane, Link
+from limpet.store.tables import dropped_keys
 
 _LISTS = tuple(each.name for each in fields(Changes))
-_REPLACING = frozenset({"workflows", "workers", "runs_changed", "tasks_changed"})  # of two rows of a key the later counts
+# Of two rows of a key the later counts.
+_REPLACING = frozenset({"workflows", "workers", "runs_changed", "tasks_changed", "crons", "schedules"})
 
 
 class Written(NamedTuple):
@@ -31,13 +33,18 @@ async def commit(lane: Lane, batch: Batch, lease_us: int) -> Written:
     lists = _joined(batch.changes)
     arguments = {"fences": fence_rows(batch.fences), "lease_us": lease_us, **lists, "key_floors": _floors(batch.changes)}
     async with lane.link(lost=_outcome_unknown) as link:
-        homeless = await link.value("commit", **arguments)
+        homeless = await link.value(_statement(batch), **arguments)
     return Written(sum(map(len, lists.values())), homeless)
 
 
 async def warm(link: Link) -> None:
     """Let a new connection learn the types of a commit before the first one waits for it."""
-    await link.connection.prepare(link.sql.statement("commit").text)
+    for name in ("commit", "commit_with_timetable"):
+        await link.connection.prepare(link.sql.statement(name).text)
+
+
+def _statement(batch: Batch) -> str:
+    return "commit_with_timetable" if any(changes.has_timetable for _, changes in batch.changes) else "commit"
 
 
 def fence_rows(fences: Fences) -> list[tuple[int, int, int]]:
@@ -64,8 +71,8 @@ def _floors(changes: Iterable[tuple[TenantNo, Changes]]) -> list[tuple[TenantNo,
     """The largest key each tenant deletes, so that none is given again."""
     floors: dict[TenantNo, int] = {}
     for tenant_no, each in changes:
-        if each.workers_forgotten or each.receipts_folded:
-            floors[tenant_no] = max(floors.get(tenant_no, 0), *each.workers_forgotten, *each.receipts_folded)
+        if dropped := dropped_keys(each):
+            floors[tenant_no] = max(floors.get(tenant_no, 0), *dropped)
     return list(floors.items())
 
 

@@ -12,7 +12,7 @@ from limpet.store.api import LOG_LINES_MAX, LogLine, LogQuery
 from limpet.store.matching import contains_text
 from limpet.store.postgres.days import day_of_id, homes
 from limpet.store.postgres.lane import Lane
-from limpet.store.postgres.owner import is_storable, storable
+from limpet.store.postgres.texts import is_storable, storable
 from limpet.store.tables import INTEGER_MAX, INTEGER_MIN
 
 LINES_AT_ONCE = 1_000  # of a search: about 1 MB

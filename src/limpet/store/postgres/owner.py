@@ -12,14 +12,14 @@ from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import Born, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import QUARANTINE_MAX, Fence, FenceMismatch, GroupNo, Quarantined, Tenant, Token
+from limpet.store.postgres import timetable
 from limpet.store.postgres.days import DAY_US, days_of, days_of_ids, homes
 from limpet.store.postgres.lane import Link
 from limpet.store.postgres.ownership import group_of
-from limpet.store.tables import is_encodable
+from limpet.store.postgres.texts import is_storable, storable
 
 LOAD_RUNS_AT_ONCE = 2_000  # unfinished runs of one statement: some 2 MB of rows
 CHILD_REF, REQUEST = "c", "r"  # what a name in `run_names` begins with
-NUL, UNKNOWN_CHARACTER = "\x00", "\ufffd"  # what no text of PostgreSQL can hold, and what is kept in its place
 
 Known = Mapping[GroupNo, Fence]
 
@@ -28,16 +28,6 @@ def key_range(tenant_no: TenantNo) -> dict[str, Any]:
     """The tenant and the first and last row key it may have, as parameters."""
     start = first_key(tenant_no)
     return {"tenant_no": tenant_no, "key_first": start, "key_last": start + (1 << TENANT_KEY_SHIFT) - 2}
-
-
-def is_storable(text: str) -> bool:
-    """Whether a text can be in this store at all."""
-    return NUL not in text and is_encodable(text)
-
-
-def storable(text: str) -> str:
-    """A text for people that can be kept, whatever it was."""
-    return text.replace(NUL, UNKNOWN_CHARACTER).encode(errors="replace").decode()
 
 
 async def load(link: Link, tenant_no: TenantNo, known: Known) -> Snapshot:
@@ -59,6 +49,7 @@ async def load(link: Link, tenant_no: TenantNo, known: Known) -> Snapshot:
             runs=sorted(runs),
             tasks=sorted(tasks, key=_key),
             receipts=made(ReceiptRow, await link.rows("receipts_to_load", **where)),
+            due_at=await link.value("first_due", tenant_no=tenant_no),
         )
 
 
@@ -74,6 +65,7 @@ async def look_up(link: Link, tenant_no: TenantNo, needs: Needs) -> Found:
             runs_by_request=await _named(link, tenant_no, REQUEST, needs.request_ids),
             runs=[(run, tasks.get(run.key, [])) for run in runs],
             versions=list(versions.values()),
+            timetable=await timetable.look_up(link, tenant_no, needs.timetable),
         )
 
 

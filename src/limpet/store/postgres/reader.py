@@ -15,18 +15,22 @@ from limpet.store.api import (
     EVENT_ROWS_MAX,
     LIST_ROWS_MAX,
     PAGE_PAYLOAD_BYTES_MAX,
+    CronRecord,
     LogLine,
     LogQuery,
     RunQuery,
     RunRecord,
+    ScheduleRecord,
     TaskRecord,
+    TimetableQuery,
 )
 from limpet.store.matching import metadata_matches, within_budget
-from limpet.store.postgres import owner
+from limpet.store.postgres import owner, timetable
 from limpet.store.postgres.days import KEPT, LAST, day_of, day_of_id, days_of, homes
 from limpet.store.postgres.lane import Lane, Link
 from limpet.store.postgres.logs import Logs
 from limpet.store.postgres.pairs import digest
+from limpet.store.postgres.texts import is_storable
 from limpet.store.tables import INTEGER_MAX, INTEGER_MIN, is_encodable
 
 Row = TypeVar("Row", RunRow, TaskRow)
@@ -83,13 +87,21 @@ class PostgresReader:
         return owner.made(WorkflowRow, await self._rows("live_workflows", **owner.key_range(tenant_no)))
 
     async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
-        wanted = workflow_id if owner.is_storable(workflow_id) else ""
+        wanted = workflow_id if is_storable(workflow_id) else ""
         rows = await self._rows("versions_of_workflow", tenant_no=tenant_no, workflow_id=wanted, limit=LIST_ROWS_MAX)
         return owner.made(VersionRow, rows)
 
     async def workers_by_key(self, tenant_no: TenantNo, keys: Collection[int]) -> Mapping[int, WorkerRow]:
         rows = await self._rows("workers_by_key", tenant_no=tenant_no, keys=list(keys))
         return {row[0]: WorkerRow(*row) for row in rows}
+
+    async def crons(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[CronRecord], int]:
+        async with self._pages.link() as link, link.reading():
+            return await timetable.crons(link, tenant_no, query)
+
+    async def schedules(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[ScheduleRecord], int]:
+        async with self._pages.link() as link, link.reading():
+            return await timetable.schedules(link, tenant_no, query)
 
     async def payloads(
         self, runs: Collection[Born], tasks: Collection[Born]
@@ -106,7 +118,7 @@ class PostgresReader:
 
 
 async def _named(link: Link, name: str, tenant_no: TenantNo, wanted: str) -> list[Any]:
-    if not owner.is_storable(wanted):
+    if not is_storable(wanted):
         return []
     return await link.rows(name, tenant_no=tenant_no, id=wanted, days=homes([day_of_id(wanted)]))
 
@@ -179,7 +191,7 @@ def _source(query: RunQuery) -> str:
 async def _conditions(link: Link, tenant_no: TenantNo, query: RunQuery, *, is_of_runs: bool = False) -> Where:
     since = INTEGER_MIN if query.since is None else max(query.since, INTEGER_MIN)
     until = INTEGER_MAX if query.until is None else min(query.until, INTEGER_MAX)
-    ids = None if query.workflow_ids is None else [one for one in query.workflow_ids if owner.is_storable(one)]
+    ids = None if query.workflow_ids is None else [one for one in query.workflow_ids if is_storable(one)]
     return {
         "tenant_no": tenant_no,
         "since": since,
@@ -215,4 +227,4 @@ async def _metadata_conditions(link: Link, tenant_no: TenantNo, query: RunQuery)
 
 def _storable_or_nothing(text: str | None) -> str | None:
     """A filter that names what cannot be stored finds nothing: no id is empty."""
-    return text if text is None or owner.is_storable(text) else ""
+    return text if text is None or is_storable(text) else ""

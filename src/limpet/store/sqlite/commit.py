@@ -96,6 +96,16 @@ def _write(connection: sqlite3.Connection, tenant_no: TenantNo, changes: Changes
         + _many(connection, "insert_receipt", changes.receipts)
         + _delete(connection, "delete_receipt", tenant_no, changes.receipts_folded)
         + _many(connection, "insert_event", changes.events)
+        + (_write_timetable(connection, tenant_no, changes) if changes.has_timetable else 0)
+    )
+
+
+def _write_timetable(connection: sqlite3.Connection, tenant_no: TenantNo, changes: Changes) -> int:
+    return (
+        _delete(connection, "delete_cron", tenant_no, changes.crons_dropped)
+        + _many(connection, "upsert_cron", changes.crons)
+        + _delete(connection, "delete_schedule", tenant_no, changes.schedules_dropped)
+        + _many(connection, "upsert_schedule", changes.schedules)
     )
 
 

@@ -10,6 +10,7 @@ from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import QUARANTINE_MAX, Quarantined, Tenant, Token
+from limpet.store.sqlite import timetable
 from limpet.store.sqlite.connection import json_list, reading, writing
 from limpet.store.sqlite.statements import statement
 from limpet.store.tables import is_encodable
@@ -36,6 +37,7 @@ def load(connection: sqlite3.Connection, tenant_no: TenantNo) -> Snapshot:
             runs=list(map(RunRow._make, connection.execute(statement("unfinished_runs"), where))),
             tasks=list(map(TaskRow._make, connection.execute(statement("tasks_of_unfinished_runs"), where))),
             receipts=list(map(ReceiptRow._make, connection.execute(statement("receipts_to_load"), where))),
+            due_at=connection.execute(statement("first_due"), where).fetchone()[0],
         )
 
 
@@ -50,6 +52,7 @@ def look_up(connection: sqlite3.Connection, tenant_no: TenantNo, needs: Needs) -
             runs_by_request=dict(_wanted(connection, "run_by_request", tenant_no, needs.request_ids)),
             runs=[(run, tasks.get(run.key, [])) for run in runs],
             versions=list(versions_by_key(connection, {run.version_key for run in runs}).values()),
+            timetable=timetable.look_up(connection, tenant_no, needs.timetable),
         )
 
 

@@ -15,14 +15,17 @@ from limpet.store.api import (
     LIST_ROWS_MAX,
     PAGE_PAYLOAD_BYTES_MAX,
     READ_SECONDS_MAX,
+    CronRecord,
     LogLine,
     LogQuery,
     RunQuery,
     RunRecord,
+    ScheduleRecord,
     TaskRecord,
+    TimetableQuery,
 )
 from limpet.store.matching import INDEXED_CHARS_MAX, within_budget
-from limpet.store.sqlite import owner
+from limpet.store.sqlite import owner, timetable
 from limpet.store.sqlite.connection import json_list, limited, reading
 from limpet.store.sqlite.lane import Lane
 from limpet.store.sqlite.logs import LogFile
@@ -70,6 +73,12 @@ class SqliteReader:
         where = {"tenant_no": tenant_no, "keys": json_list(list(keys))}
         rows = map(WorkerRow._make, await self._rows(statement("workers_by_key"), where))
         return {row.key: row for row in rows}
+
+    async def crons(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[CronRecord], int]:
+        return await self._read(partial(timetable.crons, tenant_no=tenant_no, query=query))
+
+    async def schedules(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[ScheduleRecord], int]:
+        return await self._read(partial(timetable.schedules, tenant_no=tenant_no, query=query))
 
     async def payloads(
         self, runs: Collection[Born], tasks: Collection[Born]

@@ -50,6 +50,8 @@ def definition_of(request: CreateWorkflowVersionRequest, limits: Settings) -> Wo
         default_priority=request.default_priority if request.HasField("default_priority") else None,
         input_schema=_schema(request, limits),
         undelivered=tuple(_undelivered(request)),
+        crons=tuple(request.cron_triggers),
+        cron_input=json_text.check_object(request.cron_input.encode(), "cron_input", limits.payload_bytes_max),
         concurrency=concurrency_limits(_whole(request), "workflow"),
     )
 
@@ -120,8 +122,8 @@ def _undelivered(request: CreateWorkflowVersionRequest) -> Iterator[tuple[Featur
         yield Feature.IDEMPOTENCY, "workflow"
     if request.event_triggers:
         yield Feature.EVENTS, "workflow"
-    if request.cron_triggers:
-        yield Feature.CRON, "workflow"
+    if request.cron_triggers and (_whole(request) or any(task.concurrency for task in request.tasks)):
+        yield Feature.CRON, "workflow with concurrency limits"
     if request.default_filters:
         yield Feature.FILTERS, "workflow"
     for task in request.tasks:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from limpet.contracts.admin_pb2 import TriggerWorkflowRunRequest
 from limpet.contracts.trigger_pb2 import TriggerWorkflowRequest
+from limpet.contracts.workflows_pb2 import ScheduledWorkflow, ScheduleWorkflowRequest, WorkflowVersion
 from limpet.core.errors import InvalidArgument, LimitReached
-from limpet.core.ids import is_uuid
+from limpet.core.ids import Instant, is_uuid
 from limpet.core.inputs import RunsTriggered, Trigger
+from limpet.core.rows import VersionRow
 from limpet.core.settings import Settings
+from limpet.core.timetable_inputs import SchedulesCreated
+from limpet.core.timetable_rows import ScheduleRow
 from limpet.edges import json_text
+from limpet.edges.grpc.translate.instants import instant, timestamp
 from limpet.edges.grpc.translate.labels import desired_labels
 from limpet.edges.grpc.translate.workers import check_text
 
@@ -42,6 +49,44 @@ def run_triggered(request: TriggerWorkflowRunRequest, request_id: str | None, li
         request_id=_checked(request_id, limits),
     )
     return RunsTriggered((item,))
+
+
+def scheduled(request: ScheduleWorkflowRequest, limits: Settings) -> SchedulesCreated:
+    """Runs to be started at instants, maybe as children of a task (F7.7)."""
+    parent_run_id = _uuid("parent_id", request.parent_id)
+    parent_task_id = _uuid("parent_task_run_external_id", request.parent_task_run_external_id)
+    if parent_run_id is not None and (parent_task_id is None or not request.HasField("child_index")):
+        raise InvalidArgument("parent_id is given, so parent_task_run_external_id and child_index must be given too")
+    text = json_text.check_object(request.additional_metadata.encode(), "additional metadata", limits.metadata_bytes_max)
+    parents = {PARENT_RUN_KEY: parent_run_id, PARENT_TASK_KEY: parent_task_id}
+    return SchedulesCreated(
+        workflow_name=_name(request.name, limits),
+        instants=tuple(_instant(index, stamp) for index, stamp in enumerate(request.schedules)),
+        input=json_text.check_object(request.input.encode(), "input", limits.payload_bytes_max),
+        metadata=json_text.with_members(text, {key: value for key, value in parents.items() if value is not None}),
+        priority=request.priority if request.HasField("priority") else None,
+        parent_run_id=parent_run_id,
+        parent_task_id=parent_task_id,
+    )
+
+
+def _instant(index: int, stamp: Timestamp) -> Instant:
+    at = instant(stamp)
+    if at is None:
+        raise InvalidArgument(f"schedules[{index}] must lie in the years 1970 to 9999, got {stamp.seconds} seconds")
+    return Instant(at)
+
+
+def schedule_answer(rows: Sequence[ScheduleRow], workflow_id: str, version: VersionRow) -> WorkflowVersion:
+    """The version that is the newest now, with an id for each instant, in order."""
+    return WorkflowVersion(
+        id=version.id,
+        created_at=timestamp(version.created_at),
+        updated_at=timestamp(version.created_at),
+        order=version.number,
+        workflow_id=workflow_id,
+        scheduled_workflows=[ScheduledWorkflow(id=row.id, trigger_at=timestamp(row.at)) for row in rows],
+    )
 
 
 def _item(index: int, request: TriggerWorkflowRequest, request_id: str | None, limits: Settings) -> Trigger:

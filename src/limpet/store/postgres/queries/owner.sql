@@ -52,6 +52,8 @@ SELECT greatest(
     (SELECT max(key) FROM limpet.tasks WHERE key BETWEEN :key_first AND :key_last),
     (SELECT max(key) FROM limpet.receipts WHERE key BETWEEN :key_first AND :key_last),
     (SELECT max(key) FROM limpet.events WHERE key BETWEEN :key_first AND :key_last),
+    (SELECT max(key) FROM limpet.crons WHERE key BETWEEN :key_first AND :key_last),
+    (SELECT max(key) FROM limpet.schedules WHERE key BETWEEN :key_first AND :key_last),
     0
 );
 

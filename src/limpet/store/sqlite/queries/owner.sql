@@ -56,7 +56,9 @@ SELECT max(
     coalesce((SELECT max(key) FROM runs WHERE key BETWEEN :key_first AND :key_last), 0),
     coalesce((SELECT max(key) FROM tasks WHERE key BETWEEN :key_first AND :key_last), 0),
     coalesce((SELECT max(key) FROM receipts WHERE key BETWEEN :key_first AND :key_last), 0),
-    coalesce((SELECT max(key) FROM events WHERE key BETWEEN :key_first AND :key_last), 0)
+    coalesce((SELECT max(key) FROM events WHERE key BETWEEN :key_first AND :key_last), 0),
+    coalesce((SELECT max(key) FROM crons WHERE key BETWEEN :key_first AND :key_last), 0),
+    coalesce((SELECT max(key) FROM schedules WHERE key BETWEEN :key_first AND :key_last), 0)
 );
 
 -- name: live_workflows
