@@ -67,6 +67,7 @@ async def shared_cluster(tmp_path_factory: pytest.TempPathFactory, database: Ser
 @pytest_asyncio.fixture(loop_scope="module")
 async def cluster(shared_cluster: Cluster) -> AsyncIterator[Cluster]:
     """Served before the fault and after it, with a standby."""
+    await shared_cluster.whole()
     await shared_cluster.serves()
     yield shared_cluster
     await shared_cluster.serves()

@@ -4,15 +4,18 @@ of both clients. The lease, the patience and all bounds have their real lengths.
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
 
+import psutil
+
 from tests.cluster.records import Line, Lines, until
 from tests.hostile.fleet import Fleet
 from tests.hostile.house import Callers, task
-from tests.postgres.proxy import Proxy
+from tests.postgres.proxy import Fault, Proxy
 from tests.postgres.server import Server
 from tests.soak.balancer import Backend
 from tests.soak.stage import Child, Stage
@@ -73,6 +76,36 @@ class Cluster(Stage):
             await fleet.all_back()
             yield fleet
             await fleet.leave()
+
+    @asynccontextmanager
+    async def frozen(self, server: Child) -> AsyncIterator[None]:
+        """Stop its process, as a hypervisor would; it goes on afterwards. Returns once it stands still."""
+        assert server.process is not None
+        process = psutil.Process(server.process.pid)
+        server.signal(signal.SIGSTOP)
+        try:
+            await until(f"{server.name} stands still", lambda: process.status() == psutil.STATUS_STOPPED, within_s=5.0)
+            yield
+        finally:
+            server.signal(signal.SIGCONT)
+
+    @asynccontextmanager
+    async def cut_off(self, server: Child) -> AsyncIterator[Proxy]:
+        """Let nothing pass between a server and the database, with connections that stay open; mended afterwards."""
+        way = self.ways[server.name]
+        way.fault = Fault.DEAF
+        try:
+            yield way
+        finally:
+            way.fault = Fault.NONE
+            way.cut()
+
+    async def whole(self) -> None:
+        """Start what does not run: a test that failed in the middle should not fail those after it."""
+        for server in self.servers.values():
+            if not server.is_alive:
+                server.start()
+        await self.until_ready()
 
     # --- signals
 

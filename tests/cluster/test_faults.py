@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 
 import grpc
 import httpx
-import psutil
 import pytest
 
 from tests.cluster import witness
@@ -17,7 +16,6 @@ from tests.cluster.conftest import measured
 from tests.cluster.slowness import hold_commits
 from tests.cluster.stage import TAKE_OVER_S, Cluster
 from tests.hostile.house import Worker, task
-from tests.postgres.proxy import Fault
 from tests.soak.stage import Child
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
@@ -61,14 +59,11 @@ async def test_T_ZOMBIE_OWNER_a_frozen_owner_writes_nothing_when_it_wakes(cluste
     owner, heir = cluster.the_owner(), cluster.other(cluster.the_owner())
     marks = {name: log.mark for name, log in cluster.logs.items()}
     frozen_at = now()
-    owner.signal(signal.SIGSTOP)
-    assert owner.process is not None
-    assert psutil.Process(owner.process.pid).status() == psutil.STATUS_STOPPED
-    await cluster.owned_by(heir)
-    measured("take-over from a frozen owner", now() - frozen_at)
-    await cluster.serves()
-    between = await witness.lease(cluster.store)
-    owner.signal(signal.SIGCONT)
+    async with cluster.frozen(owner):
+        await cluster.owned_by(heir)
+        measured("take-over from a frozen owner", now() - frozen_at)
+        await cluster.serves()
+        between = await witness.lease(cluster.store)
     await cluster.logged(owner, "engine.stepped_down", marks[owner.name])
     await cluster.logged(owner, "engine.stands_by", marks[owner.name])
     await cluster.serves()
@@ -108,19 +103,16 @@ async def test_T_HANDOVER_a_rolling_restart_fails_no_trigger(cluster: Cluster) -
 async def test_T_PART_owner_cut_from_the_database_but_not_from_its_workers(cluster: Cluster) -> None:
     """O2, R14, R33: it lets its workers go when its lease is over, so that they find the owner; mended, it stands by."""
     owner, heir = cluster.the_owner(), cluster.other(cluster.the_owner())
-    way, mark = cluster.ways[owner.name], cluster.logs[owner.name].mark
-    async with direct_worker(cluster, owner, "cut-off") as worker:
+    mark = cluster.logs[owner.name].mark
+    async with direct_worker(cluster, owner, "cut-off") as worker, cluster.cut_off(owner) as way:
         cut_at = now()
-        way.fault = Fault.DEAF
         await cluster.owned_by(heir)
         measured("take-over from an owner without its database", now() - cut_at)
         assert way.happened > 0
         assert await worker.stream.code() is grpc.StatusCode.UNAVAILABLE
         measured("streams ended by an owner without its database", now() - cut_at)
         assert now() - cut_at < TAKE_OVER_S + STREAMS_ENDED_S
-    await cluster.serves()
-    way.fault = Fault.NONE
-    way.cut()
+        await cluster.serves()
     await cluster.logged(owner, "engine.stands_by", mark, within_s=2 * TAKE_OVER_S)
     assert cluster.the_owner() is heir
 

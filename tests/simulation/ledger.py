@@ -122,7 +122,7 @@ class Ledger:
         confirming = self.confirming.pop(id(decision), [])
         if engine.rewinds != self.world.rewinds:
             return
-        if (decision.changes and engine.owned.seq > self.world.store.seq) or not self._is_durable(decision):
+        if (decision.changes and engine.owned.seq > self.world.store.seq) or not self._is_durable(engine, decision):
             raise Violation("D2: an answer leaves before its commit")
         self.confirmed.update(confirming)
         for item, reply in zip(items, decision.replies, strict=True):
@@ -130,15 +130,15 @@ class Ledger:
                 self.acknowledged.update(dict.fromkeys(reply))
         self.planned.update(timetable.acknowledged(items, decision.replies))
 
-    def _is_durable(self, decision: Decision) -> bool:
-        """Every row that the decision opens is in the store."""
+    def _is_durable(self, engine: Engine, decision: Decision) -> bool:
+        """Every row that the decision opens is in the store; a receipt may be gone again if another owner came meanwhile."""
         tables, changes = self.world.store.tables[self.no], decision.changes
         return (
             all(row.key in tables.runs for row in changes.runs_opened)
             and all(
                 tables.tasks[row.key].retry_count >= row.retry_count for row in changes.tasks_changed if row.key in tables.tasks
             )
-            and all(row.key in tables.receipts for row in changes.receipts[-1:])
+            and (engine.owned.epoch != self.world.store.epoch or all(row.key in tables.receipts for row in changes.receipts[-1:]))
         )
 
     def sent(self, start: StartTask) -> None:
