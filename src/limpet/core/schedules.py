@@ -67,8 +67,14 @@ def fire(state: State, row: ScheduleRow, workflow: Workflow | None) -> None:
 
 def _start(state: State, row: ScheduleRow, workflow: Workflow) -> WorkflowRunId:
     state.timetable.drop_schedule(row)
-    item = Trigger(workflow.name, row.input, row.metadata, row.priority)
+    keys = triggers.unusable_keys(
+        workflow, f"it was scheduled, and workflow {workflow.name} has concurrency limits by now; {_NO_KEYS}"
+    )
+    item = Trigger(workflow.name, row.input, row.metadata, row.priority, keys=keys)
     return triggers.start(state, replace(item, parent_run_id=row.parent_run_id, parent_task_id=row.parent_task_id))
+
+
+_NO_KEYS = "their keys are not computed for runs that the clock starts; start it by a call"
 
 
 def _known(state: State, schedule_id: str) -> ScheduleRow:

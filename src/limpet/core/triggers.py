@@ -97,12 +97,21 @@ def check_startable(workflow: Workflow) -> None:
 
 
 def refusal_of(workflow: Workflow) -> NotSupported | None:
-    """Why no run of it may start by itself; None: it may."""
+    """Why no run of it may be made; None: it may."""
+    assert workflow.newest is not None
     try:
-        check_startable(workflow)
+        check_runnable(workflow.newest.definition)
     except NotSupported as refusal:
         return refusal
     return None
+
+
+def unusable_keys(workflow: Workflow, why: str) -> RunKeys | None:
+    """Keys that fail the run with that sentence (F2.8); None for a workflow without limits."""
+    version = workflow.newest
+    assert version is not None
+    gates = version.definition.gates
+    return RunKeys(version.id, tuple(UnusableKey(why) for _ in gates)) if gates else None
 
 
 def start(state: State, item: Trigger) -> WorkflowRunId:
