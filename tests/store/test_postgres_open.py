@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -24,10 +25,10 @@ from tests.store.builders import NOW, ONE, Owner, Rows, own, stored_fence
 NEWEST = schema.newest()
 NEXT = Migration(
     len(NEWEST.store) + 1,
-    "0003_more.sql",
-    "-- serves: 0002\nCREATE TABLE limpet.more (a integer);\nALTER TABLE limpet.runs ADD more text;\n",
+    "0004_more.sql",
+    "-- serves: 0003\nCREATE TABLE limpet.more (a integer);\nALTER TABLE limpet.runs ADD more text;\n",
 )
-BREAKING = Migration(NEXT.number, "0003_other.sql", "CREATE TABLE limpet.more (a integer);")
+BREAKING = Migration(NEXT.number, "0004_other.sql", "CREATE TABLE limpet.more (a integer);")
 NEWER = schema.Steps((*NEWEST.store, NEXT), NEWEST.logs)
 BROKEN = schema.Steps((*NEWEST.store, BREAKING), NEWEST.logs)
 
@@ -63,18 +64,18 @@ async def grow(url: str, steps: schema.Steps) -> None:
         await schema.prepare(link, at, steps, migrate=True)
 
 
-async def run_of_schema_1(url: str, rows: Rows) -> RunRow:
-    """What a server of the first schema left behind: an open run, written by the function it called."""
+async def run_of_schema(number: int, columns: int, url: str, rows: Rows) -> RunRow:
+    """What a server of an older schema left behind: an open run of that many columns, written by the function it called."""
     connection = await asyncpg.connect(url)
     try:
         for name in ("one", "two"):
             await connection.execute("SELECT limpet.create_tenant_1($1, $1, $2, 0)", name, NOW)
         group, epoch, seq = await connection.fetchrow("SELECT * FROM limpet.claim_1('old', '', 1000000) WHERE group_no = 0")
         run = rows.run(request_id="q")
-        lists = [[rows.workflow_row], [rows.version_row], [rows.worker_row], [], [run[:25]], [], [rows.task(run)[:25]]]
+        lists = [[rows.workflow_row], [rows.version_row], [rows.worker_row], [], [run[:columns]], [], [rows.task(run)[:columns]]]
         arguments = [[(group, epoch, seq + 1)], 1_000_000, *lists, [], [], [], [], []]
         places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
-        await connection.execute(f"SELECT limpet.commit_1({places})", *arguments)
+        await connection.execute(f"SELECT limpet.commit_{number}({places})", *arguments)
         await connection.execute("UPDATE limpet.leases SET released = true")
         return run
     finally:
@@ -107,6 +108,7 @@ async def test_two_servers_may_open_an_empty_database_at_once(empty_database: st
         ("logs", 1),
         ("store", 1),
         ("store", 2),
+        ("store", 3),
     ]
     for store in stores:
         await store.close()
@@ -136,21 +138,23 @@ def test_a_schema_name_that_could_be_anything_else_is_refused(name: str) -> None
 
 
 async def test_R47_a_newer_schema_is_refused_by_name_unless_it_serves_this_one(own_database: str) -> None:
-    await ask(own_database, "INSERT INTO limpet.schema_version VALUES ('store', 3, 'x', '9.1.0', 3)")
+    await ask(own_database, "INSERT INTO limpet.schema_version VALUES ('store', 4, 'x', '9.1.0', 4)")
     with pytest.raises(
-        SchemaError, match=rf"schema 3, made by Limpet 9\.1\.0; this is Limpet {__version__}.* Start Limpet 9\.1\.0"
+        SchemaError, match=rf"schema {NEXT.number}, made by Limpet 9\.1\.0; this is Limpet {__version__}.* Start Limpet 9\.1\.0"
     ):
         await opened(own_database)
     with pytest.raises(SchemaError):
         await opened(own_database, auto_migrate=True)
-    await ask(own_database, "UPDATE limpet.schema_version SET serves = 2 WHERE number = 3")
+    await ask(own_database, f"UPDATE limpet.schema_version SET serves = {NEXT.number - 1} WHERE number = {NEXT.number}")
     store = await opened(own_database)
     await store.close()
-    assert await maintenance.oldest_release(store.at) == (3, 2)
+    assert await maintenance.oldest_release(store.at) == (NEXT.number, NEXT.number - 1)
 
 
 async def test_R47_an_older_schema_names_the_command_that_mends_it(own_database: str) -> None:
-    with pytest.raises(SchemaError, match=r"schema 2.*schema 3.*limpet db migrate --store postgresql://limpet@"):
+    with pytest.raises(
+        SchemaError, match=rf"schema {NEXT.number - 1}.*schema {NEXT.number}.*limpet db migrate --store postgresql://limpet@"
+    ):
         await opened(own_database, steps=NEWER)
     store = await opened(own_database, steps=NEWER, auto_migrate=True)
     await store.close()
@@ -158,6 +162,7 @@ async def test_R47_an_older_schema_names_the_command_that_mends_it(own_database:
         (1, 1),
         (2, 2),
         (3, 2),
+        (4, 3),
     ]
 
 
@@ -197,7 +202,9 @@ async def test_T_DDL_a_migration_runs_while_the_former_release_serves(own_databa
 
 async def test_a_migration_that_fails_leaves_the_schema_as_it_was(own_database: str) -> None:
     before = await dump(own_database)
-    broken = Migration(3, "0003_broken.sql", "CREATE TABLE limpet.more (a integer);\nINSERT INTO limpet.missing VALUES (1);")
+    broken = Migration(
+        NEXT.number, "0004_broken.sql", "CREATE TABLE limpet.more (a integer);\nINSERT INTO limpet.missing VALUES (1);"
+    )
     with pytest.raises(SchemaError, match="missing"):
         await opened(own_database, steps=schema.Steps((*NEWEST.store, broken), NEWEST.logs), auto_migrate=True)
     assert await dump(own_database) == before
@@ -215,7 +222,7 @@ async def test_a_fresh_schema_equals_all_migrations_applied(databases: Databases
 
 
 async def test_a_stored_database_of_every_earlier_schema_is_upgraded(databases: Databases) -> None:
-    for number, open_a_run in enumerate((run_of_schema_1, run_of_now), start=1):
+    for number, open_a_run in enumerate((partial(run_of_schema, 1, 25), partial(run_of_schema, 2, 99), run_of_now), start=1):
         async with databases.fresh(with_schema=False) as url:
             rows = Rows()
             await grow(url, schema.Steps(NEWEST.store[:number], NEWEST.logs))
