@@ -132,6 +132,7 @@ DELIVERED = {
     "/v1.AdminService/ReplayTasks",
     "/WorkflowService/TriggerWorkflow",
     "/WorkflowService/BulkTriggerWorkflow",
+    "/WorkflowService/ScheduleWorkflow",
     "/EventsService/PutLog",
     "/EventsService/PutStreamEvent",
 }
