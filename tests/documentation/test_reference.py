@@ -63,7 +63,6 @@ def test_every_missing_feature_is_named() -> None:
     words = {"idempotency": "idempotency keys", "event filters": "filters"}
     words["concurrency limits shared by several workflows"] = "concurrency limits shared by several workflows (tenant scope)"
     words["concurrency limits with a computed number of runs"] = "those with a computed number of runs"
-    words["cron triggers"] = "crons of a workflow with concurrency limits"
     missing = [feature for feature in Feature if feature is not Feature.CONCURRENCY]  # it stands in rows of older releases only
     assert not [feature for feature in missing if words.get(feature.value, feature.value) not in page]
 

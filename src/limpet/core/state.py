@@ -67,7 +67,7 @@ class State:
         self._waiting: dict[int, dict[int, SchedulingClass]] = {}  # by pool number: classes that are not empty
         self.gates: Gates = Gates()
         self.timers = Timers()
-        self.timetable = Timetable(None, now)
+        self.timetable: Timetable = Timetable(None, now)
         self.receipts_open: dict[int, int] = {}  # receipt key to its attempts that still live
         self._awake: dict[int, SchedulingClass] = {}
         self._stirred: dict[WorkerKey, Worker] = {}

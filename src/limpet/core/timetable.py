@@ -20,6 +20,10 @@ class Timetable:
     found:     the rows of the step under way, by id, as they stand by now
     """
 
+    due_at: int | None
+    loaded_at: Instant
+    found: TimetableFound
+
     def __init__(self, due_at: int | None, loaded_at: Instant) -> None:
         self.due_at, self.loaded_at = due_at, loaded_at
         self.begin(TimetableFound())

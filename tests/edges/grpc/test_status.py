@@ -125,6 +125,7 @@ DELIVERED = {
     "/Dispatcher/RefreshTimeout",
     "/Dispatcher/SubscribeToWorkflowRuns",
     "/Dispatcher/SubscribeToWorkflowEvents",
+    "/WorkflowService/ScheduleWorkflow",
     "/v1.AdminService/PutWorkflow",
     "/v1.AdminService/TriggerWorkflowRun",
     "/v1.AdminService/GetRunDetails",
@@ -132,7 +133,6 @@ DELIVERED = {
     "/v1.AdminService/ReplayTasks",
     "/WorkflowService/TriggerWorkflow",
     "/WorkflowService/BulkTriggerWorkflow",
-    "/WorkflowService/ScheduleWorkflow",
     "/EventsService/PutLog",
     "/EventsService/PutStreamEvent",
 }
