@@ -62,6 +62,7 @@ async def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "seconds": arguments.seconds,
         "faults": dict(sorted(chaos.happened.items())),
         "workers started again": stage.restarted,
+        "workers replaced because they hung": stage.replaced,
         "acknowledged": len(evidence.of("acknowledged")),
         "refused": len(evidence.of("refused")),
         "runs": len(runs),

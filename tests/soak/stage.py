@@ -13,9 +13,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import httpx
+
+from tests.compatibility.processes import tenant_of
 from tests.soak.balancer import Backend, Balancer
 
 READY_WITHIN_S = 60.0
+HANGS_AFTER_S = 45.0  # not heard by an engine that answers: far above what any client needs to come back
 ENDS_WITHIN_S = 15.0
 # Shorter than the defaults, so that a minute shows more; the lease keeps its real length.
 SETTINGS = {"worker_lost_after": "10s", "worker_assignable": "7s"}
@@ -85,7 +89,7 @@ class Stage:
         self.balancer = Balancer(self.backends, self._note_switch)
         self.workers: dict[str, Child] = {}
         self.clients: dict[str, Child] = {}
-        self.restarted = 0
+        self.restarted = self.replaced = 0
         self.token = ""
         self._supervisor: asyncio.Task[None] | None = None
 
@@ -125,16 +129,37 @@ class Stage:
             client.process.stdin.close()
 
     async def _supervise(self) -> None:
-        """Start workers that ended by themselves, as a service manager does.
+        """Start workers that ended by themselves, and replace those that hang, as a service manager with a probe does.
 
-        Observed with the official client 1.43.1: a worker whose engine is away while it starts ends with an error.
+        Observed with the official client 1.43.1: a worker whose engine is away while it starts ends with an error, and in a
+        hundred restarts of the engine one left a worker that lived and did not listen for minutes.
         """
-        while True:
-            await asyncio.sleep(1.0)
-            for worker in self.workers.values():
-                if not worker.is_alive:
-                    self.restarted += 1
-                    worker.start()
+        loop = asyncio.get_running_loop()
+        heard_at = dict.fromkeys(self.workers, loop.time())
+        async with httpx.AsyncClient(timeout=2.0, headers={"Authorization": f"Bearer {self.token}"}) as client:
+            while True:
+                await asyncio.sleep(1.0)
+                for name in await self._listening(client):
+                    heard_at[name] = loop.time()
+                for name, worker in self.workers.items():
+                    if worker.is_alive and loop.time() - heard_at[name] > HANGS_AFTER_S:
+                        self.replaced += 1
+                        worker.kill()
+                    if not worker.is_alive:
+                        self.restarted += 1
+                        heard_at[name] = loop.time()
+                        worker.start()
+
+    async def _listening(self, client: httpx.AsyncClient) -> set[str]:
+        """Names of the workers that the engine hears; all of them while no engine answers."""
+        try:
+            answer = await client.get(f"http://127.0.0.1:{self.balancer.ports[1]}/api/v1/tenants/{tenant_of(self.token)}/worker")
+            rows = answer.json().get("rows") or [] if answer.is_success else None
+        except (httpx.HTTPError, ValueError):
+            rows = None
+        return (
+            set(self.workers) if rows is None else {row["name"] for row in rows if row["status"] == "ACTIVE"} & set(self.workers)
+        )
 
     async def stop(self) -> None:
         if self._supervisor is not None:
