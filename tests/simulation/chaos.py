@@ -94,7 +94,7 @@ class Chaos:
         engine = self.world.engine
         if isinstance(engine, Server):
             self.world.count("owner handed over")
-            engine.hand_over()
+            engine.later(0, engine.hand_over)  # a frozen process hears of it when it is thawed
         elif engine is not None:
             self.world.count("engine replaced")
             self.world.replace_engine()

@@ -144,7 +144,8 @@ class Engine:
     def thaw(self) -> None:
         frozen, self._frozen = self._frozen or [], None
         for act in frozen:
-            act()
+            if self.alive:
+                act()
 
     def later(self, delay: int, act: Callable[[], None]) -> None:
         """Something this process does after a while, if it still lives."""
