@@ -28,15 +28,10 @@ class Written(NamedTuple):
     homeless: int
 
 
-async def commit(lane: Lane, batch: Batch, server_id: str, lease_us: int) -> Written:
+async def commit(lane: Lane, batch: Batch, lease_us: int) -> Written:
     """Write a batch. Raises FenceMismatch, DataError, CommitOutcomeUnknown or another StoreError."""
     lists = _joined(batch.changes)
-    arguments = {
-        "fences": fence_rows(batch.fences, server_id),
-        "lease_us": lease_us,
-        **lists,
-        "key_floors": _floors(batch.changes),
-    }
+    arguments = {"fences": fence_rows(batch.fences), "lease_us": lease_us, **lists, "key_floors": _floors(batch.changes)}
     async with lane.link(lost=_outcome_unknown) as link:
         homeless = await link.value(_statement(batch), **arguments)
     return Written(sum(map(len, lists.values())), homeless)
@@ -52,12 +47,9 @@ def _statement(batch: Batch) -> str:
     return "commit_with_timetable" if any(changes.has_timetable for _, changes in batch.changes) else "commit"
 
 
-def fence_rows(fences: Fences, server_id: str) -> list[tuple[int, int, int, str]]:
-    """As the database takes them, in the order in which every owner takes locks.
-
-    With the owner: a database that went back in time gives an epoch a second time, and perhaps to another server.
-    """
-    return [(group, *fences[group], server_id) for group in sorted(fences)]
+def fence_rows(fences: Fences) -> list[tuple[int, int, int]]:
+    """As the database takes them, in the order in which every owner takes locks."""
+    return [(group, *fences[group]) for group in sorted(fences)]
 
 
 def _joined(changes: Sequence[tuple[TenantNo, Changes]]) -> dict[str, Sequence[Any]]:

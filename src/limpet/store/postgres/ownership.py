@@ -84,16 +84,16 @@ async def fences(lane: Lane) -> Fences:
         return as_fences(await link.rows("fences"))
 
 
-async def renew(lane: Lane, wanted: Fences, server_id: str, lease_us: int) -> None:
+async def renew(lane: Lane, wanted: Fences, lease_us: int) -> None:
     """Prolong leases. Raises FenceMismatch when one of them has another epoch."""
     async with lane.link() as link:
-        await link.rows("renew", fences=fence_rows(wanted, server_id), lease_us=lease_us)
+        await link.rows("renew", fences=fence_rows(wanted), lease_us=lease_us)
 
 
-async def release(lane: Lane, wanted: Fences, server_id: str) -> None:
+async def release(lane: Lane, wanted: Fences) -> None:
     """Mark leases as free, those that still have their epoch."""
     async with lane.link() as link:
-        await link.rows("release", fences=fence_rows(wanted, server_id))
+        await link.rows("release", fences=fence_rows(wanted))
 
 
 async def holder(lane: Lane) -> Holder | None:
@@ -126,9 +126,9 @@ async def introduce_backend(link: Link, server_id: str) -> None:
     await link.rows("introduce_backend", server=server_id)
 
 
-def as_fences(rows: list[Any]) -> dict[GroupNo, Fence]:
-    """Of rows (group, epoch, seq, and what else there is)."""
-    return {GroupNo(group): Fence(epoch, seq) for group, epoch, seq, *_ in rows}
+def as_fences(rows: list[tuple[int, int, int]]) -> dict[GroupNo, Fence]:
+    """Of rows (group, epoch, seq)."""
+    return {GroupNo(group): Fence(epoch, seq) for group, epoch, seq in rows}
 
 
 async def _clear_the_way(waiting: asyncio.Future[list[Any]], claimer_pid: int, others: Lane, server_id: str) -> None:

@@ -39,8 +39,8 @@ class Item(NamedTuple):
 class Retention:
     """`owned` tells what this server owns; who owns nothing deletes nothing."""
 
-    def __init__(self, lane: Lane, server_id: str, owned: Callable[[], Fences]) -> None:
-        self._lane, self._server_id, self._owned = lane, server_id, owned
+    def __init__(self, lane: Lane, owned: Callable[[], Fences]) -> None:
+        self._lane, self._owned = lane, owned
 
     async def prune(self, before: int, limit: int) -> int:
         """Hide what ended before the instant, delete whole days and up to `limit` kept runs; returns how many runs went."""
@@ -129,7 +129,7 @@ class Retention:
         if not owned:
             raise FenceMismatch("This server owns no tenants, so it deletes nothing of theirs.")
         async with self._lane.link() as link, link.writing():
-            await link.rows("hold", fences=fence_rows(owned, self._server_id))
+            await link.rows("hold", fences=fence_rows(owned))
             yield link
 
 

@@ -106,7 +106,7 @@ class PostgresStore:
         self._pages, self._log_lane = pages, lane(LOGS)
         self._logs = Logs(self._log_lane)
         self.upkeep = Upkeep(self._upkeep_lane)
-        self.retention = Retention(self._upkeep_lane, self.server_id, lambda: self._owned)
+        self.retention = Retention(self._upkeep_lane, lambda: self._owned)
         self.reader = PostgresReader(self._pages, self._owner, self._logs)
 
     @property
@@ -147,11 +147,11 @@ class PostgresStore:
         return stored
 
     async def renew(self, fences: Fences) -> None:
-        await ownership.renew(self._commits, fences, self.server_id, self._lease_us)
+        await ownership.renew(self._commits, fences, self._lease_us)
 
     async def release(self, fences: Fences) -> None:
         self._owned = {}
-        await ownership.release(self._commits, fences, self.server_id)
+        await ownership.release(self._commits, fences)
 
     async def holder(self) -> Holder | None:
         return await ownership.holder(self._owner)
@@ -167,7 +167,7 @@ class PostgresStore:
     async def commit(self, batch: Batch) -> None:
         began = time.perf_counter()
         try:
-            written = await commit.commit(self._commits, batch, self.server_id, self._lease_us)
+            written = await commit.commit(self._commits, batch, self._lease_us)
         except CommitOutcomeUnknown:
             self._is_in_doubt = True
             raise

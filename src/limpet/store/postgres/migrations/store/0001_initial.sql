@@ -282,7 +282,7 @@ END $$;
 
 SELECT limpet.add_day_1(0);
 
-CREATE TYPE limpet.fence_1 AS (group_no integer, epoch bigint, seq bigint, owner_id text);
+CREATE TYPE limpet.fence_1 AS (group_no integer, epoch bigint, seq bigint);
 CREATE TYPE limpet.entry_1 AS (run_key bigint, pair bytea);
 CREATE TYPE limpet.name_1 AS (tenant_no integer, name text);
 CREATE TYPE limpet.key_floor_1 AS (tenant_no integer, key bigint);
@@ -403,17 +403,15 @@ DECLARE
 BEGIN
     UPDATE limpet.leases AS l SET seq = f.seq, expires_at = clock_timestamp() + lease_us * interval '1 microsecond'
     FROM unnest(fences) AS f
-    WHERE l.group_no = f.group_no AND l.shard_no = 0 AND l.epoch = f.epoch AND l.seq = f.seq - 1
-        AND l.owner_id = f.owner_id AND NOT l.released;
+    WHERE l.group_no = f.group_no AND l.shard_no = 0 AND l.epoch = f.epoch AND l.seq = f.seq - 1 AND NOT l.released;
     GET DIAGNOSTICS raised = ROW_COUNT;
     IF raised <> cardinality(fences) THEN
         RAISE EXCEPTION USING ERRCODE = 'LIM01', MESSAGE = coalesce((
             SELECT 'The store stands at ' || string_agg(
-                format('commit %s of epoch %s of server %s in group %s%s', l.seq, l.epoch, l.owner_id, l.group_no,
+                format('commit %s of epoch %s in group %s%s', l.seq, l.epoch, l.group_no,
                     CASE WHEN l.released THEN ', which is given up' ELSE '' END), '; ' ORDER BY l.group_no)
             FROM unnest(fences) AS f JOIN limpet.leases AS l ON l.group_no = f.group_no AND l.shard_no = 0
-            WHERE l.epoch <> f.epoch OR l.seq <> f.seq OR l.owner_id IS DISTINCT FROM f.owner_id OR l.released),
-            'The store has this commit already');
+            WHERE l.epoch <> f.epoch OR l.seq <> f.seq OR l.released), 'The store has this commit already');
     END IF;
 END $$;
 
@@ -579,7 +577,7 @@ BEGIN
     RETURN QUERY
     UPDATE limpet.leases AS l SET owner_id = server, address = claim_1.address, epoch = l.epoch + 1, released = false,
         expires_at = clock_timestamp() + lease_us * interval '1 microsecond'
-    RETURNING l.group_no, l.epoch, l.seq, l.owner_id;
+    RETURNING l.group_no, l.epoch, l.seq;
 END $$;
 
 -- Prolong leases without a commit (R12); raises LIM01 when one of them is not held any more.
@@ -588,8 +586,7 @@ DECLARE
     renewed integer;
 BEGIN
     UPDATE limpet.leases AS l SET expires_at = clock_timestamp() + lease_us * interval '1 microsecond'
-    FROM unnest(fences) AS f
-    WHERE l.group_no = f.group_no AND l.shard_no = 0 AND l.epoch = f.epoch AND l.owner_id = f.owner_id AND NOT l.released;
+    FROM unnest(fences) AS f WHERE l.group_no = f.group_no AND l.shard_no = 0 AND l.epoch = f.epoch AND NOT l.released;
     GET DIAGNOSTICS renewed = ROW_COUNT;
     IF renewed <> cardinality(fences) THEN
         RAISE EXCEPTION USING ERRCODE = 'LIM01', MESSAGE = format(
@@ -603,7 +600,7 @@ DECLARE
     held integer;
 BEGIN
     PERFORM FROM limpet.leases AS l WHERE l.shard_no = 0 AND NOT l.released
-        AND (l.group_no, l.epoch, l.owner_id) IN (SELECT f.group_no, f.epoch, f.owner_id FROM unnest(fences) AS f)
+        AND (l.group_no, l.epoch) IN (SELECT f.group_no, f.epoch FROM unnest(fences) AS f)
     ORDER BY l.group_no FOR SHARE OF l;
     GET DIAGNOSTICS held = ROW_COUNT;
     IF held <> cardinality(fences) OR held = 0 THEN
