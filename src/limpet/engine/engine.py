@@ -78,6 +78,7 @@ class Engine:
     self_check: SelfCheck
     find_tenants: FindTenants
     renew_lease: RenewLease
+    watch_lease: WatchLease
 
     def __init__(
         self, store: Store, streams: Streams, clock: Clock, settings: EngineSettings | None = None, *,
