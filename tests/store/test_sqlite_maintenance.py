@@ -30,7 +30,8 @@ async def test_status_counts_what_is_there(sqlite: SqliteStore, sqlite_owner: Ow
     assert found.overdue_tasks == 1, "the rows are of the year 2023"
     assert found.used_by == str(os.getpid())
     assert found.fence == sqlite_owner.fence
-    assert (found.schema, found.schema_newest, found.schema_release) == (2, 2, __version__)
+    newest = schema.migrations("store")[-1].number
+    assert (found.schema, found.schema_newest, found.schema_release) == (newest, newest, __version__)
     assert found.file_bytes > 0
     await sqlite.close()
     assert maintenance.status(sqlite.path).used_by is None
@@ -47,11 +48,12 @@ async def test_migrate_brings_an_older_store_up_to_date(sqlite: SqliteStore, mon
     with pytest.raises(StoreLocked):
         maintenance.migrate(sqlite.path)
     await sqlite.close()
-    step = Migration(3, "0003_more.sql", "CREATE TABLE more (a INTEGER) STRICT;\n")
     known = {kind: schema.migrations(kind) for kind in ("store", "logs")}
+    newest = known["store"][-1].number
+    step = Migration(newest + 1, f"{newest + 1:04}_more.sql", "CREATE TABLE more (a INTEGER) STRICT;\n")
     monkeypatch.setattr(schema, "migrations", lambda kind: (*known[kind], *([step] if kind == "store" else [])))
-    assert maintenance.migrate(sqlite.path) == maintenance.Migrated(2, 3)
-    assert maintenance.migrate(sqlite.path) == maintenance.Migrated(3, 3)
+    assert maintenance.migrate(sqlite.path) == maintenance.Migrated(newest, newest + 1)
+    assert maintenance.migrate(sqlite.path) == maintenance.Migrated(newest + 1, newest + 1)
     store = SqliteStore(sqlite.path)
     await store.open()
     await store.close()
