@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from limpet.sdk.dependencies import Depends as Depends
     from limpet.sdk.engine_calls import RunStatus as RunStatus
     from limpet.sdk.exceptions import (
+        BulkTriggerIdempotencyCollisionError as BulkTriggerIdempotencyCollisionError,
+    )
+    from limpet.sdk.exceptions import (
         DedupeViolationError as DedupeViolationError,
     )
     from limpet.sdk.exceptions import (
@@ -55,6 +58,9 @@ if TYPE_CHECKING:
     )
     from limpet.sdk.exceptions import (
         FailedTaskRunExceptionGroup as FailedTaskRunExceptionGroup,
+    )
+    from limpet.sdk.exceptions import (
+        IdempotencyCollisionError as IdempotencyCollisionError,
     )
     from limpet.sdk.exceptions import (
         NonRetryableException as NonRetryableException,
@@ -215,9 +221,11 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "limpet.sdk.dependencies": ("Depends",),
     "limpet.sdk.engine_calls": ("RunStatus",),
     "limpet.sdk.exceptions": (
+        "BulkTriggerIdempotencyCollisionError",
         "DedupeViolationError",
         "EngineNotFoundError",
         "FailedTaskRunExceptionGroup",
+        "IdempotencyCollisionError",
         "NonRetryableException",
         "RetryAfterException",
         "TaskRunError",
@@ -307,6 +315,7 @@ __all__ = [
     "APIErrors",
     "APIResourceMeta",
     "BulkCancelReplayOpts",
+    "BulkTriggerIdempotencyCollisionError",
     "CELEvaluationResult",
     "CELFailure",
     "CELSuccess",
@@ -325,6 +334,7 @@ __all__ = [
     "FailedTaskRunExceptionGroup",
     "Hatchet",
     "HealthcheckConfig",
+    "IdempotencyCollisionError",
     "Job",
     "Limpet",
     "NonRetryableException",

@@ -10,7 +10,6 @@ EVENTS = "events"
 FILTERS = "event filters"
 WEBHOOKS = "webhooks"
 RATE_LIMITS = "rate limits"
-IDEMPOTENCY = "idempotency keys"
 BATCH = "batch tasks"
 EMBEDDED = "the engine inside the client's process"
 TRACING = "OpenTelemetry"
@@ -36,7 +35,6 @@ TOP_LEVEL: dict[str, tuple[str, ...]] = {
         "ReplayEventRequest",
     ),
     WEBHOOKS: ("V1WebhookHMACAlgorithm", "V1WebhookHMACEncoding", "V1WebhookSourceName"),
-    IDEMPOTENCY: ("BulkTriggerIdempotencyCollisionError", "IdempotencyCollisionError"),
     EMBEDDED: ("EmbeddedHatchetConfig",),
     TRACING: ("OTelAttribute", "OpenTelemetryConfig"),
     ACCOUNTS: (

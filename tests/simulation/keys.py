@@ -11,6 +11,7 @@ from random import Random
 from limpet.core.inputs import RunKeys, RunsTriggered, Trigger
 from limpet.core.machine import Machine
 from limpet.core.records import LimitKey, UnusableKey
+from tests.simulation.claims import NAMES
 
 KEYS = ("", "ada", "ada", "bob")
 
@@ -24,7 +25,9 @@ def _with_keys(core: Machine, item: Trigger, rng: Random) -> Trigger:
     limits = core.limits_of(item.workflow_name)
     if limits is None:
         return item
-    return replace(item, keys=RunKeys(limits.version_id, tuple(_key(rng) for _ in limits.expressions)))
+    keys = tuple(_key(rng) for _ in limits.expressions)
+    idempotency = None if limits.idempotency is None else rng.choice(NAMES)
+    return replace(item, keys=RunKeys(limits.version_id, keys, "STAND-IN", idempotency))
 
 
 def _key(rng: Random) -> LimitKey:

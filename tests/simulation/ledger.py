@@ -11,7 +11,7 @@ from limpet.core.ids import Instant, TenantNo
 from limpet.core.inputs import Input, RunsTriggered
 from limpet.core.machine import Machine
 from limpet.core.rows import RunStatus, TaskRow
-from tests.simulation import rules_gates, rules_life, rules_places, rules_runs, timetable
+from tests.simulation import claims, rules_gates, rules_life, rules_places, rules_runs, timetable
 from tests.simulation.digest import differences
 from tests.simulation.mirror import Mirror, Step
 from tests.simulation.tables import Broken
@@ -41,6 +41,7 @@ def violations_of(step: Step, old_live: dict[str, TaskRow], confirmed: set[tuple
     yield from rules_runs.pins(step)
     yield from rules_runs.triggers(step)
     yield from timetable.laws(step, step.schedules_dropped)
+    yield from claims.laws(step, step.claims_before)
     yield from rules_places.capacity(step.mirror)
     yield from rules_places.placements(step)
     if not step.is_paced:
@@ -127,7 +128,7 @@ class Ledger:
         self.confirmed.update(confirming)
         for item, reply in zip(items, decision.replies, strict=True):
             if isinstance(item, RunsTriggered) and isinstance(reply, tuple):
-                self.acknowledged.update(dict.fromkeys(reply))
+                self.acknowledged.update(dict.fromkeys(one for one in reply if isinstance(one, str)))
         self.planned.update(timetable.acknowledged(items, decision.replies))
 
     def _is_durable(self, engine: Engine, decision: Decision) -> bool:

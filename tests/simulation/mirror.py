@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from limpet.core.claim_rows import ClaimRow
+from limpet.core.claims import names_of
 from limpet.core.decision import Decision, StartTask
 from limpet.core.definitions import TaskDefinition, WorkflowDefinition
 from limpet.core.ids import TenantNo
@@ -11,6 +13,7 @@ from limpet.core.inputs import (
     Input,
     LabelsUpserted,
     Report,
+    RunsTriggered,
     SlotReleased,
     StreamClosed,
     StreamOpened,
@@ -48,6 +51,7 @@ class Step:
     workers: list[tuple[WorkerRow | None, WorkerRow]]
     starts: list[StartTask] = field(default_factory=list)
     schedules_dropped: list[ScheduleRow] = field(default_factory=list)
+    claims_before: dict[bytes, ClaimRow] = field(default_factory=dict)
 
     @property
     def is_paced(self) -> bool:
@@ -85,6 +89,8 @@ class Mirror:
         old_runs = {row.key: tables.runs.get(row.key) for row in (*changes.runs_opened, *changes.runs_changed)}
         old_workers = {row.key: tables.workers.get(row.key) for row in changes.workers}
         dropped = [tables.schedules[key] for key in changes.schedules_dropped if key in tables.schedules]
+        wanted = [one.keys for item in items if isinstance(item, RunsTriggered) for one in item.items]
+        claims_before = tables.claims_of([*names_of(wanted), *(row.name for row in changes.claims)])
         tables.apply(changes)
         if changes.tasks_changed or changes.tasks_opened or changes.workers or changes.workers_forgotten:
             self._free = None
@@ -93,7 +99,7 @@ class Mirror:
             [(old, tables.tasks[key]) for key, old in old_tasks.items()],
             [(old, tables.runs[key]) for key, old in old_runs.items()],
             [(old, tables.workers[key]) for key, old in old_workers.items() if key in tables.workers],
-            [one for one in decision.deliveries if isinstance(one, StartTask)], dropped,
+            [one for one in decision.deliveries if isinstance(one, StartTask)], dropped, claims_before,
         )  # fmt: skip
         for _, new in step.tasks:
             _place(self.waiting, new.key, new.status == TaskStatus.QUEUED)

@@ -39,6 +39,7 @@ from limpet.core import (
     triggers,
 )
 from limpet.core import state as core_state
+from limpet.core.claims import Claims
 from limpet.core.gates import Gates, Group
 from limpet.core.inputs import StreamClosed, StreamOpened, TaskStarted
 from limpet.core.lifecycle import Cause
@@ -255,6 +256,24 @@ def _separate(surgery: Surgery, name: str) -> None:
         setattr(changes, name, [*late, *now])
 
     real = surgery.put(Timetable, "collect", collect)
+
+
+def idempotency_key_kept_when_the_run_ends(surgery: Surgery) -> None:
+    surgery.put(runs, "_free_key", lambda state, run: None)
+
+
+def idempotency_key_never_looked_up(surgery: Surgery) -> None:
+    surgery.put(machine.claims, "names_of", lambda keys: ())
+
+
+def idempotency_key_in_a_separate_commit(surgery: Surgery) -> None:
+    left: dict[int, list[Any]] = {}
+
+    def collect(self: Claims, changes: Any) -> None:
+        real(self, changes)
+        changes.claims, left[id(self)] = left.get(id(self), []), changes.claims
+
+    real = surgery.put(Claims, "collect", collect)
 
 
 def hold_never_released(surgery: Surgery) -> None:
@@ -505,6 +524,9 @@ MUTANTS: dict[str, Mutant] = {
         deadlines_armed_after_load,
         cron_advance_in_a_separate_commit,
         schedule_dropped_in_a_separate_commit,
+        idempotency_key_kept_when_the_run_ends,
+        idempotency_key_never_looked_up,
+        idempotency_key_in_a_separate_commit,
     )
 }
 

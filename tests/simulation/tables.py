@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from limpet.core.claim_rows import ClaimRow
 from limpet.core.decision import Changes
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
@@ -31,6 +32,8 @@ class Tables:
         self.receipts: dict[int, ReceiptRow] = {}
         self.crons: dict[int, CronRow] = {}
         self.schedules: dict[int, ScheduleRow] = {}
+        self.claims: dict[int, ClaimRow] = {}
+        self.claim_keys: dict[bytes, int] = {}
         self.steps: dict[int, dict[int, int]] = {}  # run key: step: task key
         self.run_keys: dict[str, int] = {}
         self.task_keys: dict[str, int] = {}
@@ -79,6 +82,7 @@ class Tables:
         for key in changes.receipts_folded:
             self._remove(undo, self.receipts, key)
         self._apply_timetable(changes, undo)
+        self._apply_claims(changes, undo)
         if changes.events:
             self._saw_key(undo, max(event.key for event in changes.events))
 
@@ -93,6 +97,15 @@ class Tables:
         for schedule in changes.schedules:
             self._put(undo, self.schedules, schedule.key, schedule)
             self._saw_key(undo, schedule.key)
+
+    def _apply_claims(self, changes: Changes, undo: Undo) -> None:
+        for key in changes.claims_dropped:
+            if key in self.claims:
+                self._remove(undo, self.claim_keys, self.claims[key].name)
+                self._remove(undo, self.claims, key)
+        for claim in changes.claims:
+            self._insert(undo, self.claim_keys, claim.name, claim.key)
+            self._insert(undo, self.claims, claim.key, claim)
 
     def _open_run(self, undo: Undo, run: RunRow) -> None:
         self._insert(undo, self.runs, run.key, run)
@@ -190,7 +203,12 @@ class Tables:
             [(self.runs[key], self.tasks_of(key)) for key in keys],
             [self.versions[key] for key in dict.fromkeys(self.runs[key].version_key for key in keys)],
             answer(needs.timetable, self.crons.values(), self.schedules.values()),
+            self.claims_of(needs.claims),
         )
+
+    def claims_of(self, names: Iterable[bytes]) -> dict[bytes, ClaimRow]:
+        """By name."""
+        return {name: self.claims[self.claim_keys[name]] for name in names if name in self.claim_keys}
 
     def _runs_named(self, ids: Iterable[str]) -> list[int]:
         keys: set[int] = set()

@@ -12,8 +12,18 @@ from limpet.core.decision import RunFinished, StartTask
 from limpet.core.definitions import WorkflowDefinition
 from limpet.core.errors import TemporaryError
 from limpet.core.ids import TenantNo
-from limpet.core.inputs import CancelRequested, LabelsUpserted, ReplayRequested, RunsTriggered, Trigger, WorkerPaused, WorkflowPut
+from limpet.core.inputs import (
+    CancelRequested,
+    KeyTaken,
+    LabelsUpserted,
+    ReplayRequested,
+    RunsTriggered,
+    Trigger,
+    WorkerPaused,
+    WorkflowPut,
+)
 from tests.simulation.agenda import MS, SECOND
+from tests.simulation.claims import with_rule
 from tests.simulation.network import Call
 from tests.simulation.scenario import choose_labels, choose_worker_labels, choose_workers, choose_workflow
 from tests.simulation.store import POISON
@@ -52,9 +62,10 @@ class Tenant:
 
     def __init__(self, world: World, no: TenantNo) -> None:
         self.world, self.no, self.rng = world, no, world.rng
+        self.rules = Random(world.seed * 37 + no)
         self.workflows: dict[str, WorkflowDefinition] = {}
         for name in WORKFLOWS:
-            self.workflows[name] = choose_workflow(world.rng, name)
+            self.workflows[name] = with_rule(choose_workflow(world.rng, name), self.rules)
         self.workers = [SimWorker(self, kind) for kind in choose_workers(world.rng)]
         self.waiters: list[Waiter] = []
         self.known = Known()
@@ -136,9 +147,11 @@ class Tenant:
             if self.world.weather.happens("doubled"):  # the answer never reached the program: it calls again
                 self._send_trigger(items, TRIGGER_TRIES)
 
-    def _told(self, run_ids: tuple[str, ...], depth: int) -> None:
-        for run_id in run_ids:
-            if run_id not in self.known.depths:
+    def _told(self, replies: tuple[str | KeyTaken, ...], depth: int) -> None:
+        for run_id in replies:
+            if isinstance(run_id, KeyTaken):
+                self.world.count("key taken")
+            elif run_id not in self.known.depths:
                 self.known.runs.append(run_id)
                 self.known.depths[run_id] = depth
                 if self.rng.random() < 0.5:
@@ -225,7 +238,7 @@ class Tenant:
 
     def _redefine(self) -> None:
         name = self.rng.choice(WORKFLOWS)
-        self.workflows[name] = choose_workflow(self.rng, name)
+        self.workflows[name] = with_rule(choose_workflow(self.rng, name), self.rules)
         self._call(WorkflowPut(self.workflows[name]))
 
 

@@ -7,7 +7,7 @@ import msgspec
 from limpet.core import cron_time, triggers
 from limpet.core.errors import InvalidArgument, NotAllowed, NotFound, RequestError
 from limpet.core.ids import Instant, WorkflowRunId
-from limpet.core.inputs import Trigger
+from limpet.core.inputs import KeyTaken, Trigger
 from limpet.core.records import Version, Workflow
 from limpet.core.state import State
 from limpet.core.timetable_inputs import CronCreated, CronDeleted, CronSwitched, CronTriggered
@@ -89,7 +89,7 @@ def delete(state: State, item: CronDeleted) -> None:
     state.timetable.drop_cron(row)
 
 
-def trigger(state: State, item: CronTriggered) -> WorkflowRunId:
+def trigger(state: State, item: CronTriggered) -> WorkflowRunId | KeyTaken:
     """Its run, now; the timetable stays as it is (F6.14)."""
     row = _known(state, item.cron_id)
     workflow = triggers.workflow_by_key(state, row.workflow_key)
@@ -131,7 +131,7 @@ def _due_slot(state: State, row: CronRow) -> tuple[Instant | None, Instant | Non
     return slot if counts else None, at
 
 
-def _start(state: State, row: CronRow, workflow: Workflow, slot: Instant | None) -> WorkflowRunId:
+def _start(state: State, row: CronRow, workflow: Workflow, slot: Instant | None) -> WorkflowRunId | KeyTaken:
     metadata = _metadata(row, slot)
     return triggers.start(state, Trigger(workflow.name, row.input, metadata, row.priority))
 

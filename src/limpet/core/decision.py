@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from limpet.core.claim_rows import ClaimRow
 from limpet.core.errors import LimpetError
 from limpet.core.ids import ActionId, Instant, RunKey, TaskKey, TaskRunId, WorkerId, WorkflowRunId
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
@@ -33,6 +34,8 @@ class Changes:
     crons: list[CronRow] = field(default_factory=list)  # insert or replace
     schedules_dropped: list[int] = field(default_factory=list)  # delete by key
     schedules: list[ScheduleRow] = field(default_factory=list)  # insert or replace
+    claims_dropped: list[int] = field(default_factory=list)  # delete by key, if it is there
+    claims: list[ClaimRow] = field(default_factory=list)  # insert
 
     def __bool__(self) -> bool:
         return bool(
@@ -48,12 +51,18 @@ class Changes:
             or self.workflows
             or self.versions
             or self.has_timetable
+            or self.has_claims
         )
 
     @property
     def has_timetable(self) -> bool:
         """Whether crons or scheduled runs change."""
         return bool(self.crons or self.schedules or self.crons_dropped or self.schedules_dropped)
+
+    @property
+    def has_claims(self) -> bool:
+        """Whether idempotency keys are taken or given up."""
+        return bool(self.claims or self.claims_dropped)
 
 
 @dataclass(slots=True)

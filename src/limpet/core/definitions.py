@@ -70,6 +70,20 @@ class ConcurrencyLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class Idempotency:
+    """At most one run for each value that the expression has, over all workflows of the tenant (W16.1, W16.2).
+
+    expression: CEL over a run's input and metadata that gives a text; an edge evaluates it
+    ttl_us:     how long a run holds its key, from its trigger on
+    until_end:  whether its end frees the key earlier
+    """
+
+    expression: str
+    ttl_us: int
+    until_end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """A concurrency limit at its place in a workflow.
 
@@ -90,7 +104,7 @@ class Feature(StrEnum):
     TENANT_CONCURRENCY = "concurrency limits shared by several workflows"
     COMPUTED_CONCURRENCY = "concurrency limits with a computed number of runs"
     RATE_LIMITS = "rate limits"
-    IDEMPOTENCY = "idempotency"
+    IDEMPOTENCY = "idempotency"  # only in rows of releases that did not carry it out
     DURABLE = "durable tasks"
     BATCH = "batch tasks"
     EVENTS = "event triggers"
@@ -160,6 +174,7 @@ class WorkflowDefinition:
     crons: tuple[str, ...] = ()
     cron_input: bytes = b"{}"
     concurrency: tuple[ConcurrencyLimit, ...] = ()
+    idempotency: Idempotency | None = None
 
     @cached_property
     def steps(self) -> tuple[TaskDefinition, ...]:
@@ -216,3 +231,8 @@ class WorkflowDefinition:
     def gates(self) -> tuple[Gate, ...]:
         """All limits, by number."""
         return (*self.run_gates, *(gate for gates in self.task_gates for gate in gates))
+
+    @cached_property
+    def needs_keys(self) -> bool:
+        """Whether an edge must evaluate expressions before a run can be made."""
+        return bool(self.gates) or self.idempotency is not None

@@ -100,16 +100,18 @@ class WorkerUnsubscribed:
 
 @dataclass(frozen=True, slots=True)
 class RunKeys:
-    """The concurrency keys of one run, computed by an edge (R3).
+    """What the expressions of one run give, computed by an edge (R3).
 
-    version_id: the version whose expressions were evaluated
-    keys:       one for each limit of that version, by number
-    stand_in:   a text that nobody else has, given to the expressions as the run's id, which the core makes later
+    version_id:  the version whose expressions were evaluated
+    keys:        one for each concurrency limit of that version, by number
+    stand_in:    a text that nobody else has, given to the expressions as the run's id, which the core makes later
+    idempotency: the idempotency key; None: the version wants none
     """
 
     version_id: str
     keys: tuple[LimitKey, ...]
     stand_in: str = ""
+    idempotency: LimitKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class Trigger:
     desired_labels: replace the definition's when not empty (LB-14)
     parent_…:       set for a child run; with them, child_key or child_index names the child (W10.3)
     request_id:     repeated calls with the same id return the same run (I5)
-    keys:           needed when the version in force has concurrency limits; those of another one: `WorkflowChanged`
+    keys:           needed when the version in force has expressions; those of another one: `WorkflowChanged`
     """
 
     workflow_name: str
@@ -139,9 +141,16 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class RunsTriggered:
-    """Reply: tuple of `WorkflowRunId`, in order. One commit; one bad item refuses all (I4)."""
+    """Reply: tuple of `WorkflowRunId` or `KeyTaken`, in order. One commit; one bad item refuses all (I4)."""
 
     items: tuple[Trigger, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTaken:
+    """No run was made: the one with that id holds the idempotency key (W16.3)."""
+
+    run_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from limpet.core import attempts, checks, concurrency, deadlines, due, fleet, loading, notices, reports, runs, triggers, views
+from limpet.core import (
+    attempts,
+    checks,
+    claims,
+    concurrency,
+    deadlines,
+    due,
+    fleet,
+    loading,
+    notices,
+    reports,
+    runs,
+    triggers,
+    views,
+)
 from limpet.core.assignment import plan
 from limpet.core.decision import Decision
 from limpet.core.errors import RequestError
@@ -107,6 +121,7 @@ class Machine:
         needs = Needs()
         for item in inputs:
             if isinstance(item, RunsTriggered):
+                needs.claims.update(claims.names_of(one.keys for one in item.items))
                 for one in item.items:
                     if one.request_id is not None:
                         needs.request_ids.add(one.request_id)
@@ -138,6 +153,7 @@ class Machine:
         loading.fold_empty_receipts(state)
         found = found or Found()
         state.timetable.begin(found.timetable)
+        state.claims.begin(found.claims)
         if found.runs:
             loading.hydrate(state, found)
         replies = [self._handle(item, found) for item in inputs]
@@ -208,12 +224,11 @@ class Machine:
         return {one: task.started_at for one, task in found if task is not None and task.started_at is not None}
 
     def limits_of(self, workflow_name: str) -> views.LimitsView | None:
-        """What an edge evaluates before it triggers the workflow; None: it has no concurrency limits, or is unknown."""
+        """What an edge evaluates before it triggers the workflow; None: nothing, or the workflow is unknown."""
         workflow = self.state.workflows.get(workflow_name)
-        if workflow is None or workflow.newest is None or not workflow.newest.definition.gates:
+        if workflow is None or workflow.newest is None or not workflow.newest.definition.needs_keys:
             return None
-        version = workflow.newest
-        return views.LimitsView(version.id, tuple(gate.limit.expression for gate in version.definition.gates))
+        return views.limits_of(workflow.newest)
 
     def explain(self, task_run_id: str, now: Instant) -> Explanation | None:
         """Why a task waits, or where it is. None: not in memory, so ended or unknown."""

@@ -36,7 +36,7 @@ Order = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class UnusableKey:
-    """A concurrency key that could not be computed: its task fails at birth with this sentence (F2.8)."""
+    """A key that could not be computed. With a concurrency key, its task fails at birth with this sentence (F2.8)."""
 
     error: str
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from limpet.core import triggers
 from limpet.core.errors import InvalidArgument, LimitReached, NotFound
 from limpet.core.ids import WorkflowRunId
-from limpet.core.inputs import Trigger
+from limpet.core.inputs import KeyTaken, Trigger
 from limpet.core.records import Workflow
 from limpet.core.state import State
 from limpet.core.timetable_inputs import ScheduleDeleted, ScheduleMoved, SchedulesCreated, ScheduleTriggered
@@ -45,7 +45,7 @@ def delete(state: State, item: ScheduleDeleted) -> None:
     state.timetable.drop_schedule(_known(state, item.schedule_id))
 
 
-def trigger(state: State, item: ScheduleTriggered) -> WorkflowRunId:
+def trigger(state: State, item: ScheduleTriggered) -> WorkflowRunId | KeyTaken:
     """Its run, early (F7.4)."""
     row = _known(state, item.schedule_id)
     workflow = triggers.workflow_by_key(state, row.workflow_key)
@@ -65,7 +65,7 @@ def fire(state: State, row: ScheduleRow, workflow: Workflow | None) -> None:
     _start(state, row, workflow)
 
 
-def _start(state: State, row: ScheduleRow, workflow: Workflow) -> WorkflowRunId:
+def _start(state: State, row: ScheduleRow, workflow: Workflow) -> WorkflowRunId | KeyTaken:
     state.timetable.drop_schedule(row)
     keys = triggers.unusable_keys(
         workflow, f"it was scheduled, and workflow {workflow.name} has concurrency limits by now; {_NO_KEYS}"

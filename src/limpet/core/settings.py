@@ -58,3 +58,5 @@ class Settings:
     cron_late_max_us: int = 10 * SECOND_US  # a change of owner takes as long; older ticks are not made up [F6.6]
     concurrency_limits_max: int = 10  # of a workflow as a whole, and of each task
     concurrency_key_bytes_max: int = 1_000  # a longer key is an error of its expression; it is stored with every run
+    idempotency_key_bytes_max: int = 1_000  # a trigger with a longer key is refused; it is stored while it is held
+    idempotency_ttl_max_us: int = 3_653 * 24 * 3600 * SECOND_US  # ten years: a key for ever is a key that nobody can free

@@ -12,6 +12,7 @@ from struct import Struct
 
 import msgspec
 
+from limpet.core.claims import Claims
 from limpet.core.decision import Changes, Delivery
 from limpet.core.definition_text import encode_definition
 from limpet.core.definitions import StickyStrategy
@@ -68,6 +69,7 @@ class State:
         self.gates: Gates = Gates()
         self.timers = Timers()
         self.timetable: Timetable = Timetable(None, now)
+        self.claims: Claims = Claims()
         self.receipts_open: dict[int, int] = {}  # receipt key to its attempts that still live
         self._awake: dict[int, SchedulingClass] = {}
         self._stirred: dict[WorkerKey, Worker] = {}
@@ -159,6 +161,7 @@ class State:
         for run in self._ended:
             self._let_go(run)
         self.timetable.collect(changes)
+        self.claims.collect(changes)
         return changes
 
     def _collect_receipts(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from limpet.core import runs
+from limpet.core import claims, runs
 from limpet.core.affinity import check_labels
+from limpet.core.claim_rows import ClaimRow
 from limpet.core.definition_rules import check_definition
 from limpet.core.definition_text import checksum, encode_definition
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN
@@ -11,6 +12,7 @@ from limpet.core.errors import InvalidArgument, LimitReached, NotFound, NotSuppo
 from limpet.core.ids import RunKey, VersionKey, WorkflowId, WorkflowKey, WorkflowRunId, WorkflowVersionId
 from limpet.core.inputs import (
     CancelRequested,
+    KeyTaken,
     ReplayRequested,
     RunKeys,
     RunsTriggered,
@@ -61,8 +63,11 @@ def delete_workflow(state: State, item: WorkflowDeleted) -> None:
     state.changes.workflows.append(workflow_row(workflow, state.tenant_no, state.now))
 
 
-def trigger(state: State, item: RunsTriggered, found: Found) -> tuple[WorkflowRunId, ...]:
-    """All items or none (I4). Repeated request ids and known children return the run that exists (I2, I5)."""
+def trigger(state: State, item: RunsTriggered, found: Found) -> tuple[WorkflowRunId | KeyTaken, ...]:
+    """All items or none (I4). Repeated request ids and known children return the run that exists (I2, I5).
+
+    An item whose idempotency key is held makes no run and leaves the others alone (W16.4).
+    """
     if len(item.items) > state.settings.bulk_items_max:
         raise LimitReached(
             f"a bulk trigger may have at most {state.settings.bulk_items_max} items (bulk_items_max), got {len(item.items)}"
@@ -89,9 +94,10 @@ def workflow_by_key(state: State, key: int) -> Workflow | None:
 def check_startable(workflow: Workflow) -> None:
     """Raises NotSupported for a workflow that cannot be started by the clock: the keys of its limits come from an edge."""
     assert workflow.newest is not None
-    if workflow.newest.definition.gates:
+    if workflow.newest.definition.needs_keys:
         raise NotSupported(
-            f"Workflow {workflow.name} has concurrency limits; this engine does not start such workflows by the clock yet"
+            f"Workflow {workflow.name} has concurrency limits or idempotency keys; "
+            "this engine does not start such workflows by the clock yet"
         )
     check_runnable(workflow.newest.definition)
 
@@ -114,11 +120,10 @@ def unusable_keys(workflow: Workflow, why: str) -> RunKeys | None:
     return RunKeys(version.id, tuple(UnusableKey(why) for _ in gates)) if gates else None
 
 
-def start(state: State, item: Trigger) -> WorkflowRunId:
+def start(state: State, item: Trigger) -> WorkflowRunId | KeyTaken:
     """A run of a checked item that nobody may have started before."""
-    run = _new_run(state, item, None)
-    runs.open_run(state, run)
-    return run.id
+    name = _key_name(state, item)
+    return _holder(state, name) or _open(state, item, None, name)
 
 
 def _check_names(state: State, items: tuple[Trigger, ...]) -> None:
@@ -144,9 +149,10 @@ def _check(state: State, item: Trigger) -> None:
         raise LimitReached(f"a trigger may have at most {limits.labels_max} desired labels (labels_max)")
     check_labels(item.desired_labels, f"trigger of workflow {item.workflow_name}")
     version = _newest(state, item.workflow_name)
-    if version.definition.gates and (item.keys is None or item.keys.version_id != version.id):
+    if version.definition.needs_keys and (item.keys is None or item.keys.version_id != version.id):
         raise WorkflowChanged(item.workflow_name)
     check_runnable(version.definition)
+    _key_name(state, item)
 
 
 def _newest(state: State, name: str) -> Version:
@@ -165,16 +171,45 @@ def child_ref_of(item: Trigger) -> str | None:
     return None if item.child_index is None else f"{scope} i:{item.child_index}"
 
 
-def _run_of(state: State, item: Trigger, found: Found) -> WorkflowRunId:
+def _run_of(state: State, item: Trigger, found: Found) -> WorkflowRunId | KeyTaken:
     ref = child_ref_of(item)
     known = _known(item, ref, found)
     if known is not None:
         return WorkflowRunId(known)
-    run = _new_run(state, item, ref)
+    name = _key_name(state, item)
+    taken = _holder(state, name)
+    if taken is not None:
+        return taken
+    run_id = _open(state, item, ref, name)
     if item.request_id is not None:
-        found.runs_by_request[item.request_id] = run.id
+        found.runs_by_request[item.request_id] = run_id
     if ref is not None:
-        found.runs_by_ref[ref] = run.id
+        found.runs_by_ref[ref] = run_id
+    return run_id
+
+
+def _key_name(state: State, item: Trigger) -> bytes | None:
+    """The idempotency key that the run is to hold; None: its workflow wants none. Raises InvalidArgument (W16.8)."""
+    if _newest(state, item.workflow_name).definition.idempotency is None:
+        return None
+    assert item.keys is not None
+    return claims.checked_name(item.workflow_name, item.keys, state.settings.idempotency_key_bytes_max)
+
+
+def _holder(state: State, name: bytes | None) -> KeyTaken | None:
+    """The run that holds the key (W16.3)."""
+    held = None if name is None else state.claims.holder(name, state.now)
+    return None if held is None else KeyTaken(held.run_id)
+
+
+def _open(state: State, item: Trigger, ref: str | None, name: bytes | None) -> WorkflowRunId:
+    """A new run, which holds the key from its first moment on: its end may free it within this step."""
+    run = _new_run(state, item, ref)
+    rule = run.definition.idempotency
+    if name is not None and rule is not None:
+        stand_in = item.keys.stand_in.encode() if item.keys is not None else b""
+        name = name.replace(stand_in, run.id.encode()) if stand_in else name
+        state.claims.take(ClaimRow(run.key, state.tenant_no, name, run.id, claims.ends_at(rule, state.now)))
     runs.open_run(state, run)
     return run.id
 

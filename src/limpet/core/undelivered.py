@@ -9,6 +9,7 @@ from __future__ import annotations
 from limpet.core.definitions import CHANGES_OUTCOME, Feature, WorkflowDefinition
 from limpet.core.errors import NotSupported
 
+CARRIED_OUT = frozenset({Feature.CONCURRENCY, Feature.IDEMPOTENCY})  # rows of older releases name them
 WARNINGS_MAX = 20  # of one workflow: a graph of a thousand tasks must not fill the log, a page or a timeline
 
 
@@ -30,7 +31,7 @@ def check_runnable(definition: WorkflowDefinition) -> None:
 
 
 def _sentence(definition: WorkflowDefinition, feature: Feature, where: str) -> str:
-    if feature is Feature.CONCURRENCY:  # the row of an older release; this one reads the limits when it is registered again
+    if feature in CARRIED_OUT:  # the row of an older release; this one reads the rule when it is registered again
         return f"Workflow {definition.name}, {where}: it was registered before this engine knew {feature}; register it again."
     consequence = (
         "runs of this workflow are refused, because they would end differently"

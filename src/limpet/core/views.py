@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limpet.core.definitions import LabelValue
-from limpet.core.records import Worker
+from limpet.core.records import Version, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,21 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class LimitsView:
-    """The expressions of a workflow's concurrency limits, by number, in the version in force."""
+    """What an edge evaluates for each run of a workflow, in the version in force.
+
+    expressions: those of its concurrency limits, by number; idempotency: that of its idempotency key
+    """
 
     version_id: str
     expressions: tuple[str, ...]
+    idempotency: str | None = None
+
+
+def limits_of(version: Version) -> LimitsView:
+    """What is to be evaluated."""
+    rule = version.definition.idempotency
+    expressions = tuple(gate.limit.expression for gate in version.definition.gates)
+    return LimitsView(version.id, expressions, None if rule is None else rule.expression)
 
 
 def of_worker(worker: Worker) -> WorkerView:

@@ -1,19 +1,19 @@
-"""The edge's part in concurrency: limits are compiled when a workflow is registered, keys computed when a run is asked for.
+"""The edge's part in expressions: compiled when a workflow is registered, evaluated when a run is asked for.
 
-The keys belong to the version that is in force when they are computed. When another one was registered before the core
-takes the trigger, it refuses them, and they are computed again (R52, decision 0018).
+What they give belongs to the version that is in force when they are evaluated. When another one was registered before the
+core takes the trigger, it refuses the keys, and they are computed again (R52, decision 0018).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from uuid import uuid4
 
 from limpet.core.definitions import WorkflowDefinition
-from limpet.core.errors import InvalidArgument, WorkflowChanged
+from limpet.core.errors import BulkIdempotencyCollision, IdempotencyCollision, InvalidArgument, WorkflowChanged
 from limpet.core.ids import TenantId
-from limpet.core.inputs import RunKeys, RunsTriggered, Trigger
+from limpet.core.inputs import KeyTaken, RunKeys, RunsTriggered, Trigger
 from limpet.core.records import LimitKey, UnusableKey
 from limpet.core.views import LimitsView
 from limpet.edges.expressions.errors import ExpressionError
@@ -28,26 +28,50 @@ Limits = Callable[[str], LimitsView | None]
 
 def check_expressions(definition: WorkflowDefinition) -> None:
     """Compile every expression of the definition (F1.6). Raises InvalidArgument; NotSupported where CEL is missing."""
-    places = [("workflow " + definition.name, definition.concurrency)]
+    for where, text in _expressions(definition):
+        try:
+            compile_expression(Environment.KEY, text)
+        except ExpressionError as error:
+            raise InvalidArgument(f"{where} expression {text[:80]!r} cannot be used: {error}") from None
+
+
+def _expressions(definition: WorkflowDefinition) -> Iterator[tuple[str, str]]:
+    """Each with where it stands."""
+    places = [(f"workflow {definition.name}", definition.concurrency)]
     places += [(f"workflow {definition.name}, task {task.name}", task.concurrency) for task in definition.steps]
     for where, limits in places:
-        for limit in limits:
-            try:
-                compile_expression(Environment.KEY, limit.expression)
-            except ExpressionError as error:
-                text = limit.expression[:80]
-                raise InvalidArgument(f"{where}: the concurrency expression {text!r} cannot be used: {error}") from None
+        yield from ((f"{where}: the concurrency", limit.expression) for limit in limits)
+    if definition.idempotency is not None and definition.idempotency.expression:
+        yield f"workflow {definition.name}: the idempotency", definition.idempotency.expression
 
 
-async def trigger(door: Door, tenant: TenantId, item: RunsTriggered) -> tuple[str, ...]:
-    """Hand in triggers with their keys; the run ids. Raises what `Door.submit` does."""
+async def trigger(door: Door, tenant: TenantId, item: Trigger) -> str:
+    """Start one run; its id. Raises IdempotencyCollision, and what `Door.submit` does."""
+    (reply,) = await _trigger(door, tenant, RunsTriggered((item,)))
+    if isinstance(reply, KeyTaken):
+        raise IdempotencyCollision(reply.run_id)
+    return reply
+
+
+async def trigger_many(door: Door, tenant: TenantId, items: RunsTriggered) -> tuple[str, ...]:
+    """Start several runs; their ids in order. Raises BulkIdempotencyCollision, and what `Door.submit` does."""
+    replies = await _trigger(door, tenant, items)
+    started = tuple(reply for reply in replies if isinstance(reply, str))
+    taken = tuple(reply.run_id for reply in replies if isinstance(reply, KeyTaken))
+    if taken:
+        raise BulkIdempotencyCollision(started, taken)
+    return started
+
+
+async def _trigger(door: Door, tenant: TenantId, items: RunsTriggered) -> tuple[str | KeyTaken, ...]:
+    """Hand in triggers with their keys, again while the workflow changes in between."""
 
     def limits_of(name: str) -> LimitsView | None:
         return door.limits(tenant, name)
 
     for tries_left in reversed(range(KEYED_TRIES_MAX)):
         try:
-            found = await door.submit(tenant, with_keys(item, limits_of))
+            found = await door.submit(tenant, with_keys(items, limits_of))
         except WorkflowChanged:
             if not tries_left:
                 raise
@@ -57,28 +81,32 @@ async def trigger(door: Door, tenant: TenantId, item: RunsTriggered) -> tuple[st
     raise AssertionError("the last try returns or raises")
 
 
-def with_keys(item: RunsTriggered, limits_of: Limits) -> RunsTriggered:
-    """The same triggers; those of workflows with concurrency limits have their keys."""
-    known = {name: limits_of(name) for name in dict.fromkeys(one.workflow_name for one in item.items)}
+def with_keys(items: RunsTriggered, limits_of: Limits) -> RunsTriggered:
+    """The same triggers; those of workflows with expressions have their keys."""
+    known = {name: limits_of(name) for name in dict.fromkeys(one.workflow_name for one in items.items)}
     if not any(known.values()):
-        return item
-    return RunsTriggered(tuple(_with_keys(one, known[one.workflow_name]) for one in item.items))
+        return items
+    return RunsTriggered(tuple(_with_keys(one, known[one.workflow_name]) for one in items.items))
 
 
 def _with_keys(item: Trigger, limits: LimitsView | None) -> Trigger:
-    if limits is None:
-        return item
+    return item if limits is None else replace(item, keys=keys_of(item, limits))
+
+
+def keys_of(item: Trigger, limits: LimitsView) -> RunKeys:
+    """What the expressions give for one run."""
     stand_in = str(uuid4())
     values = Values()
     values.add_json("input", item.input)
     values.add_json("additional_metadata", item.metadata)
     values.add_text("workflow_run_id", stand_in)
     keys = tuple(_key(text, values) for text in limits.expressions)
-    return replace(item, keys=RunKeys(limits.version_id, keys, stand_in))
+    idempotency = None if limits.idempotency is None else _key(limits.idempotency, values)
+    return RunKeys(limits.version_id, keys, stand_in, idempotency)
 
 
 def _key(text: str, values: Values) -> LimitKey:
-    """The key, or why there is none; its task then fails with that sentence (F2.8, W7.15)."""
+    """The key, or why there is none (F2.8, W7.15, W16.8)."""
     try:
         return as_text(compile_expression(Environment.KEY, text).evaluate(values))
     except ExpressionError as error:

@@ -21,6 +21,7 @@ from limpet.sdk.sticky_child import StickyTarget, check_sticky_child
 from limpet.sdk.trigger_options import ScheduleTriggerWorkflowOptions, TriggerWorkflowOptions, labels_of
 
 BULK_ITEMS_MAX = 1_000  # the engine's limit of one call [W8.4]
+KEYED_BULK_ITEMS_MAX = 100  # of a workflow with idempotency keys: what is told of collisions must fit into a trailer
 BULK_OVERHEAD_BYTES = 64 * 1024  # room for metadata and framing below the send limit
 
 _ENGINE_METADATA_PREFIX = "hatchet__"
@@ -69,14 +70,14 @@ def schedule_request(
 
 
 def bulk_chunks(
-    requests: Sequence[trigger_pb2.TriggerWorkflowRequest], *, bytes_max: int
+    requests: Sequence[trigger_pb2.TriggerWorkflowRequest], *, bytes_max: int, items_max: int = BULK_ITEMS_MAX
 ) -> Iterator[workflows_pb2.BulkTriggerWorkflowRequest]:
-    """The items in order, in messages that the engine takes: at most 1,000 items and below the send limit."""
+    """The items in order, in messages that the engine takes: at most `items_max` items and below the send limit."""
     chunk: list[trigger_pb2.TriggerWorkflowRequest] = []
     size = 0
     for request in requests:
         request_size = request.ByteSize()
-        if chunk and (len(chunk) >= BULK_ITEMS_MAX or size + request_size > bytes_max - BULK_OVERHEAD_BYTES):
+        if chunk and (len(chunk) >= items_max or size + request_size > bytes_max - BULK_OVERHEAD_BYTES):
             yield workflows_pb2.BulkTriggerWorkflowRequest(workflows=chunk)
             chunk, size = [], 0
         chunk.append(request)

@@ -368,6 +368,12 @@ class Store(Protocol):
         gone for whoever asks, also while its rows still wait (R50).
         """
 
+    async def purge_claims(self, before: int, limit: int) -> int:
+        """Delete up to `limit` idempotency keys that had expired by the instant, off the commit path.
+
+        At most `PRUNE_ROWS_MAX` at once; returns how many there were. It only frees space: expiry itself is exact (F9.6).
+        """
+
 
 @dataclass(slots=True)
 class StoreStats:

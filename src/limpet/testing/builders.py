@@ -12,6 +12,7 @@ from limpet.core.definitions import (
     Comparator,
     ConcurrencyLimit,
     DesiredLabel,
+    Idempotency,
     LabelValue,
     LimitStrategy,
     StickyStrategy,
@@ -48,6 +49,11 @@ def demand(key: str, value: LabelValue, comparator: Comparator = Comparator.EQUA
 def limit(expression: str, max_runs: int = 1, strategy: LimitStrategy = LimitStrategy.GROUP_ROUND_ROBIN) -> ConcurrencyLimit:
     """A concurrency limit; in a scenario nobody evaluates the expression: `trigger(keys=…)` says its value."""
     return ConcurrencyLimit(expression, max_runs, strategy)
+
+
+def once(expression: str, ttl: float, *, until_end: bool = False) -> Idempotency:
+    """An idempotency rule; in a scenario nobody evaluates the expression: `trigger(keys=…)` says its value."""
+    return Idempotency(expression, us(ttl), until_end)
 
 
 def make_task(
@@ -88,6 +94,7 @@ def make_workflow(
     crons: Sequence[str] = (),
     cron_input: bytes = b"{}",
     concurrency: Iterable[ConcurrencyLimit] = (),
+    idempotency: Idempotency | None = None,
 ) -> WorkflowDefinition:
     """A workflow; a task that is only a text is a task of that name without parents."""
     return WorkflowDefinition(
@@ -99,6 +106,7 @@ def make_workflow(
         crons=tuple(crons),
         cron_input=cron_input,
         concurrency=tuple(concurrency),
+        idempotency=idempotency,
     )
 
 

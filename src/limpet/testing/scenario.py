@@ -22,12 +22,13 @@ from dataclasses import replace
 from typing import TypeVar
 
 from limpet.core.decision import CancelTask, CloseStreams, Decision, Delivery, RunFinished, StartTask
-from limpet.core.definitions import ConcurrencyLimit, DesiredLabel, LabelValue, StickyStrategy, TaskDefinition
-from limpet.core.errors import LimpetError
+from limpet.core.definitions import ConcurrencyLimit, DesiredLabel, Idempotency, LabelValue, StickyStrategy, TaskDefinition
+from limpet.core.errors import IdempotencyCollision, LimpetError
 from limpet.core.ids import ActionId, Instant, TenantNo, first_key
 from limpet.core.inputs import (
     CancelRequested,
     Input,
+    KeyTaken,
     LabelsUpserted,
     ReplayRequested,
     RunKeys,
@@ -202,11 +203,12 @@ class Scenario(Readings):
         crons: Sequence[str] = (),
         cron_input: bytes = b"{}",
         concurrency: Iterable[ConcurrencyLimit] = (),
+        idempotency: Idempotency | None = None,
     ) -> WorkflowPutReply:
         """Register a workflow. Workers made later offer its actions unless they name their own."""
         definition = make_workflow(
             name, *tasks, sticky=sticky, priority=priority, on_failure=on_failure, crons=crons, cron_input=cron_input,
-            concurrency=concurrency,
+            concurrency=concurrency, idempotency=idempotency,
         )  # fmt: skip
         reply = self.ask(WorkflowPut(definition), WorkflowPutReply)
         self._actions.update(dict.fromkeys(step.action_id for step in definition.steps))
@@ -228,7 +230,7 @@ class Scenario(Readings):
     ) -> str:
         """Start one run; its id. `desired_worker`: a worker's name or any id; `parent`: a task's id.
 
-        keys: the values of expressions of concurrency limits; one that is not named has its own text as value
+        keys: the values of expressions; one that is not named has its own text as value. Raises IdempotencyCollision.
         """
         worker = self.workers.get(desired_worker or "")
         item = Trigger(
@@ -244,10 +246,13 @@ class Scenario(Readings):
             request_id=request_id,
             keys=self.keys_of(workflow, keys or {}),
         )
-        return self.trigger_bulk(item)[0]
+        reply = self.trigger_bulk(item)[0]
+        if isinstance(reply, KeyTaken):
+            raise IdempotencyCollision(reply.run_id)
+        return reply
 
-    def trigger_bulk(self, *items: Trigger) -> tuple[str, ...]:
-        """Start several runs in one call; their ids."""
+    def trigger_bulk(self, *items: Trigger) -> tuple[str | KeyTaken, ...]:
+        """Start several runs in one call; their ids, or who holds their keys."""
         whole = tuple(one if one.keys else replace(one, keys=self.keys_of(one.workflow_name, {})) for one in items)
         return self.ask(RunsTriggered(whole), tuple)
 
@@ -256,7 +261,8 @@ class Scenario(Readings):
         limits = self.machine.limits_of(workflow)
         if limits is None:
             return None
-        return RunKeys(limits.version_id, tuple(values.get(text, text) for text in limits.expressions))
+        key = None if limits.idempotency is None else values.get(limits.idempotency, limits.idempotency)
+        return RunKeys(limits.version_id, tuple(values.get(text, text) for text in limits.expressions), idempotency=key)
 
     def cancel(self, *ids: str) -> tuple[str, ...]:
         """Cancel runs or tasks by id; the ids of the tasks taken on."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
+from limpet.core.claim_rows import ClaimRow
 from limpet.core.decision import Changes
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
@@ -30,6 +31,7 @@ class Tables:
         self.events: dict[int, EventRow] = {}
         self.crons: dict[int, CronRow] = {}
         self.schedules: dict[int, ScheduleRow] = {}
+        self.claims: dict[int, ClaimRow] = {}
         self._task_keys: dict[int, list[int]] = {}
 
     def apply(self, changes: Changes) -> None:
@@ -58,6 +60,11 @@ class Tables:
         for key in changes.schedules_dropped:
             del self.schedules[key]
         self._replace(self.schedules, changes.schedules)
+        for key in changes.claims_dropped:
+            self.claims.pop(key, None)
+        for claim in changes.claims:
+            assert claim.name not in {row.name for row in self.claims.values()}, f"the key {claim.name!r} is held twice"
+            self.claims[claim.key] = claim
 
     def _insert(self, table: dict[int, _Row], rows: Iterable[_Row]) -> None:
         for row in rows:
@@ -105,6 +112,7 @@ class Tables:
         found.runs = [(run._replace(input=None), self.tasks_of(run.key)) for run in wanted]
         found.versions = [self.versions[key] for key in sorted({run.version_key for run in wanted})]
         found.timetable = answer(needs.timetable, self.crons.values(), self.schedules.values())
+        found.claims = {row.name: row for row in self.claims.values() if row.name in needs.claims}
         return found
 
     def _is_wanted(self, run: RunRow, ids: set[str]) -> bool:

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from limpet.core.claim_rows import ClaimRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
@@ -35,6 +36,7 @@ class Content:
     events: dict[int, EventRow] = field(default_factory=dict)
     crons: dict[int, CronRow] = field(default_factory=dict)
     schedules: dict[int, ScheduleRow] = field(default_factory=dict)
+    claims: dict[int, ClaimRow] = field(default_factory=dict)
     names: dict[tuple[Any, ...], int] = field(default_factory=dict)
     tasks_of: dict[int, tuple[int, ...]] = field(default_factory=dict)
     events_of: dict[int, tuple[int, ...]] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from limpet.core.claim_rows import ClaimRow
 from limpet.core.decision import Changes
 from limpet.core.ids import TenantNo
 from limpet.core.rows import RunRow, TaskRow, TaskStatus
@@ -63,6 +64,7 @@ class Draft:
             self._insert(content.events, event, "event", {})
             self._append(content.events_of, event.task_key, event.key)
         self._apply_timetable(changes)
+        self._apply_claims(changes)
         self._raise_floor(tenant_no, dropped_keys(changes))
 
     def _apply_timetable(self, changes: Changes) -> None:
@@ -75,6 +77,12 @@ class Draft:
             self._forget(content.schedules, key, "schedule", _id_alone)
         for schedule in changes.schedules:
             self._put(content.schedules, schedule, "schedule", _id_alone(schedule))
+
+    def _apply_claims(self, changes: Changes) -> None:
+        for key in changes.claims_dropped:
+            self._forget(self._content.claims, key, "claim", claim_names)
+        for claim in changes.claims:
+            self._insert(self._content.claims, claim, "claim", claim_names(claim))
 
     def _insert(self, table: dict[int, Any], row: Any, kind: str, names: Mapping[str, object]) -> None:
         if row.key in table:
@@ -128,6 +136,11 @@ class Draft:
 
 def _id_alone(row: Any) -> Mapping[str, object]:
     return {"id": row.id}
+
+
+def claim_names(row: ClaimRow) -> Mapping[str, object]:
+    """What is unique about a claim."""
+    return {"name": row.name}
 
 
 def _cron_names(row: CronRow) -> Mapping[str, object]:

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 
+from limpet.core.claim_rows import ClaimRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import RunRow, RunStatus, TaskRow, VersionRow, WorkflowRow
@@ -17,6 +18,7 @@ from limpet.core.timetable_rows import answer, first_due
 from limpet.store.api import (
     LOG_LINES_MAX,
     ONLY_GROUP,
+    PRUNE_ROWS_MAX,
     QUARANTINE_MAX,
     Batch,
     FenceMismatch,
@@ -128,6 +130,7 @@ class MemoryStore:
             runs=[(run, [_without_output(task) for task in content.tasks_of_run(run.key)]) for run in runs],
             versions=[content.versions[key] for key in sorted({run.version_key for run in runs})],
             timetable=answer(needs.timetable, content.of(tenant_no, content.crons), content.of(tenant_no, content.schedules)),
+            claims=_claims_by_name(content, tenant_no, needs.claims),
         )
 
     async def tenants(self) -> Sequence[Tenant]:
@@ -169,6 +172,15 @@ class MemoryStore:
         for run in ended[: max(0, limit)]:
             _forget(content, run)
         return len(ended[: max(0, limit)])
+
+    async def purge_claims(self, before: int, limit: int) -> int:
+        content = self._opened()
+        expired = sorted((row.expires_at, row.key) for row in content.claims.values() if row.expires_at <= before)
+        expired = expired[: max(0, min(limit, PRUNE_ROWS_MAX))]
+        for _, key in expired:
+            row = content.claims.pop(key)
+            del content.names["claim", row.tenant_no, "name", row.name]
+        return len(expired)
 
     def _opened(self) -> Content:
         if not self._is_open:
@@ -212,6 +224,11 @@ def _ids_by_name(content: Content, tenant_no: TenantNo, what: str, wanted: Colle
     found = ((name, content.key_of("run", tenant_no, what, name)) for name in wanted)
     runs = ((name, content.runs[key]) for name, key in found if key is not None)
     return {name: run.id for name, run in runs if not content.is_gone(run)}
+
+
+def _claims_by_name(content: Content, tenant_no: TenantNo, wanted: Collection[bytes]) -> dict[bytes, ClaimRow]:
+    keys = ((name, content.names.get(("claim", tenant_no, "name", name))) for name in wanted)
+    return {name: content.claims[key] for name, key in keys if key is not None}
 
 
 def _forget(content: Content, run: RunRow) -> None:

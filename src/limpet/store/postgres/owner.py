@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from limpet.core.claim_rows import ClaimRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import Born, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
@@ -66,6 +67,7 @@ async def look_up(link: Link, tenant_no: TenantNo, needs: Needs) -> Found:
             runs=[(run, tasks.get(run.key, [])) for run in runs],
             versions=list(versions.values()),
             timetable=await timetable.look_up(link, tenant_no, needs.timetable),
+            claims=await _claims(link, tenant_no, needs.claims),
         )
 
 
@@ -193,6 +195,12 @@ async def _run_keys(link: Link, tenant_no: TenantNo, ids: Collection[str]) -> di
         return {}
     found = await link.rows("run_keys_by_any_id", tenant_no=tenant_no, ids=wanted, days=days_of_ids(wanted))
     return dict(sorted(map(tuple, found)))
+
+
+async def _claims(link: Link, tenant_no: TenantNo, names: Collection[bytes]) -> dict[bytes, ClaimRow]:
+    """Idempotency keys by name, expired ones too."""
+    rows = await link.rows("claims_by_name", tenant_no=tenant_no, names=list(names)) if names else ()
+    return {row.name: row for row in made(ClaimRow, rows)}
 
 
 async def _named(link: Link, tenant_no: TenantNo, kind: str, texts: Collection[str]) -> dict[str, str]:

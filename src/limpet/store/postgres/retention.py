@@ -54,6 +54,14 @@ class Retention:
             gone += await self._drop_day(day, hidden)
         return gone + await self._prune_kept(before, limit)
 
+    async def purge_claims(self, before: int, limit: int) -> int:
+        """Delete up to `limit` idempotency keys that had expired by then; returns how many were found."""
+        async with self._lane.link() as link:
+            rows = await link.rows("expired_claims", before=before, limit=max(0, min(limit, PRUNE_ROWS_MAX)))
+        if rows:
+            await self._fenced("purge_claims", keys=[key for (key,) in rows], before=before)
+        return len(rows)
+
     async def _days_before(self, instant: int) -> list[int]:
         """Days that were over and hidden at the instant, oldest first; one that was half dropped when a server died too."""
         async with self._lane.link() as link:

@@ -16,6 +16,7 @@ from limpet.core.decision import Changes
 from limpet.core.ids import TenantNo
 from limpet.core.rows import RunRow, TaskRow
 from limpet.store.api import ONLY_GROUP, Batch, DataError, Fence, FenceMismatch
+from limpet.store.sqlite import claims
 from limpet.store.sqlite.connection import writing
 from limpet.store.sqlite.statements import statement
 
@@ -97,6 +98,7 @@ def _write(connection: sqlite3.Connection, tenant_no: TenantNo, changes: Changes
         + _delete(connection, "delete_receipt", tenant_no, changes.receipts_folded)
         + _many(connection, "insert_event", changes.events)
         + (_write_timetable(connection, tenant_no, changes) if changes.has_timetable else 0)
+        + (claims.write(connection, changes.claims_dropped, changes.claims) if changes.has_claims else 0)
     )
 
 

@@ -26,6 +26,7 @@ from limpet.core.ids import SECOND_US, ActionId
 from limpet.core.settings import Settings
 from limpet.edges import json_text
 from limpet.edges.grpc.translate.concurrency import concurrency_limits
+from limpet.edges.grpc.translate.idempotency import idempotency
 from limpet.edges.grpc.translate.labels import desired_labels
 from limpet.edges.grpc.translate.workers import slot_units
 
@@ -53,6 +54,7 @@ def definition_of(request: CreateWorkflowVersionRequest, limits: Settings) -> Wo
         crons=tuple(request.cron_triggers),
         cron_input=json_text.check_object(request.cron_input.encode(), "cron_input", limits.payload_bytes_max),
         concurrency=concurrency_limits(_whole(request), "workflow"),
+        idempotency=idempotency(request),
     )
 
 
@@ -118,12 +120,12 @@ def _schema(request: CreateWorkflowVersionRequest, limits: Settings) -> bytes | 
 def _undelivered(request: CreateWorkflowVersionRequest) -> Iterator[tuple[Feature, str]]:
     """What is declared and not carried out, and where."""
     yield from _undelivered_of_limits(_whole(request), "workflow")
-    if request.HasField("idempotency"):
-        yield Feature.IDEMPOTENCY, "workflow"
     if request.event_triggers:
         yield Feature.EVENTS, "workflow"
-    if request.cron_triggers and (_whole(request) or any(task.concurrency for task in request.tasks)):
-        yield Feature.CRON, "workflow with concurrency limits"
+    if request.cron_triggers and (
+        _whole(request) or any(task.concurrency for task in request.tasks) or request.HasField("idempotency")
+    ):
+        yield Feature.CRON, "workflow with concurrency limits or idempotency keys"
     if request.default_filters:
         yield Feature.FILTERS, "workflow"
     for task in request.tasks:

@@ -6,9 +6,10 @@ SELECT limpet.commit_2(
     :fences, :lease_us, :workflows, :versions, :workers, :workers_forgotten, :runs_opened, :runs_changed, :tasks_opened,
     :tasks_changed, :receipts, :receipts_folded, :events, :key_floors);
 
--- name: commit_with_timetable
--- The same for a commit with crons or scheduled runs; a function in the list of another fails with it.
+-- name: commit_with_more
+-- The same for a commit with what few commits have; a function in the list of another fails with it.
 SELECT limpet.commit_2(
     :fences, :lease_us, :workflows, :versions, :workers, :workers_forgotten, :runs_opened, :runs_changed, :tasks_opened,
     :tasks_changed, :receipts, :receipts_folded, :events, :key_floors),
-    limpet.commit_timetable_1(:crons_dropped, :crons, :schedules_dropped, :schedules);
+    limpet.commit_timetable_1(:crons_dropped, :crons, :schedules_dropped, :schedules),
+    limpet.commit_claims_1(:claims_dropped, :claims);
