@@ -9,6 +9,7 @@ import msgspec
 from limpet.core.definitions import ConcurrencyLimit, WorkflowDefinition
 from limpet.core.rows import RunRow, TaskRow, TaskStatus
 from tests.simulation.oracle import definition_of
+from tests.simulation.pauses import is_overdue, is_parked
 from tests.simulation.tables import Tables
 
 S = TaskStatus
@@ -49,7 +50,8 @@ def crowds(tables: Tables, now: int) -> Crowds:
         if run.limit_keys is None:
             continue
         definition, keys = definition_of(tables.versions[run.version_key].definition), msgspec.json.decode(run.limit_keys)
-        queued = [row for row in tables.tasks_of(run_key) if row.status == S.QUEUED and not _is_overdue(row, now)]
+        queued = [row for row in tables.tasks_of(run_key) if row.status == S.QUEUED and not is_overdue(tables, row, now)]
+        queued = [row for row in queued if not is_parked(tables, row)]
         ordinary = [row for row in queued if row.step != definition.on_failure_step]
         _count(found, run, run_limits(definition), keys, of_run=True, waits=bool(ordinary))
         passed = (run.stage or 0) == len(run_limits(definition))
@@ -70,10 +72,6 @@ def _count(
         name = (row.version_key if isinstance(row, RunRow) else version, number, str(keys[number]))
         crowd = found.setdefault(name, Crowd(limit, of_run))
         (crowd.admitted if place < stage else crowd.waiting)[row.key] = row
-
-
-def _is_overdue(row: TaskRow, now: int) -> bool:
-    return row.schedule_deadline is not None and row.schedule_deadline <= now
 
 
 def is_held(row: TaskRow, run: RunRow, definition: WorkflowDefinition) -> bool:

@@ -11,7 +11,7 @@ from limpet.core.ids import Instant, TenantNo
 from limpet.core.inputs import Input, RunsTriggered
 from limpet.core.machine import Machine
 from limpet.core.rows import RunStatus, TaskRow
-from tests.simulation import claims, rules_gates, rules_life, rules_places, rules_runs, timetable
+from tests.simulation import claims, pauses, rules_gates, rules_life, rules_places, rules_runs, timetable
 from tests.simulation.digest import differences
 from tests.simulation.mirror import Mirror, Step
 from tests.simulation.tables import Broken
@@ -42,6 +42,7 @@ def violations_of(step: Step, old_live: dict[str, TaskRow], confirmed: set[tuple
     yield from rules_runs.triggers(step)
     yield from timetable.laws(step, step.schedules_dropped)
     yield from claims.laws(step, step.claims_before)
+    yield from pauses.laws(step)
     yield from rules_places.capacity(step.mirror)
     yield from rules_places.placements(step)
     if not step.is_paced:
@@ -86,7 +87,7 @@ class Ledger:
         except Broken as error:
             raise Violation(f"G3, I2, I5: rows that no table would take: {error}") from error
         self.steps += 1
-        self.given_up.update(timetable.given_up(items))
+        self.given_up.update([*timetable.given_up(items), *pauses.dropped(step)])
         self.fail(violations_of(step, old_live, self.confirmed))
         if self.chance.random() < SELF_CHECKED:
             self.fail(core.check())

@@ -26,6 +26,7 @@ from limpet.core.settings import Settings
 from limpet.core.timetable_rows import ScheduleRow
 from tests.simulation.crowds import Crowds, is_held
 from tests.simulation.oracle import Offer, Order, Wish, definition_of, offer_of, order_of, pin_of, used_slots, wish_of
+from tests.simulation.pauses import is_parked
 from tests.simulation.tables import Tables
 
 
@@ -105,6 +106,8 @@ class Mirror:
             _place(self.waiting, new.key, new.status == TaskStatus.QUEUED)
             _place(self.in_line, new.key, new.status == TaskStatus.QUEUED and not self.is_held(new))
             _place(self.live, new.key, new.status == TaskStatus.ASSIGNED)
+        if changes.pauses:
+            self.in_line = {key: None for key in self.waiting if not self.is_held(tables.tasks[key])}
         for item, reply in zip(items, decision.replies, strict=True):
             self._hear(item, reply, honest)
         for old, new_worker in step.workers:
@@ -148,9 +151,9 @@ class Mirror:
         return definition_of(self.tables.versions[run.version_key].definition)
 
     def is_held(self, task: TaskRow) -> bool:
-        """Whether a concurrency limit keeps the waiting task from its queue."""
+        """Whether a pause or a concurrency limit keeps the waiting task from its queue."""
         run = self.tables.runs[task.run_key]
-        return is_held(task, run, self.definition(run))
+        return is_parked(self.tables, task) or is_held(task, run, self.definition(run))
 
     def task_definition(self, task: TaskRow) -> TaskDefinition:
         return self.definition(self.tables.runs[task.run_key]).steps[task.step]

@@ -8,6 +8,7 @@ from typing import Any
 from limpet.core.claim_rows import ClaimRow
 from limpet.core.decision import Changes
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
 from tests.simulation.slots import slot_of
@@ -33,6 +34,7 @@ class Tables:
         self.crons: dict[int, CronRow] = {}
         self.schedules: dict[int, ScheduleRow] = {}
         self.claims: dict[int, ClaimRow] = {}
+        self.pauses: dict[int, PauseRow] = {}
         self.claim_keys: dict[bytes, int] = {}
         self.steps: dict[int, dict[int, int]] = {}  # run key: step: task key
         self.run_keys: dict[str, int] = {}
@@ -106,6 +108,8 @@ class Tables:
         for claim in changes.claims:
             self._insert(undo, self.claim_keys, claim.name, claim.key)
             self._insert(undo, self.claims, claim.key, claim)
+        for pause in changes.pauses:
+            self._put(undo, self.pauses, pause.key, pause)
 
     def _open_run(self, undo: Undo, run: RunRow) -> None:
         self._insert(undo, self.runs, run.key, run)
@@ -192,6 +196,7 @@ class Tables:
             [task for run in runs for task in self.tasks_of(run.key)],
             list(self.receipts.values()),
             first_due(self.crons.values(), self.schedules.values()),
+            list(self.pauses.values()),
         )
 
     def look_up(self, needs: Needs) -> Found:

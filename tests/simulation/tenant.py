@@ -25,6 +25,7 @@ from limpet.core.inputs import (
 from tests.simulation.agenda import MS, SECOND
 from tests.simulation.claims import with_rule
 from tests.simulation.network import Call
+from tests.simulation.pauses import choose as choose_pause
 from tests.simulation.scenario import choose_labels, choose_worker_labels, choose_workers, choose_workflow
 from tests.simulation.store import POISON
 from tests.simulation.timetable import Planner
@@ -80,6 +81,7 @@ class Tenant:
         self.world.agenda.after(2 * SECOND, self._trigger_soon)
         self.world.agenda.after(5 * SECOND, self._operate_soon)
         self.world.agenda.after(3 * SECOND, self.planner.act)
+        self.world.agenda.after(4 * SECOND, self._pause_soon)
 
     # Facts that others ask for
 
@@ -229,6 +231,18 @@ class Tenant:
             self._call(WorkerPaused(worker_id, True))
             later: Callable[[], None] = partial(self._call, WorkerPaused(worker_id, False))
             self.world.agenda.after(self.world.spread(10 * SECOND), later)
+
+    def _pause_soon(self) -> None:
+        """Workflows are paused and go on; when the callers fall silent, all go on, so that the story can end."""
+        rows, rng = list(self.world.store.tables[self.no].workflows.values()), self.rules
+        if not self.triggering:
+            for row in rows:
+                self._call(choose_pause(rng, row.id, pause=False))
+        elif rows and rng.random() < 0.4:
+            chosen = rng.choice(rows).id
+            self._call(choose_pause(rng, chosen, pause=True))
+            self.world.agenda.after(rng.randint(1, 6) * SECOND, partial(self._call, choose_pause(rng, chosen, pause=False)))
+        self.world.agenda.after(3 * SECOND if self.triggering else SECOND, self._pause_soon)
 
     def _relabel(self) -> None:
         worker_id = self.some_worker_id(self.rng)

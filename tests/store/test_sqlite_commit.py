@@ -14,6 +14,7 @@ import pytest
 from limpet.core import rows as core_rows
 from limpet.core.claim_rows import ClaimRow
 from limpet.core.decision import Changes
+from limpet.core.pause_rows import PauseRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
 from limpet.store import tables
 from limpet.store.api import ONLY_GROUP, Fence, RunQuery
@@ -210,6 +211,7 @@ def test_every_statement_is_used() -> None:
         (core_rows.WorkflowRow, "workflows"), (core_rows.VersionRow, "versions"), (core_rows.WorkerRow, "workers"),
         (core_rows.RunRow, "runs"), (core_rows.TaskRow, "tasks"), (core_rows.ReceiptRow, "receipts"),
         (core_rows.EventRow, "events"), (CronRow, "crons"), (ScheduleRow, "schedules"), (ClaimRow, "claims"),
+        (PauseRow, "pauses"),
     ],
 )  # fmt: skip
 def test_tables_have_the_columns_of_their_rows(fresh: sqlite3.Connection, row_type: type, table: str) -> None:

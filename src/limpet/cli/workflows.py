@@ -1,9 +1,10 @@
-"""`limpet workflows`: what is registered, and one run of it."""
+"""`limpet workflows`: what is registered, one run of it, and pauses."""
 
 from __future__ import annotations
 
 import json as json_text
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,9 +18,17 @@ from limpet.cli.grammar import Json, Token, Url, command_group, examples
 from limpet.cli.names import workflow_id_of
 from limpet.cli.printing import JsonObject, moment, print_json, print_line, print_table, printable
 
-COLUMNS = ("workflow", "name", "registered", "description")
+COLUMNS = ("workflow", "name", "paused", "registered", "description")
 
-app: typer.Typer = command_group("List workflows and trigger one.")
+
+class Meanwhile(StrEnum):
+    """What becomes of runs that the clock would start while their workflow is paused."""
+
+    QUEUE = "queue"
+    DROP = "drop"
+
+
+app: typer.Typer = command_group("List workflows, trigger one, pause one.")
 
 
 @app.command("list", epilog=examples("limpet workflows list", "limpet workflows list --name nightly --json"))
@@ -80,6 +89,57 @@ def trigger(
         print_line(f"Started run {identity} of {workflow}. Follow it: limpet runs get {identity}")
 
 
+@app.command(
+    epilog=examples(
+        "limpet workflows pause nightly", "limpet workflows pause nightly --queue-ttl 2h --crons drop --schedules drop"
+    )
+)
+def pause(
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
+    queue_ttl: Annotated[
+        str, typer.Option(help="How long a task waits for the end of the pause before it is cancelled, as in 90s or 2h.")
+    ] = "24h",
+    crons: Annotated[Meanwhile, typer.Option(help="What becomes of runs that its crons start meanwhile.")] = Meanwhile.QUEUE,
+    schedules: Annotated[
+        Meanwhile, typer.Option(help="What becomes of scheduled runs that come due meanwhile.")
+    ] = Meanwhile.QUEUE,
+    url: Url = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Keep a workflow's runs from starting; those that run go on."""
+    terms = {
+        "action": "pause",
+        "pausedWorkflowQueueTTL": queue_ttl,
+        "pausedWorkflowCronRunQueueBehavior": crons.name,
+        "pausedWorkflowScheduledRunQueueBehavior": schedules.name,
+    }
+    change_pause(workflow, terms, f"Paused {workflow}. Runs that have not started wait.", url=url, token=token, json=json)
+
+
+@app.command(epilog=examples("limpet workflows unpause nightly"))
+def unpause(
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
+    url: Url = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Let a workflow's runs start again."""
+    change_pause(workflow, {"action": "unpause"}, f"{workflow} goes on.", url=url, token=token, json=json)
+
+
+def change_pause(
+    workflow: str, pause: dict[str, str], done: str, *, url: str | None, token: str | None, json: bool
+) -> None:  # fmt: skip
+    """Change the pause, and say so."""
+    with Api(url, token) as api:
+        found = api.patch(f"/api/v1/workflows/{workflow_id_of(api, workflow)}", {"pause": pause})
+    if json:
+        print_json(found)
+    else:
+        print_line(done)
+
+
 def triggered(api: Api, body: dict[str, Any]) -> Any:
     """The started run. Raises Missing when it is the workflow that does not exist."""
     try:
@@ -130,4 +190,6 @@ def read_metadata(given: list[str] | None) -> dict[str, str]:
 
 def workflow_row(row: JsonObject) -> tuple[object, ...]:
     """One line of `workflows list`."""
-    return row["metadata"]["id"], row["name"], moment(row["metadata"].get("createdAt")), row.get("description")
+    paused = "yes" if row.get("isPaused") else ""
+    created = moment(row["metadata"].get("createdAt"))
+    return row["metadata"]["id"], row["name"], paused, created, row.get("description")

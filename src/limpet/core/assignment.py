@@ -60,7 +60,8 @@ def plan(state: State, now: Instant) -> Plan:
             heappush(heap, (head[0], cls.id, cls))
             continue
         task = head[1]
-        if task.schedule_deadline is not None and task.schedule_deadline <= now:
+        due_by = task.due_by
+        if due_by is not None and due_by <= now:
             state.set_overdue(task)
         elif (worker := choose(state, cls, task, order, now)) is not None:
             placement = Placement(task, worker, cls, order)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from limpet.core import cron_time, triggers
+from limpet.core import cron_time, pauses, triggers
 from limpet.core.errors import InvalidArgument, NotAllowed, NotFound, RequestError
 from limpet.core.ids import Instant, WorkflowRunId
 from limpet.core.inputs import KeyTaken, Trigger
@@ -112,7 +112,7 @@ def fire(state: State, row: CronRow, workflow: Workflow | None) -> None:
         state.notices.append(f"Cron {row.id} of workflow {workflow.name} is put aside until it is registered anew: {error}.")
         return
     state.timetable.put_cron(row._replace(next_at=next_at))
-    if slot is not None:
+    if slot is not None and not pauses.drops_crons(workflow):
         _start(state, row, workflow, slot)
 
 

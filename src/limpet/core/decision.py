@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from limpet.core.claim_rows import ClaimRow
 from limpet.core.errors import LimpetError
 from limpet.core.ids import ActionId, Instant, RunKey, TaskKey, TaskRunId, WorkerId, WorkflowRunId
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
 
@@ -36,6 +37,7 @@ class Changes:
     schedules: list[ScheduleRow] = field(default_factory=list)  # insert or replace
     claims_dropped: list[int] = field(default_factory=list)  # delete by key, if it is there
     claims: list[ClaimRow] = field(default_factory=list)  # insert
+    pauses: list[PauseRow] = field(default_factory=list)  # insert or replace
 
     def __bool__(self) -> bool:
         return bool(
@@ -52,6 +54,7 @@ class Changes:
             or self.versions
             or self.has_timetable
             or self.has_claims
+            or self.pauses
         )
 
     @property

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     WORKERS_DISCONNECTED = "workers_disconnected"
     WORKERS_UNAVAILABLE = "workers_unavailable"  # some paused, some disconnected
     NO_FREE_SLOT = "no_free_slot"
+    WORKFLOW_PAUSED = "workflow_paused"
     CONCURRENCY_FULL = "concurrency_full"  # its key of a concurrency limit has as many as the limit allows
     SLOTS_HELD = "slots_held"  # free units are kept for a heavier task ahead
     BACKING_OFF = "backing_off"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from limpet.core.definitions import DesiredLabel, LabelValue, WorkflowDefinition
 from limpet.core.ids import ActionId, WorkerId
+from limpet.core.pause_inputs import PauseInput
 from limpet.core.records import LimitKey
 from limpet.core.timetable_inputs import TimetableInput
 
@@ -256,6 +257,7 @@ Input = (
     | StartUndeliverable
     | TimePassed
     | TimetableInput
+    | PauseInput
 )
 
 

@@ -21,6 +21,7 @@ from limpet.core import (
     fleet,
     loading,
     notices,
+    pauses,
     reports,
     runs,
     triggers,
@@ -54,6 +55,7 @@ from limpet.core.inputs import (
     WorkflowDeleted,
 )
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.pause_inputs import WorkflowPaused, WorkflowUnpaused
 from limpet.core.reasons import explain_task
 from limpet.core.settings import Settings
 from limpet.core.state import State
@@ -86,6 +88,8 @@ HANDLERS: dict[type, Handler] = {
     WorkerUnsubscribed: fleet.unsubscribe,
     StartUndeliverable: reports.undeliverable,
     TimePassed: _nothing,
+    WorkflowPaused: pauses.pause,
+    WorkflowUnpaused: pauses.unpause,
     **due.HANDLERS,
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from limpet.core.claim_rows import ClaimRow
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import TimetableFound, TimetableNeeds
 
@@ -57,6 +58,7 @@ class Snapshot:
     runs:      the unfinished ones; tasks: all tasks of those runs, finished ones too. Payload columns may be None
     receipts:  all that are not folded away
     due_at:    when the first cron or scheduled run is due; None: nothing is planned
+    pauses:    the last one of each workflow that ever was paused, deleted ones too
     """
 
     next_key: int
@@ -67,3 +69,4 @@ class Snapshot:
     tasks: Sequence[TaskRow] = ()
     receipts: Sequence[ReceiptRow] = ()
     due_at: int | None = None
+    pauses: Sequence[PauseRow] = ()

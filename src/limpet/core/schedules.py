@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from limpet.core import triggers
+from limpet.core import pauses, triggers
 from limpet.core.errors import InvalidArgument, LimitReached, NotFound
 from limpet.core.ids import WorkflowRunId
 from limpet.core.inputs import KeyTaken, Trigger
@@ -57,12 +57,20 @@ def trigger(state: State, item: ScheduleTriggered) -> WorkflowRunId | KeyTaken:
 
 def fire(state: State, row: ScheduleRow, workflow: Workflow | None) -> None:
     """It is due, maybe late: its run starts, once, and it is gone (F7.3). Without its workflow it is only gone (W3.8)."""
-    refusal = None if workflow is None else triggers.refusal_of(workflow)
-    if workflow is None or refusal is not None:
+    why = "its workflow is deleted" if workflow is None else _obstacle(workflow)
+    if workflow is None or why is not None:
         state.timetable.drop_schedule(row)
-        state.notices.append(f"Scheduled run {row.id} was due and did not start: {refusal or 'its workflow is deleted'}.")
+        state.notices.append(f"Scheduled run {row.id} was due and did not start: {why}.")
         return
     _start(state, row, workflow)
+
+
+def _obstacle(workflow: Workflow) -> str | None:
+    """Why nothing starts; None: something does."""
+    if pauses.drops_schedules(workflow):
+        return f"workflow {workflow.name} is paused, and drops what comes due meanwhile"
+    refusal = triggers.refusal_of(workflow)
+    return None if refusal is None else str(refusal)
 
 
 def _start(state: State, row: ScheduleRow, workflow: Workflow) -> WorkflowRunId | KeyTaken:

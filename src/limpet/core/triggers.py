@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from limpet.core import claims, runs
+from limpet.core import claims, pauses, runs
 from limpet.core.affinity import check_labels
 from limpet.core.claim_rows import ClaimRow
 from limpet.core.definition_rules import check_definition
 from limpet.core.definition_text import checksum, encode_definition
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN
-from limpet.core.errors import InvalidArgument, LimitReached, NotFound, NotSupported, WorkflowChanged
+from limpet.core.errors import InvalidArgument, LimitReached, NotSupported, WorkflowChanged
 from limpet.core.ids import RunKey, VersionKey, WorkflowId, WorkflowKey, WorkflowRunId, WorkflowVersionId
 from limpet.core.inputs import (
     CancelRequested,
@@ -56,9 +56,8 @@ def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
 
 def delete_workflow(state: State, item: WorkflowDeleted) -> None:
     """New triggers by its name find nothing; runs that exist go on (W3.8)."""
-    workflow = next((w for w in state.workflows.values() if w.id == item.workflow_id), None)
-    if workflow is None:
-        raise NotFound("workflow", item.workflow_id)
+    workflow = state.workflow_by_id(item.workflow_id)
+    pauses.go_on(state, workflow)
     del state.workflows[workflow.name]
     state.changes.workflows.append(workflow_row(workflow, state.tenant_no, state.now))
 

@@ -17,6 +17,7 @@ from typing import NamedTuple, NewType, Protocol
 from limpet.core.decision import Changes
 from limpet.core.ids import TenantId, TenantNo
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
 
@@ -279,6 +280,9 @@ class Reader(Protocol):
 
     async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
         """Those not deleted, by name."""
+
+    async def pauses(self, tenant_no: TenantNo) -> Mapping[int, PauseRow]:
+        """The last one of each workflow that ever was paused, by the workflow's key."""
 
     async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
         """Newest first."""

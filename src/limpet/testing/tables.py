@@ -11,6 +11,7 @@ from typing import TypeVar
 from limpet.core.claim_rows import ClaimRow
 from limpet.core.decision import Changes
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
 
@@ -32,6 +33,7 @@ class Tables:
         self.crons: dict[int, CronRow] = {}
         self.schedules: dict[int, ScheduleRow] = {}
         self.claims: dict[int, ClaimRow] = {}
+        self.pauses: dict[int, PauseRow] = {}
         self._task_keys: dict[int, list[int]] = {}
 
     def apply(self, changes: Changes) -> None:
@@ -65,6 +67,7 @@ class Tables:
         for claim in changes.claims:
             assert claim.name not in {row.name for row in self.claims.values()}, f"the key {claim.name!r} is held twice"
             self.claims[claim.key] = claim
+        self.pauses.update({row.key: row for row in changes.pauses})
 
     def _insert(self, table: dict[int, _Row], rows: Iterable[_Row]) -> None:
         for row in rows:
@@ -96,6 +99,7 @@ class Tables:
             [task._replace(output=None) for run in runs for task in self.tasks_of(run.key)],
             list(self.receipts.values()),
             first_due(self.crons.values(), self.schedules.values()),
+            list(self.pauses.values()),
         )
 
     def found(self, needs: Needs) -> Found:

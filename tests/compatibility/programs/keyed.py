@@ -27,7 +27,16 @@ class Order(BaseModel):
 def build_keyed(hatchet: Hatchet) -> dict[str, Any]:
     """By name."""
     rules = {"KeyedTtl": TTL, "KeyedShort": SHORT, "KeyedStatus": STATUS, "KeyedOther": TTL}
-    return {name: _task(hatchet, name, rule) for name, rule in rules.items()}
+    tasks = {name: _task(hatchet, name, rule) for name, rule in rules.items()}
+    return tasks | {name: _plain(hatchet, name) for name in ("PausedShort", "PausedLong", "PausedDrop")}
+
+
+def _plain(hatchet: Hatchet, name: str) -> Any:
+    @hatchet.task(name=name, input_validator=Order, on_crons=["* * * * * *"] if name == "PausedDrop" else [])
+    async def task(input: Order, ctx: Context) -> dict[str, str]:
+        return {"id": input.id}
+
+    return task
 
 
 def _task(hatchet: Hatchet, name: str, rule: Any) -> Any:

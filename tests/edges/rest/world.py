@@ -27,6 +27,7 @@ from limpet.core.inputs import (
     WorkflowDeleted,
 )
 from limpet.core.machine import Machine
+from limpet.core.pause_inputs import WorkflowPaused, WorkflowUnpaused
 from limpet.core.rows import EventRow, EventType, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_inputs import (
     CronCreated,
@@ -178,6 +179,8 @@ class World:
             case CronCreated() | CronSwitched() | CronDeleted() | CronTriggered():
                 return await self._by_core(item)
             case SchedulesCreated() | ScheduleMoved() | ScheduleDeleted() | ScheduleTriggered():
+                return await self._by_core(item)
+            case WorkflowPaused() | WorkflowUnpaused():
                 return await self._by_core(item)
             case WorkflowDeleted():
                 row = next(row for row in await self.reader.workflows(TENANT.no) if row.id == item.workflow_id)

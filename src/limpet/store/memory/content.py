@@ -8,6 +8,7 @@ from typing import Any
 
 from limpet.core.claim_rows import ClaimRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
 from limpet.store.api import Fence, LogLine, Quarantined, Tenant, Token
@@ -37,6 +38,7 @@ class Content:
     crons: dict[int, CronRow] = field(default_factory=dict)
     schedules: dict[int, ScheduleRow] = field(default_factory=dict)
     claims: dict[int, ClaimRow] = field(default_factory=dict)
+    pauses: dict[int, PauseRow] = field(default_factory=dict)
     names: dict[tuple[Any, ...], int] = field(default_factory=dict)
     tasks_of: dict[int, tuple[int, ...]] = field(default_factory=dict)
     events_of: dict[int, tuple[int, ...]] = field(default_factory=dict)

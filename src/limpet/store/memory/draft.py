@@ -64,7 +64,7 @@ class Draft:
             self._insert(content.events, event, "event", {})
             self._append(content.events_of, event.task_key, event.key)
         self._apply_timetable(changes)
-        self._apply_claims(changes)
+        self._apply_claims_and_pauses(changes)
         self._raise_floor(tenant_no, dropped_keys(changes))
 
     def _apply_timetable(self, changes: Changes) -> None:
@@ -78,11 +78,13 @@ class Draft:
         for schedule in changes.schedules:
             self._put(content.schedules, schedule, "schedule", _id_alone(schedule))
 
-    def _apply_claims(self, changes: Changes) -> None:
+    def _apply_claims_and_pauses(self, changes: Changes) -> None:
         for key in changes.claims_dropped:
             self._forget(self._content.claims, key, "claim", claim_names)
         for claim in changes.claims:
             self._insert(self._content.claims, claim, "claim", claim_names(claim))
+        for pause in changes.pauses:
+            self._put(self._content.pauses, pause, "pause", {})
 
     def _insert(self, table: dict[int, Any], row: Any, kind: str, names: Mapping[str, object]) -> None:
         if row.key in table:

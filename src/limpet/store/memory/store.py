@@ -98,6 +98,7 @@ class MemoryStore:
             runs=runs,
             tasks=sorted(_without_output(content.tasks[key]) for run in runs for key in content.tasks_of.get(run.key, ())),
             receipts=content.of(tenant_no, content.receipts),
+            pauses=content.of(tenant_no, content.pauses),
             due_at=first_due(content.of(tenant_no, content.crons), content.of(tenant_no, content.schedules)),
         )
 

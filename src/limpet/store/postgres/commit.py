@@ -18,7 +18,7 @@ from limpet.store.tables import dropped_keys
 
 _LISTS = tuple(each.name for each in fields(Changes))
 # Of two rows of a key the later counts.
-_REPLACING = frozenset({"workflows", "workers", "runs_changed", "tasks_changed", "crons", "schedules"})
+_REPLACING = frozenset({"workflows", "workers", "runs_changed", "tasks_changed", "crons", "schedules", "pauses"})
 
 
 class Written(NamedTuple):
@@ -44,7 +44,7 @@ async def warm(link: Link) -> None:
 
 
 def _statement(batch: Batch) -> str:
-    has_more = any(changes.has_timetable or changes.has_claims for _, changes in batch.changes)
+    has_more = any(changes.has_timetable or changes.has_claims or changes.pauses for _, changes in batch.changes)
     return "commit_with_more" if has_more else "commit"
 
 

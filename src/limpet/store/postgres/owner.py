@@ -11,6 +11,7 @@ from typing import Any
 from limpet.core.claim_rows import ClaimRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import Born, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import QUARANTINE_MAX, Fence, FenceMismatch, GroupNo, Quarantined, Tenant, Token
 from limpet.store.postgres import timetable
@@ -50,6 +51,7 @@ async def load(link: Link, tenant_no: TenantNo, known: Known) -> Snapshot:
             runs=sorted(runs),
             tasks=sorted(tasks, key=_key),
             receipts=made(ReceiptRow, await link.rows("receipts_to_load", **where)),
+            pauses=made(PauseRow, await link.rows("pauses_of_tenant", **where)),
             due_at=await link.value("first_due", tenant_no=tenant_no),
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from limpet.core.ids import TenantNo
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import (
     COUNT_MAX,
@@ -85,6 +86,10 @@ class PostgresReader:
 
     async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
         return owner.made(WorkflowRow, await self._rows("live_workflows", **owner.key_range(tenant_no)))
+
+    async def pauses(self, tenant_no: TenantNo) -> Mapping[int, PauseRow]:
+        rows = owner.made(PauseRow, await self._rows("pauses_of_tenant", **owner.key_range(tenant_no)))
+        return {row.key: row for row in rows}
 
     async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
         wanted = workflow_id if is_storable(workflow_id) else ""

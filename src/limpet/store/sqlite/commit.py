@@ -98,6 +98,7 @@ def _write(connection: sqlite3.Connection, tenant_no: TenantNo, changes: Changes
         + _delete(connection, "delete_receipt", tenant_no, changes.receipts_folded)
         + _many(connection, "insert_event", changes.events)
         + (_write_timetable(connection, tenant_no, changes) if changes.has_timetable else 0)
+        + _many(connection, "upsert_pause", changes.pauses)
         + (claims.write(connection, changes.claims_dropped, changes.claims) if changes.has_claims else 0)
     )
 

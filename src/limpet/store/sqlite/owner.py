@@ -8,6 +8,7 @@ from typing import Any
 
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import QUARANTINE_MAX, Quarantined, Tenant, Token
 from limpet.store.sqlite import claims, timetable
@@ -37,6 +38,7 @@ def load(connection: sqlite3.Connection, tenant_no: TenantNo) -> Snapshot:
             runs=list(map(RunRow._make, connection.execute(statement("unfinished_runs"), where))),
             tasks=list(map(TaskRow._make, connection.execute(statement("tasks_of_unfinished_runs"), where))),
             receipts=list(map(ReceiptRow._make, connection.execute(statement("receipts_to_load"), where))),
+            pauses=pauses(connection, tenant_no),
             due_at=connection.execute(statement("first_due"), where).fetchone()[0],
         )
 
@@ -55,6 +57,11 @@ def look_up(connection: sqlite3.Connection, tenant_no: TenantNo, needs: Needs) -
             timetable=timetable.look_up(connection, tenant_no, needs.timetable),
             claims=claims.look_up(connection, tenant_no, needs.claims),
         )
+
+
+def pauses(connection: sqlite3.Connection, tenant_no: TenantNo) -> list[PauseRow]:
+    """The last one of each workflow that ever was paused."""
+    return list(map(PauseRow._make, connection.execute(statement("pauses_of_tenant"), key_range(tenant_no))))
 
 
 def payloads(

@@ -12,4 +12,5 @@ SELECT limpet.commit_2(
     :fences, :lease_us, :workflows, :versions, :workers, :workers_forgotten, :runs_opened, :runs_changed, :tasks_opened,
     :tasks_changed, :receipts, :receipts_folded, :events, :key_floors),
     limpet.commit_timetable_1(:crons_dropped, :crons, :schedules_dropped, :schedules),
-    limpet.commit_claims_1(:claims_dropped, :claims);
+    limpet.commit_claims_1(:claims_dropped, :claims),
+    limpet.commit_pauses_1(:pauses);
