@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hatchet_sdk import BulkTriggerIdempotencyCollisionError, Hatchet, IdempotencyCollisionError
+from hatchet_sdk import (
+    BulkTriggerIdempotencyCollisionError,
+    Hatchet,
+    IdempotencyCollisionError,
+    ScheduleTriggerWorkflowOptions,
+)
 
 from tests.compatibility.conftest import client_of
 from tests.compatibility.processes import EngineProcess, WorkerProcess, wait_for
@@ -101,3 +107,23 @@ async def test_I1_keys_outlive_a_killed_engine(own_engine: EngineProcess, worker
     assert await holder(tasks["KeyedStatus"], Order(id="s")) == running.workflow_run_id
     assert await running.aio_result() == {"attempt": 0}
     await start(tasks["KeyedStatus"], Order(id="s"))
+
+
+async def test_the_clock_starts_workflows_with_limits_and_keys_and_collisions_are_silent(
+    engine: EngineProcess, hatchet: Hatchet
+) -> None:
+    task = build_keyed(hatchet)["Clocked"]
+
+    def lines(id: str) -> list[dict[str, Any]]:
+        found = journal.read(engine.client_environment()["JOURNAL"])
+        return [line for line in found if line["kind"] == "clocked" and line["id"] == id]
+
+    await asyncio.to_thread(wait_for, "two ticks", lambda: len(lines("tick")) >= 2)
+    slots = [line["metadata"]["hatchet__cron_scheduled_at"] for line in lines("tick")]
+    assert len(set(slots)) == len(slots)
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    for id in ("one", "two"):
+        await task.aio_schedule(soon, Order(id=id), ScheduleTriggerWorkflowOptions(additional_metadata={"order": "W16.7"}))
+    await asyncio.to_thread(wait_for, "both are gone", lambda: not hatchet.scheduled.list(workflow_id=task.id).rows)
+    await asyncio.to_thread(wait_for, "one has run", lambda: lines("one") or lines("two"))
+    assert len(lines("one") + lines("two")) == 1

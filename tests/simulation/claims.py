@@ -12,6 +12,7 @@ from limpet.core.definitions import Idempotency, WorkflowDefinition
 from limpet.core.inputs import KeyTaken
 from limpet.core.rows import RunStatus
 from tests.simulation.agenda import SECOND
+from tests.simulation.oracle import definition_of
 
 if TYPE_CHECKING:
     from tests.simulation.mirror import Step
@@ -34,6 +35,15 @@ def laws(step: Step, before: dict[bytes, ClaimRow]) -> Iterator[str]:
         for taken in reply if isinstance(reply, tuple) else ():
             if isinstance(taken, KeyTaken):
                 yield from _of_collision(step, before, taken)
+
+
+def collided(step: Step) -> Iterator[str]:
+    """Ids of scheduled runs that came due, and whose keys others held: no run, and nobody is told (W16.7)."""
+    for row in step.schedules_dropped:
+        versions = [one for one in step.mirror.tables.versions.values() if one.workflow_key == row.workflow_key]
+        newest = max(versions, key=lambda version: version.number)
+        if definition_of(newest.definition).idempotency is not None:
+            yield row.id
 
 
 def _of_opened(step: Step, before: dict[bytes, ClaimRow]) -> Iterator[str]:

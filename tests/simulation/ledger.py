@@ -87,7 +87,7 @@ class Ledger:
         except Broken as error:
             raise Violation(f"G3, I2, I5: rows that no table would take: {error}") from error
         self.steps += 1
-        self.given_up.update([*timetable.given_up(items), *pauses.dropped(step)])
+        self.given_up.update([*timetable.given_up(items), *pauses.dropped(step), *claims.collided(step)])
         self.fail(violations_of(step, old_live, self.confirmed))
         if self.chance.random() < SELF_CHECKED:
             self.fail(core.check())

@@ -8,6 +8,7 @@ from limpet.core.claim_rows import ClaimRow
 from limpet.core.claims import names_of
 from limpet.core.decision import Decision, StartTask
 from limpet.core.definitions import TaskDefinition, WorkflowDefinition
+from limpet.core.due import keys_in
 from limpet.core.ids import TenantNo
 from limpet.core.inputs import (
     Input,
@@ -91,6 +92,7 @@ class Mirror:
         old_workers = {row.key: tables.workers.get(row.key) for row in changes.workers}
         dropped = [tables.schedules[key] for key in changes.schedules_dropped if key in tables.schedules]
         wanted = [one.keys for item in items if isinstance(item, RunsTriggered) for one in item.items]
+        wanted += [keys for item in items for keys in keys_in(item)]
         claims_before = tables.claims_of([*names_of(wanted), *(row.name for row in changes.claims)])
         tables.apply(changes)
         if changes.tasks_changed or changes.tasks_opened or changes.workers or changes.workers_forgotten:

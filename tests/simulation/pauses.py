@@ -11,6 +11,7 @@ from limpet.core.pause_rows import PausedStart, PauseRow
 from limpet.core.rows import RunRow, TaskRow
 from tests.simulation.agenda import SECOND
 from tests.simulation.oracle import definition_of
+from tests.simulation.timetable import born
 
 if TYPE_CHECKING:
     from tests.simulation.mirror import Step
@@ -56,7 +57,7 @@ def is_overdue(tables: Tables, task: TaskRow, now: int) -> bool:
 
 def dropped(step: Step) -> Iterator[str]:
     """Ids of scheduled runs that came due in a pause that drops them (F7.12)."""
-    for row in step.schedules_dropped:
+    for row in (*step.schedules_dropped, *born(step)):
         pause = step.mirror.tables.pauses.get(row.workflow_key)
         if pause is not None and pause.paused_at is not None and pause.schedules == PausedStart.DROP and row.at <= step.now:
             yield row.id

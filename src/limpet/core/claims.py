@@ -15,8 +15,8 @@ from limpet.core.decision import Changes
 from limpet.core.definitions import Idempotency
 from limpet.core.errors import InvalidArgument
 from limpet.core.ids import Instant
-from limpet.core.inputs import RunKeys
 from limpet.core.records import UnusableKey
+from limpet.core.run_keys import RunKeys
 
 RESERVED = "hatchet_internal_"  # keys that official engines give away themselves [W16.8]
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from limpet.core.claim_rows import ClaimRow
+from limpet.core.clock_starts import StartAsked
 from limpet.core.errors import LimpetError
 from limpet.core.ids import ActionId, Instant, RunKey, TaskKey, TaskRunId, WorkerId, WorkflowRunId
 from limpet.core.pause_rows import PauseRow
@@ -163,7 +164,14 @@ class TaskChanged:
     at: Instant
 
 
-Delivery = StartTask | CancelTask | CloseStreams | RunFinished | TaskChanged
+@dataclass(slots=True)
+class KeysWanted:
+    """Have the expressions of runs that are due evaluated; the answer is the input `StartsKeyed` (decision 0021)."""
+
+    starts: tuple[StartAsked, ...]
+
+
+Delivery = StartTask | CancelTask | CloseStreams | RunFinished | TaskChanged | KeysWanted
 
 
 @dataclass(slots=True)

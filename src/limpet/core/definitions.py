@@ -109,7 +109,7 @@ class Feature(StrEnum):
     BATCH = "batch tasks"
     EVENTS = "event triggers"
     FILTERS = "event filters"
-    CRON = "cron triggers"  # of workflows with limits, whose keys need an edge; and as older releases have stored it
+    CRON = "cron triggers"  # only in rows of releases that did not carry them out, or not for workflows with limits
 
 
 # Without these a run would end differently from what its author wrote, so its trigger is refused;

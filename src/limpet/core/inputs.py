@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from limpet.core.clock_starts import StartsKeyed
 from limpet.core.definitions import DesiredLabel, LabelValue, WorkflowDefinition
 from limpet.core.ids import ActionId, WorkerId
 from limpet.core.pause_inputs import PauseInput
-from limpet.core.records import LimitKey
+from limpet.core.run_keys import RunKeys
 from limpet.core.timetable_inputs import TimetableInput
 
 
@@ -97,22 +98,6 @@ class WorkerUnsubscribed:
 
     worker_id: str
     drains: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RunKeys:
-    """What the expressions of one run give, computed by an edge (R3).
-
-    version_id:  the version whose expressions were evaluated
-    keys:        one for each concurrency limit of that version, by number
-    stand_in:    a text that nobody else has, given to the expressions as the run's id, which the core makes later
-    idempotency: the idempotency key; None: the version wants none
-    """
-
-    version_id: str
-    keys: tuple[LimitKey, ...]
-    stand_in: str = ""
-    idempotency: LimitKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +243,7 @@ Input = (
     | TimePassed
     | TimetableInput
     | PauseInput
+    | StartsKeyed
 )
 
 

@@ -135,6 +135,7 @@ class Machine:
                 needs.run_or_task_ids.update(i for i in item.ids if i not in self.state.runs and i not in self.state.tasks)
             elif type(item) in due.HANDLERS:
                 due.add_needs(self.state, item, needs.timetable)
+                needs.claims.update(claims.names_of(due.keys_in(item)))
         self.state.timetable.ask(needs.timetable, self.state.now, self.state.settings.due_batch_max)
         return needs
 
@@ -206,7 +207,7 @@ class Machine:
     @property
     def wake_at(self) -> Instant | None:
         """When time alone will next change something."""
-        at = earliest(self.state.timers.next_at(), self.state.timetable.due_at)
+        at = earliest(self.state.timers.next_at(), self.state.timetable.wake_at)
         return None if at is None else Instant(at)
 
     def workers(self) -> list[views.WorkerView]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from limpet.core import claims, pauses, runs
 from limpet.core.affinity import check_labels
 from limpet.core.claim_rows import ClaimRow
+from limpet.core.clock_starts import lacks_keys
 from limpet.core.definition_rules import check_definition
 from limpet.core.definition_text import checksum, encode_definition
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN
@@ -14,7 +15,6 @@ from limpet.core.inputs import (
     CancelRequested,
     KeyTaken,
     ReplayRequested,
-    RunKeys,
     RunsTriggered,
     Trigger,
     WorkflowDeleted,
@@ -24,6 +24,7 @@ from limpet.core.inputs import (
 from limpet.core.needs import Found
 from limpet.core.records import LimitKey, Run, TaskRun, UnusableKey, Version, Workflow
 from limpet.core.rows import RunStatus
+from limpet.core.run_keys import RunKeys
 from limpet.core.state import State, version_row, workflow_row
 from limpet.core.undelivered import check_runnable, warnings_of
 
@@ -78,10 +79,10 @@ def trigger(state: State, item: RunsTriggered, found: Found) -> tuple[WorkflowRu
 
 
 def checked_workflow(state: State, item: Trigger) -> Workflow:
-    """The workflow the item would start a run of now; raises what its trigger would be refused with."""
+    """The workflow the item would start a run of now; raises what its trigger would be refused with, but for its keys."""
     _check_names(state, (item,))
-    check_startable(state.workflows[item.workflow_name])
-    _check(state, item)
+    _check_call(state, item)
+    check_runnable(_newest(state, item.workflow_name).definition)
     return state.workflows[item.workflow_name]
 
 
@@ -90,15 +91,11 @@ def workflow_by_key(state: State, key: int) -> Workflow | None:
     return next((workflow for workflow in state.workflows.values() if workflow.key == key), None)
 
 
-def check_startable(workflow: Workflow) -> None:
-    """Raises NotSupported for a workflow that cannot be started by the clock: the keys of its limits come from an edge."""
+def runnable(workflow: Workflow) -> Version:
+    """The version that a run of the workflow would be made of. Raises NotSupported."""
     assert workflow.newest is not None
-    if workflow.newest.definition.needs_keys:
-        raise NotSupported(
-            f"Workflow {workflow.name} has concurrency limits or idempotency keys; "
-            "this engine does not start such workflows by the clock yet"
-        )
     check_runnable(workflow.newest.definition)
+    return workflow.newest
 
 
 def refusal_of(workflow: Workflow) -> NotSupported | None:
@@ -111,16 +108,8 @@ def refusal_of(workflow: Workflow) -> NotSupported | None:
     return None
 
 
-def unusable_keys(workflow: Workflow, why: str) -> RunKeys | None:
-    """Keys that fail the run with that sentence (F2.8); None for a workflow without limits."""
-    version = workflow.newest
-    assert version is not None
-    gates = version.definition.gates
-    return RunKeys(version.id, tuple(UnusableKey(why) for _ in gates)) if gates else None
-
-
 def start(state: State, item: Trigger) -> WorkflowRunId | KeyTaken:
-    """A run of a checked item that nobody may have started before."""
+    """A run of a checked item with its keys, that nobody may have started before. Raises InvalidArgument (W16.8)."""
     name = _key_name(state, item)
     return _holder(state, name) or _open(state, item, None, name)
 
@@ -135,6 +124,16 @@ def _check_names(state: State, items: tuple[Trigger, ...]) -> None:
 
 def _check(state: State, item: Trigger) -> None:
     """Refuse what cannot be carried out, before anything changes."""
+    _check_call(state, item)
+    version = _newest(state, item.workflow_name)
+    if lacks_keys(version, item.keys):
+        raise WorkflowChanged(item.workflow_name)
+    check_runnable(version.definition)
+    _key_name(state, item)
+
+
+def _check_call(state: State, item: Trigger) -> None:
+    """What holds for the call, whatever the version."""
     limits = state.settings
     if item.priority is not None and not PRIORITY_MIN <= item.priority <= PRIORITY_MAX:
         raise InvalidArgument(f"priority must be between {PRIORITY_MIN} and {PRIORITY_MAX}, got {item.priority}")
@@ -147,11 +146,6 @@ def _check(state: State, item: Trigger) -> None:
     if len(item.desired_labels) > limits.labels_max:
         raise LimitReached(f"a trigger may have at most {limits.labels_max} desired labels (labels_max)")
     check_labels(item.desired_labels, f"trigger of workflow {item.workflow_name}")
-    version = _newest(state, item.workflow_name)
-    if version.definition.needs_keys and (item.keys is None or item.keys.version_id != version.id):
-        raise WorkflowChanged(item.workflow_name)
-    check_runnable(version.definition)
-    _key_name(state, item)
 
 
 def _newest(state: State, name: str) -> Version:

@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from uuid import uuid4
 
+from limpet.core.clock_starts import StartAsked
 from limpet.core.definitions import WorkflowDefinition
 from limpet.core.errors import BulkIdempotencyCollision, IdempotencyCollision, InvalidArgument, WorkflowChanged
 from limpet.core.ids import TenantId
-from limpet.core.inputs import KeyTaken, RunKeys, RunsTriggered, Trigger
+from limpet.core.inputs import KeyTaken, RunsTriggered, Trigger
 from limpet.core.records import LimitKey, UnusableKey
+from limpet.core.run_keys import RunKeys
+from limpet.core.timetable_inputs import CronTriggered, ScheduleTriggered
 from limpet.core.views import LimitsView
 from limpet.edges.expressions.errors import ExpressionError
 from limpet.edges.expressions.evaluator import Environment, as_text, compile_expression
@@ -63,6 +66,18 @@ async def trigger_many(door: Door, tenant: TenantId, items: RunsTriggered) -> tu
     return started
 
 
+async def start_now(door: Door, tenant: TenantId, item: CronTriggered | ScheduleTriggered) -> str:
+    """Start the run of a cron or a scheduled run; its id. Raises as `trigger`."""
+    for _ in range(KEYED_TRIES_MAX):
+        reply = await door.submit(tenant, item)
+        if isinstance(reply, KeyTaken):
+            raise IdempotencyCollision(reply.run_id)
+        if not isinstance(reply, StartAsked):
+            return str(reply)
+        item = replace(item, keys=keys_of(reply.limits, reply.input, reply.metadata))
+    raise WorkflowChanged(f"of {item.cron_id if isinstance(item, CronTriggered) else item.schedule_id}")
+
+
 async def _trigger(door: Door, tenant: TenantId, items: RunsTriggered) -> tuple[str | KeyTaken, ...]:
     """Hand in triggers with their keys, again while the workflow changes in between."""
 
@@ -90,15 +105,15 @@ def with_keys(items: RunsTriggered, limits_of: Limits) -> RunsTriggered:
 
 
 def _with_keys(item: Trigger, limits: LimitsView | None) -> Trigger:
-    return item if limits is None else replace(item, keys=keys_of(item, limits))
+    return item if limits is None else replace(item, keys=keys_of(limits, item.input, item.metadata))
 
 
-def keys_of(item: Trigger, limits: LimitsView) -> RunKeys:
+def keys_of(limits: LimitsView, data: bytes, metadata: bytes) -> RunKeys:
     """What the expressions give for one run."""
     stand_in = str(uuid4())
     values = Values()
-    values.add_json("input", item.input)
-    values.add_json("additional_metadata", item.metadata)
+    values.add_json("input", data)
+    values.add_json("additional_metadata", metadata)
     values.add_text("workflow_run_id", stand_in)
     keys = tuple(_key(text, values) for text in limits.expressions)
     idempotency = None if limits.idempotency is None else _key(limits.idempotency, values)

@@ -98,6 +98,8 @@ class EmbeddedEngine(Assertions):
     async def _start(self) -> None:
         self._ends.push_async_callback(self.engine.stop)
         await self.engine.start()
+        keys = asyncio.create_task(self._streams.clock_keys.run(self.engine))
+        self._ends.callback(keys.cancel)
         grpc = GrpcServer(self.engine, self._streams, self._access, GrpcSettings(limits=self.settings), clock=self._clock.now)
         self._ends.push_async_callback(grpc.stop, STOP_GRACE_S)
         self.grpc_address = f"127.0.0.1:{await grpc.start('127.0.0.1', 0)}"

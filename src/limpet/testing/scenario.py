@@ -21,7 +21,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from limpet.core.decision import CancelTask, CloseStreams, Decision, Delivery, RunFinished, StartTask
+from limpet.core.clock_starts import StartAsked, StartKeyed, StartsKeyed
+from limpet.core.decision import CancelTask, CloseStreams, Decision, Delivery, KeysWanted, RunFinished, StartTask
 from limpet.core.definitions import ConcurrencyLimit, DesiredLabel, Idempotency, LabelValue, StickyStrategy, TaskDefinition
 from limpet.core.errors import IdempotencyCollision, LimpetError
 from limpet.core.ids import ActionId, Instant, TenantNo, first_key
@@ -31,7 +32,6 @@ from limpet.core.inputs import (
     KeyTaken,
     LabelsUpserted,
     ReplayRequested,
-    RunKeys,
     RunsTriggered,
     SlotReleased,
     StartUndeliverable,
@@ -54,7 +54,9 @@ from limpet.core.inputs import (
 from limpet.core.machine import Machine
 from limpet.core.records import LimitKey
 from limpet.core.rows import TaskStatus
+from limpet.core.run_keys import RunKeys
 from limpet.core.settings import Settings
+from limpet.core.views import LimitsView
 from limpet.testing.builders import Slots, make_workflow, slots_of, us
 from limpet.testing.equivalence import differences, unsaved
 from limpet.testing.oracles import WatchedMachine
@@ -88,6 +90,8 @@ class Scenario(Readings):
         self.tenant_no = TenantNo(1)
         self.now, self.tables = START, Tables(first_key(self.tenant_no))
         super().__init__(self._load(), self.tables, self.now)
+        self.clock_keys: dict[str, LimitKey] = {}
+        self.keyless = False
         self._sessions = 0
         self._actions: dict[str, None] = {}
         self._beat_at = us(HEARTBEAT) + START
@@ -103,7 +107,7 @@ class Scenario(Readings):
         """One step with these inputs; then what it set in motion: closed streams, receipts."""
         decision = self._decide(inputs)
         self._deliver(decision)
-        due_at = self.machine.state.timetable.due_at
+        due_at = self.machine.state.timetable.wake_at
         if due_at is not None and due_at <= self.now:  # an engine's next turn comes at once, and asks the store
             self.step(TimePassed())
         return decision
@@ -149,12 +153,24 @@ class Scenario(Readings):
             self.log.cancels.append(delivery)
         elif isinstance(delivery, RunFinished):
             self.log.finished.append(delivery)
+        elif isinstance(delivery, KeysWanted):
+            return self._compute_keys(delivery)
         elif isinstance(delivery, CloseStreams):
             worker = self._by_id(delivery.worker_id)
             if worker is not None and worker.session is not None and delivery.session in (None, worker.session):
                 session, worker.session = worker.session, None
                 return [StreamClosed(worker.id, session)]
         return []
+
+    def _compute_keys(self, wanted: KeysWanted) -> list[Input]:
+        """An edge evaluates at once, unless it is `keyless`; an expression's value is its text, or stands in `clock_keys`."""
+        if self.keyless:
+            return []
+        return [StartsKeyed(tuple(self.keyed(start) for start in wanted.starts))]
+
+    def keyed(self, start: StartAsked) -> StartKeyed:
+        """What an edge would answer."""
+        return StartKeyed(start.row_id, start.due_at, start.slot, keys_for(start.limits, self.clock_keys))
 
     def _read_start(self, start: StartTask) -> list[Input]:
         attempt = (start.task_run_id, start.retry_count)
@@ -259,10 +275,7 @@ class Scenario(Readings):
     def keys_of(self, workflow: str, values: Mapping[str, LimitKey]) -> RunKeys | None:
         """What an edge would hand in: the values of the expressions that are in force."""
         limits = self.machine.limits_of(workflow)
-        if limits is None:
-            return None
-        key = None if limits.idempotency is None else values.get(limits.idempotency, limits.idempotency)
-        return RunKeys(limits.version_id, tuple(values.get(text, text) for text in limits.expressions), idempotency=key)
+        return None if limits is None else keys_for(limits, values)
 
     def cancel(self, *ids: str) -> tuple[str, ...]:
         """Cancel runs or tasks by id; the ids of the tasks taken on."""
@@ -432,3 +445,9 @@ class Scenario(Readings):
         for worker in self.workers.values():
             if worker.is_alive:
                 self.reopen(worker.name)
+
+
+def keys_for(limits: LimitsView, values: Mapping[str, LimitKey]) -> RunKeys:
+    """The values of expressions; one that is not named has its own text as value."""
+    key = None if limits.idempotency is None else values.get(limits.idempotency, limits.idempotency)
+    return RunKeys(limits.version_id, tuple(values.get(text, text) for text in limits.expressions), idempotency=key)

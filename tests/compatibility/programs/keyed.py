@@ -6,7 +6,14 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from hatchet_sdk import Context, Hatchet, StatusBasedIdempotencyConfig, TTLBasedIdempotencyConfig
+from hatchet_sdk import (
+    ConcurrencyExpression,
+    ConcurrencyLimitStrategy,
+    Context,
+    Hatchet,
+    StatusBasedIdempotencyConfig,
+    TTLBasedIdempotencyConfig,
+)
 from pydantic import BaseModel
 
 from tests.compatibility.programs import journal
@@ -28,7 +35,28 @@ def build_keyed(hatchet: Hatchet) -> dict[str, Any]:
     """By name."""
     rules = {"KeyedTtl": TTL, "KeyedShort": SHORT, "KeyedStatus": STATUS, "KeyedOther": TTL}
     tasks = {name: _task(hatchet, name, rule) for name, rule in rules.items()}
+    tasks["Clocked"] = _clocked(hatchet)
     return tasks | {name: _plain(hatchet, name) for name in ("PausedShort", "PausedLong", "PausedDrop")}
+
+
+def _clocked(hatchet: Hatchet) -> Any:
+    """Each second a run, and one at a time for each id; one run for each slot, as its metadata tells the slot."""
+    one_per_id = ConcurrencyExpression(
+        expression="input.id", max_runs=1, limit_strategy=ConcurrencyLimitStrategy.GROUP_ROUND_ROBIN
+    )
+    rule = TTLBasedIdempotencyConfig(
+        key_expression="has(additional_metadata.order) ? additional_metadata.order : workflow_run_id", ttl=timedelta(seconds=60)
+    )
+
+    @hatchet.task(
+        name="Clocked", input_validator=Order, on_crons=["* * * * * *"], cron_input=Order(id="tick"), concurrency=one_per_id,
+        idempotency=rule,
+    )  # fmt: skip
+    async def task(input: Order, ctx: Context) -> dict[str, str]:
+        journal.write("clocked", id=input.id, metadata=ctx.additional_metadata)
+        return {"id": input.id}
+
+    return task
 
 
 def _plain(hatchet: Hatchet, name: str) -> Any:

@@ -13,6 +13,7 @@ from limpet.core.errors import LimpetError
 from limpet.core.explain import Explanation, Outlook, Reason
 from limpet.core.ids import ActionId, TenantId, TenantNo
 from limpet.core.inputs import Input
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import Born, EventRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.views import LimitsView, WorkerView
 from limpet.edges.access import AccessUnavailable, NotAuthenticated
@@ -100,6 +101,10 @@ class FakeReader:
     async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
         self._ask("workflows", "")
         return list(self.named)
+
+    async def pauses(self, tenant_no: TenantNo) -> Mapping[int, PauseRow]:
+        self._ask("pauses", "")
+        return {}
 
     async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
         self._ask("versions", workflow_id)

@@ -324,7 +324,7 @@ class TestPutWorkflow:
             event_triggers=["e"], cron_triggers=["* * * * *"], default_filters=[admin.DefaultFilter(expression="true")],
         )  # fmt: skip
         assert (await registered(edge, request)).undelivered == (
-            (Feature.TENANT_CONCURRENCY, "workflow"), (Feature.EVENTS, "workflow"), (Feature.CRON, "workflow with concurrency limits or idempotency keys"),
+            (Feature.TENANT_CONCURRENCY, "workflow"), (Feature.EVENTS, "workflow"),
             (Feature.FILTERS, "workflow"), (Feature.CONDITIONS, "task t"), (Feature.COMPUTED_CONCURRENCY, "task t"), (Feature.RATE_LIMITS, "task t"),
             (Feature.DURABLE, "task t"), (Feature.BATCH, "task t"), (Feature.DURABLE, "task f"),
         )  # fmt: skip

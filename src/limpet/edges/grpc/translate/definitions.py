@@ -122,10 +122,6 @@ def _undelivered(request: CreateWorkflowVersionRequest) -> Iterator[tuple[Featur
     yield from _undelivered_of_limits(_whole(request), "workflow")
     if request.event_triggers:
         yield Feature.EVENTS, "workflow"
-    if request.cron_triggers and (
-        _whole(request) or any(task.concurrency for task in request.tasks) or request.HasField("idempotency")
-    ):
-        yield Feature.CRON, "workflow with concurrency limits or idempotency keys"
     if request.default_filters:
         yield Feature.FILTERS, "workflow"
     for task in request.tasks:
