@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json as json_text
-import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from limpet.cli.api import Api
-from limpet.cli.exits import CommandError, Misuse
+from limpet.cli.exits import CommandError
 from limpet.cli.failures import headline
 from limpet.cli.follow import wait_for_run
 from limpet.cli.grammar import Json, Token, Url, command_group, examples
 from limpet.cli.names import workflow_id_of
+from limpet.cli.planned import Given, Metadata, RunPriority, start_body
 from limpet.cli.printing import JsonObject, moment, print_json, print_line, print_table, printable
 
 COLUMNS = ("workflow", "name", "paused", "registered", "description")
@@ -60,11 +58,9 @@ def list_workflows(
 )
 def trigger(
     workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
-    given: Annotated[str, typer.Option("--input", help="A JSON object, @FILE, or - for standard input.")] = "{}",
-    metadata: Annotated[
-        list[str] | None, typer.Option(help="key=value to keep with the run; may be repeated.", show_default=False)
-    ] = None,
-    priority: Annotated[int | None, typer.Option(min=1, max=3, help="1 low, 2, 3 high.", show_default=False)] = None,
+    data: Given = "{}",
+    metadata: Metadata = None,
+    priority: RunPriority = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for the end and print the output; exit code 1 unless it completed.")
     ] = False,
@@ -73,9 +69,7 @@ def trigger(
     json: Json = False,
 ) -> None:
     """Start a run of a workflow."""
-    body: dict[str, Any] = {"workflowName": workflow, "input": read_input(given), "additionalMetadata": read_metadata(metadata)}
-    if priority is not None:
-        body["priority"] = priority
+    body = {"workflowName": workflow, **start_body(data, metadata, priority)}
     with Api(url, token) as api:
         details = triggered(api, body)
         if wait:
@@ -159,33 +153,6 @@ def print_result(run: JsonObject, *, json: bool) -> None:
         identity = run["metadata"]["id"]
         ending = f": {printable(headline(run['errorMessage']))}" if run.get("errorMessage") else "."
         raise CommandError(f"Run {identity} is {run['status']}{ending}", f"See what happened: limpet runs get {identity}")
-
-
-def read_input(text: str) -> dict[str, Any]:
-    """The input object: written here, in a file, or on standard input."""
-    try:
-        content = (
-            sys.stdin.read() if text == "-" else Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
-        )
-        value = json_text.loads(content)
-    except OSError as error:
-        raise Misuse(f"The input file {text[1:]} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise Misuse(f"The input is not JSON: {error}.", """Write an object, for example --input '{"name": "Ada"}'""") from error
-    if not isinstance(value, dict):
-        raise Misuse("The input must be a JSON object.", """Write an object, for example --input '{"name": "Ada"}'""")
-    return value
-
-
-def read_metadata(given: list[str] | None) -> dict[str, str]:
-    """`key=value` pairs as an object."""
-    found = {}
-    for text in given or ():
-        key, sign, value = text.partition("=")
-        if not key or not sign:
-            raise Misuse(f"'{text}' is no metadata.", "Write key=value, for example --metadata customer=42")
-        found[key] = value
-    return found
 
 
 def workflow_row(row: JsonObject) -> tuple[object, ...]:
