@@ -25,10 +25,10 @@ from tests.store.builders import NOW, ONE, Owner, Rows, own, stored_fence
 NEWEST = schema.newest()
 NEXT = Migration(
     len(NEWEST.store) + 1,
-    "0004_more.sql",
-    "-- serves: 0003\nCREATE TABLE limpet.more (a integer);\nALTER TABLE limpet.runs ADD more text;\n",
+    f"{len(NEWEST.store) + 1:04}_more.sql",
+    f"-- serves: {len(NEWEST.store):04}\nCREATE TABLE limpet.more (a integer);\nALTER TABLE limpet.runs ADD more text;\n",
 )
-BREAKING = Migration(NEXT.number, "0004_other.sql", "CREATE TABLE limpet.more (a integer);")
+BREAKING = Migration(NEXT.number, f"{NEXT.number:04}_other.sql", "CREATE TABLE limpet.more (a integer);")
 NEWER = schema.Steps((*NEWEST.store, NEXT), NEWEST.logs)
 BROKEN = schema.Steps((*NEWEST.store, BREAKING), NEWEST.logs)
 
@@ -104,12 +104,8 @@ async def test_an_empty_database_becomes_a_store(empty_database: str, rows: Rows
 
 async def test_two_servers_may_open_an_empty_database_at_once(empty_database: str) -> None:
     stores = await asyncio.gather(*(opened(empty_database) for _ in range(4)))
-    assert await ask(empty_database, "SELECT kind, number FROM limpet.schema_version ORDER BY kind, number") == [
-        ("logs", 1),
-        ("store", 1),
-        ("store", 2),
-        ("store", 3),
-    ]
+    steps = [("logs", one.number) for one in NEWEST.logs] + [("store", one.number) for one in NEWEST.store]
+    assert await ask(empty_database, "SELECT kind, number FROM limpet.schema_version ORDER BY kind, number") == steps
     for store in stores:
         await store.close()
 
@@ -138,7 +134,7 @@ def test_a_schema_name_that_could_be_anything_else_is_refused(name: str) -> None
 
 
 async def test_R47_a_newer_schema_is_refused_by_name_unless_it_serves_this_one(own_database: str) -> None:
-    await ask(own_database, "INSERT INTO limpet.schema_version VALUES ('store', 4, 'x', '9.1.0', 4)")
+    await ask(own_database, f"INSERT INTO limpet.schema_version VALUES ('store', {NEXT.number}, 'x', '9.1.0', {NEXT.number})")
     with pytest.raises(
         SchemaError, match=rf"schema {NEXT.number}, made by Limpet 9\.1\.0; this is Limpet {__version__}.* Start Limpet 9\.1\.0"
     ):
@@ -158,12 +154,8 @@ async def test_R47_an_older_schema_names_the_command_that_mends_it(own_database:
         await opened(own_database, steps=NEWER)
     store = await opened(own_database, steps=NEWER, auto_migrate=True)
     await store.close()
-    assert await ask(own_database, "SELECT number, serves FROM limpet.schema_version WHERE kind = 'store' ORDER BY 1") == [
-        (1, 1),
-        (2, 2),
-        (3, 2),
-        (4, 3),
-    ]
+    found = await ask(own_database, "SELECT number, serves FROM limpet.schema_version WHERE kind = 'store' ORDER BY 1")
+    assert found == [(one.number, one.serves) for one in NEWER.store]
 
 
 async def test_T_DDL_a_migration_runs_while_the_former_release_serves(own_database: str, rows: Rows) -> None:
@@ -203,7 +195,9 @@ async def test_T_DDL_a_migration_runs_while_the_former_release_serves(own_databa
 async def test_a_migration_that_fails_leaves_the_schema_as_it_was(own_database: str) -> None:
     before = await dump(own_database)
     broken = Migration(
-        NEXT.number, "0004_broken.sql", "CREATE TABLE limpet.more (a integer);\nINSERT INTO limpet.missing VALUES (1);"
+        NEXT.number,
+        f"{NEXT.number:04}_broken.sql",
+        "CREATE TABLE limpet.more (a integer);\nINSERT INTO limpet.missing VALUES (1);",
     )
     with pytest.raises(SchemaError, match="missing"):
         await opened(own_database, steps=schema.Steps((*NEWEST.store, broken), NEWEST.logs), auto_migrate=True)
@@ -222,7 +216,8 @@ async def test_a_fresh_schema_equals_all_migrations_applied(databases: Databases
 
 
 async def test_a_stored_database_of_every_earlier_schema_is_upgraded(databases: Databases) -> None:
-    for number, open_a_run in enumerate((partial(run_of_schema, 1, 25), partial(run_of_schema, 2, 99), run_of_now), start=1):
+    former = [partial(run_of_schema, 1, 25), *[partial(run_of_schema, 2, 99)] * (len(NEWEST.store) - 2)]
+    for number, open_a_run in enumerate((*former, run_of_now), start=1):
         async with databases.fresh(with_schema=False) as url:
             rows = Rows()
             await grow(url, schema.Steps(NEWEST.store[:number], NEWEST.logs))
