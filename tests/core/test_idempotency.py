@@ -246,3 +246,15 @@ def test_a_replay_does_not_take_the_key_again() -> None:
     assert collides(s, second)
     s.complete("a", first)
     assert collides(s, second)
+
+
+def test_A106_W16_7_two_workflows_on_one_event_share_the_key_and_collide_in_silence() -> None:
+    s = Scenario(checks_reload=True)
+    for name in ("One", "Two"):
+        s.workflow(name, name.lower(), events=["order:paid"], idempotency=once(KEY, 60))
+    s.worker("w1")
+    for _ in range(2):
+        s.push("order:paid")
+    assert len(s.tables.runs) == 1
+    assert len(s.tables.pushed_events) == 2
+    assert len(s.tables.event_runs) == 1

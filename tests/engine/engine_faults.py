@@ -202,6 +202,10 @@ class FaultyStore:
         self.prunable -= gone
         return gone
 
+    async def prune_events(self, before: int, limit: int) -> int:
+        self.fail_maybe("prune_events")
+        return 0
+
     async def purge_claims(self, before: int, limit: int) -> int:
         self.fail_maybe("purge_claims")
         self.purged.append((before, limit))

@@ -29,6 +29,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "runs": ("limpet.cli.runs", "List, read, explain, cancel and replay runs."),
         "workers": ("limpet.cli.workers", "List, pause and unpause workers; read their labels."),
         "workflows": ("limpet.cli.workflows", "List workflows, trigger one, pause one."),
+        "events": ("limpet.cli.events", "Push events; see which runs they started."),
+        "filters": ("limpet.cli.filters", "List, create and delete filters of events."),
         "crons": ("limpet.cli.crons", "List, create, pause, trigger and delete crons."),
         "schedules": ("limpet.cli.schedules", "List, create, trigger and delete scheduled runs."),
         "tenants": ("limpet.cli.tenants", "Create and list tenants: whose data it is."),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from limpet.core.claim_rows import ClaimRow
 from limpet.core.clock_starts import StartAsked
 from limpet.core.errors import LimpetError
+from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.ids import ActionId, Instant, RunKey, TaskKey, TaskRunId, WorkerId, WorkflowRunId
 from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
@@ -39,6 +40,11 @@ class Changes:
     claims_dropped: list[int] = field(default_factory=list)  # delete by key, if it is there
     claims: list[ClaimRow] = field(default_factory=list)  # insert
     pauses: list[PauseRow] = field(default_factory=list)  # insert or replace
+    pushed_events: list[PushedEventRow] = field(default_factory=list)  # insert
+    event_runs: list[EventRunRow] = field(default_factory=list)  # insert
+    filters_dropped: list[int] = field(default_factory=list)  # delete by key
+    filters: list[FilterRow] = field(default_factory=list)  # insert or replace
+    expression_failures: list[ExpressionFailureRow] = field(default_factory=list)  # insert
 
     def __bool__(self) -> bool:
         return bool(
@@ -56,6 +62,7 @@ class Changes:
             or self.has_timetable
             or self.has_claims
             or self.pauses
+            or self.has_events
         )
 
     @property
@@ -67,6 +74,11 @@ class Changes:
     def has_claims(self) -> bool:
         """Whether idempotency keys are taken or given up."""
         return bool(self.claims or self.claims_dropped)
+
+    @property
+    def has_events(self) -> bool:
+        """Whether events were pushed, or filters change."""
+        return bool(self.pushed_events or self.filters or self.filters_dropped or self.expression_failures)
 
 
 @dataclass(slots=True)
@@ -85,9 +97,21 @@ class PayloadRef:
     created_at: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class EventSource:
+    """The event that started a run, as each of its tasks is told. `filter_payload`: a JSON object."""
+
+    event_id: str
+    event_name: str
+    filter_payload: bytes
+
+
 @dataclass(slots=True)
 class StartTask:
-    """Send this attempt to that worker's newest stream, once (R25)."""
+    """Send this attempt to that worker's newest stream, once (R25).
+
+    source: the event that started the run; None: no event did
+    """
 
     worker_id: WorkerId
     task_key: TaskKey
@@ -108,6 +132,7 @@ class StartTask:
     parent_run_id: str | None = None
     child_index: int | None = None
     child_key: str | None = None
+    source: EventSource | None = None
 
 
 @dataclass(slots=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from limpet.core import crons, schedules, triggers
+from limpet.core import crons, schedules
 from limpet.core.clock_starts import StartsKeyed
 from limpet.core.decision import KeysWanted
+from limpet.core.event_inputs import EventsPushed
 from limpet.core.ids import is_uuid
-from limpet.core.inputs import WorkflowPut, WorkflowPutReply
+from limpet.core.inputs import WorkflowPut
 from limpet.core.records import Workflow
 from limpet.core.run_keys import RunKeys
 from limpet.core.state import State
@@ -26,15 +27,6 @@ from limpet.core.timetable_inputs import (
 from limpet.core.timetable_rows import CronRow, ScheduleRow, TimetableNeeds
 
 
-def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
-    """A new version brings its crons along."""
-    reply = triggers.put_workflow(state, item)
-    newest = state.workflows[item.definition.name].newest
-    if reply.created and newest is not None:
-        crons.declare(state, newest)
-    return reply
-
-
 def keyed(state: State, item: StartsKeyed) -> None:
     """An edge has computed keys: what still fits starts; the rest is asked for again (decision 0021)."""
     timetable = state.timetable
@@ -48,7 +40,6 @@ def keyed(state: State, item: StartsKeyed) -> None:
 
 
 HANDLERS: dict[type, Callable[[State, Any], object]] = {
-    WorkflowPut: put_workflow,
     CronCreated: crons.create,
     CronSwitched: crons.switch,
     CronDeleted: crons.delete,
@@ -87,6 +78,8 @@ def keys_in(item: object) -> Iterator[RunKeys | None]:
         yield from (one.keys for one in item.items)
     elif isinstance(item, CronTriggered | ScheduleTriggered):
         yield item.keys
+    elif isinstance(item, EventsPushed):
+        yield from (start.keys for event in item.events for start in event.starts)
 
 
 def fire_due(state: State) -> None:

@@ -10,6 +10,7 @@
     │   ├── IdempotencyCollision    a run holds the idempotency key of the one that was asked for
     │   ├── BulkIdempotencyCollision  of some of several runs; the others were started
     │   ├── WorkflowChanged         it was registered anew while the call was on its way; calling again helps
+    │   ├── SubscriptionsChanged    what an event starts changed while the call was on its way; calling again helps
     │   └── LimitReached
     └── TemporaryError              trying again may help
         ├── StoreUnavailable
@@ -87,6 +88,14 @@ class BulkIdempotencyCollision(RequestError):
         self.existing_run_ids: tuple[str, ...] = existing_run_ids
         taken, started = len(existing_run_ids), len(started_run_ids)
         super().__init__(f"{COLLISION_TEXT}: other runs hold the keys of {taken} items; {started} others were started")
+
+
+class SubscriptionsChanged(RequestError):
+    """What an event starts is not what it was when its filters were evaluated."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"what event {name} starts changed while this call was on its way: call again")
 
 
 class LimitReached(RequestError):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from limpet.core.clock_starts import StartsKeyed
 from limpet.core.definitions import DesiredLabel, LabelValue, WorkflowDefinition
+from limpet.core.event_inputs import EventInput
 from limpet.core.ids import ActionId, WorkerId
 from limpet.core.pause_inputs import PauseInput
 from limpet.core.run_keys import RunKeys
@@ -244,6 +245,7 @@ Input = (
     | TimetableInput
     | PauseInput
     | StartsKeyed
+    | EventInput
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from limpet.core.claim_rows import ClaimRow
+from limpet.core.event_rows import EventRunRow, FilterRow, PushedEventRow
 from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import TimetableFound, TimetableNeeds
@@ -21,11 +22,14 @@ class Needs:
     child_refs: set[str] = field(default_factory=set)
     request_ids: set[str] = field(default_factory=set)
     run_or_task_ids: set[str] = field(default_factory=set)
+    event_ids: set[str] = field(default_factory=set)
     timetable: TimetableNeeds = field(default_factory=TimetableNeeds)
     claims: set[bytes] = field(default_factory=set)
 
     def __bool__(self) -> bool:
-        return bool(self.child_refs or self.request_ids or self.run_or_task_ids or self.timetable or self.claims)
+        return bool(
+            self.child_refs or self.request_ids or self.run_or_task_ids or self.event_ids or self.timetable or self.claims
+        )
 
 
 @dataclass(slots=True)
@@ -37,6 +41,8 @@ class Found:
     runs:            whole runs with all their tasks, for every id in `run_or_task_ids` that exists
     versions:        the versions those runs were made with
     claims:          by name, expired ones too while they wait to be purged
+    event_runs:      of those runs that events started
+    events:          by id, without their payloads
     """
 
     runs_by_ref: dict[str, str] = field(default_factory=dict)
@@ -45,6 +51,8 @@ class Found:
     versions: Sequence[VersionRow] = ()
     timetable: TimetableFound = field(default_factory=TimetableFound)
     claims: Mapping[bytes, ClaimRow] = field(default_factory=dict)
+    event_runs: list[EventRunRow] = field(default_factory=list)
+    events: dict[str, PushedEventRow] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -59,6 +67,7 @@ class Snapshot:
     receipts:  all that are not folded away
     due_at:    when the first cron or scheduled run is due; None: nothing is planned
     pauses:    the last one of each workflow that ever was paused, deleted ones too
+    filters:   all of workflows that are not deleted; event_runs: of the unfinished runs that events started
     """
 
     next_key: int
@@ -70,3 +79,5 @@ class Snapshot:
     receipts: Sequence[ReceiptRow] = ()
     due_at: int | None = None
     pauses: Sequence[PauseRow] = ()
+    filters: Sequence[FilterRow] = ()
+    event_runs: Sequence[EventRunRow] = ()

@@ -35,6 +35,7 @@ from limpet.core.rows import (
     WorkflowRow,
 )
 from limpet.core.settings import Settings
+from limpet.core.subscriptions import Subscriptions
 from limpet.core.timers import Due, Timers
 from limpet.core.timetable import Timetable
 
@@ -71,6 +72,7 @@ class State:
         self.timers = Timers()
         self.timetable: Timetable = Timetable(None, now)
         self.claims: Claims = Claims()
+        self.subscriptions: Subscriptions = Subscriptions()
         self.receipts_open: dict[int, int] = {}  # receipt key to its attempts that still live
         self._awake: dict[int, SchedulingClass] = {}
         self._stirred: dict[WorkerKey, Worker] = {}
@@ -163,6 +165,7 @@ class State:
             self._let_go(run)
         self.timetable.collect(changes)
         self.claims.collect(changes)
+        self.subscriptions.collect(changes)
         return changes
 
     def _collect_receipts(self) -> None:

@@ -6,6 +6,7 @@ from limpet.core import claims, pauses, runs
 from limpet.core.affinity import check_labels
 from limpet.core.claim_rows import ClaimRow
 from limpet.core.clock_starts import lacks_keys
+from limpet.core.decision import EventSource
 from limpet.core.definition_rules import check_definition
 from limpet.core.definition_text import checksum, encode_definition
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN
@@ -55,12 +56,13 @@ def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
     return WorkflowPutReply(workflow.id, version.id, True)
 
 
-def delete_workflow(state: State, item: WorkflowDeleted) -> None:
-    """New triggers by its name find nothing; runs that exist go on (W3.8)."""
+def delete_workflow(state: State, item: WorkflowDeleted) -> Workflow:
+    """New triggers by its name find nothing; runs that exist go on (W3.8). Returns what it was."""
     workflow = state.workflow_by_id(item.workflow_id)
     pauses.go_on(state, workflow)
     del state.workflows[workflow.name]
     state.changes.workflows.append(workflow_row(workflow, state.tenant_no, state.now))
+    return workflow
 
 
 def trigger(state: State, item: RunsTriggered, found: Found) -> tuple[WorkflowRunId | KeyTaken, ...]:
@@ -110,8 +112,14 @@ def refusal_of(workflow: Workflow) -> NotSupported | None:
 
 def start(state: State, item: Trigger) -> WorkflowRunId | KeyTaken:
     """A run of a checked item with its keys, that nobody may have started before. Raises InvalidArgument (W16.8)."""
+    started = start_run(state, item, None)
+    return started if isinstance(started, KeyTaken) else started.id
+
+
+def start_run(state: State, item: Trigger, source: EventSource | None) -> Run | KeyTaken:
+    """The same, for an event when there is a source."""
     name = _key_name(state, item)
-    return _holder(state, name) or _open(state, item, None, name)
+    return _holder(state, name) or _open(state, item, None, name, source)
 
 
 def _check_names(state: State, items: tuple[Trigger, ...]) -> None:
@@ -173,7 +181,7 @@ def _run_of(state: State, item: Trigger, found: Found) -> WorkflowRunId | KeyTak
     taken = _holder(state, name)
     if taken is not None:
         return taken
-    run_id = _open(state, item, ref, name)
+    run_id = _open(state, item, ref, name).id
     if item.request_id is not None:
         found.runs_by_request[item.request_id] = run_id
     if ref is not None:
@@ -195,16 +203,17 @@ def _holder(state: State, name: bytes | None) -> KeyTaken | None:
     return None if held is None else KeyTaken(held.run_id)
 
 
-def _open(state: State, item: Trigger, ref: str | None, name: bytes | None) -> WorkflowRunId:
+def _open(state: State, item: Trigger, ref: str | None, name: bytes | None, source: EventSource | None = None) -> Run:
     """A new run, which holds the key from its first moment on: its end may free it within this step."""
     run = _new_run(state, item, ref)
+    run.source = source
     rule = run.definition.idempotency
     if name is not None and rule is not None:
         stand_in = item.keys.stand_in.encode() if item.keys is not None else b""
         name = name.replace(stand_in, run.id.encode()) if stand_in else name
         state.claims.take(ClaimRow(run.key, state.tenant_no, name, run.id, claims.ends_at(rule, state.now)))
     runs.open_run(state, run)
-    return run.id
+    return run
 
 
 def _known(item: Trigger, ref: str | None, found: Found) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from limpet.core.definitions import CHANGES_OUTCOME, Feature, WorkflowDefinition
 from limpet.core.errors import NotSupported
 
-CARRIED_OUT = frozenset({Feature.CONCURRENCY, Feature.IDEMPOTENCY})  # rows of older releases name them
+CARRIED_OUT = frozenset({Feature.CONCURRENCY, Feature.IDEMPOTENCY, Feature.CRON})  # rows of older releases name them
 WARNINGS_MAX = 20  # of one workflow: a graph of a thousand tasks must not fill the log, a page or a timeline
 
 

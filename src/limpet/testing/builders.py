@@ -11,6 +11,7 @@ from limpet.core.definitions import (
     DEFAULT_SLOT_TYPE,
     Comparator,
     ConcurrencyLimit,
+    DefaultFilter,
     DesiredLabel,
     Idempotency,
     LabelValue,
@@ -95,6 +96,8 @@ def make_workflow(
     cron_input: bytes = b"{}",
     concurrency: Iterable[ConcurrencyLimit] = (),
     idempotency: Idempotency | None = None,
+    events: Iterable[str] = (),
+    filters: Iterable[DefaultFilter] = (),
 ) -> WorkflowDefinition:
     """A workflow; a task that is only a text is a task of that name without parents."""
     return WorkflowDefinition(
@@ -107,6 +110,8 @@ def make_workflow(
         cron_input=cron_input,
         concurrency=tuple(concurrency),
         idempotency=idempotency,
+        events=tuple(events),
+        filters=tuple(filters),
     )
 
 

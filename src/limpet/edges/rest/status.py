@@ -18,6 +18,7 @@ from limpet.core.errors import (
     NotOwner,
     NotSupported,
     StoreUnavailable,
+    SubscriptionsChanged,
     WorkerNotListening,
     WorkflowChanged,
 )
@@ -45,6 +46,7 @@ STATUS_OF: dict[type[LimpetError], int] = {
     IdempotencyCollision: CONFLICT,
     BulkIdempotencyCollision: CONFLICT,
     WorkflowChanged: CONFLICT,
+    SubscriptionsChanged: CONFLICT,
     LimitReached: TOO_MANY,
     StoreUnavailable: UNAVAILABLE,
     EngineStopping: UNAVAILABLE,

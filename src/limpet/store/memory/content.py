@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from limpet.core.claim_rows import ClaimRow
+from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo
 from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
@@ -39,6 +40,10 @@ class Content:
     schedules: dict[int, ScheduleRow] = field(default_factory=dict)
     claims: dict[int, ClaimRow] = field(default_factory=dict)
     pauses: dict[int, PauseRow] = field(default_factory=dict)
+    pushed_events: dict[int, PushedEventRow] = field(default_factory=dict)
+    event_runs: dict[int, EventRunRow] = field(default_factory=dict)
+    filters: dict[int, FilterRow] = field(default_factory=dict)
+    expression_failures: dict[int, ExpressionFailureRow] = field(default_factory=dict)
     names: dict[tuple[Any, ...], int] = field(default_factory=dict)
     tasks_of: dict[int, tuple[int, ...]] = field(default_factory=dict)
     events_of: dict[int, tuple[int, ...]] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from limpet.store.tables import dropped_keys
 
 _LISTS = tuple(each.name for each in fields(Changes))
 # Of two rows of a key the later counts.
-_REPLACING = frozenset({"workflows", "workers", "runs_changed", "tasks_changed", "crons", "schedules", "pauses"})
+_REPLACING = frozenset({"workflows", "workers", "runs_changed", "tasks_changed", "crons", "schedules", "filters", "pauses"})
 
 
 class Written(NamedTuple):
@@ -44,7 +44,7 @@ async def warm(link: Link) -> None:
 
 
 def _statement(batch: Batch) -> str:
-    has_more = any(changes.has_timetable or changes.has_claims or changes.pauses for _, changes in batch.changes)
+    has_more = any(one.has_timetable or one.has_events or one.has_claims or one.pauses for _, one in batch.changes)
     return "commit_with_more" if has_more else "commit"
 
 

@@ -6,12 +6,13 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from limpet.core.event_rows import EventRunRow, FilterRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import QUARANTINE_MAX, Quarantined, Tenant, Token
-from limpet.store.sqlite import claims, timetable
+from limpet.store.sqlite import claims, events, timetable
 from limpet.store.sqlite.connection import json_list, reading, writing
 from limpet.store.sqlite.statements import statement
 from limpet.store.tables import is_encodable
@@ -40,6 +41,8 @@ def load(connection: sqlite3.Connection, tenant_no: TenantNo) -> Snapshot:
             receipts=list(map(ReceiptRow._make, connection.execute(statement("receipts_to_load"), where))),
             pauses=pauses(connection, tenant_no),
             due_at=connection.execute(statement("first_due"), where).fetchone()[0],
+            filters=list(map(FilterRow._make, connection.execute(statement("filters_to_load"), where))),
+            event_runs=list(map(EventRunRow._make, connection.execute(statement("event_runs_of_unfinished_runs"), where))),
         )
 
 
@@ -56,6 +59,8 @@ def look_up(connection: sqlite3.Connection, tenant_no: TenantNo, needs: Needs) -
             versions=list(versions_by_key(connection, {run.version_key for run in runs}).values()),
             timetable=timetable.look_up(connection, tenant_no, needs.timetable),
             claims=claims.look_up(connection, tenant_no, needs.claims),
+            event_runs=events.of_runs(connection, keys),
+            events=events.known(connection, tenant_no, needs.event_ids),
         )
 
 

@@ -150,6 +150,9 @@ class SqliteStore:
     async def purge_claims(self, before: int, limit: int) -> int:
         return await self.upkeep.purge_claims(before, limit)
 
+    async def prune_events(self, before: int, limit: int) -> int:
+        return await self.upkeep.prune_events(before, limit)
+
     async def _write(self, job: Job[T]) -> T:
         if self.upkeep.fatal is not None:
             raise self.upkeep.fatal

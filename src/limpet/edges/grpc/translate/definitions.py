@@ -26,6 +26,7 @@ from limpet.core.ids import SECOND_US, ActionId
 from limpet.core.settings import Settings
 from limpet.edges import json_text
 from limpet.edges.grpc.translate.concurrency import concurrency_limits
+from limpet.edges.grpc.translate.events import default_filters
 from limpet.edges.grpc.translate.idempotency import idempotency
 from limpet.edges.grpc.translate.labels import desired_labels
 from limpet.edges.grpc.translate.workers import slot_units
@@ -55,6 +56,8 @@ def definition_of(request: CreateWorkflowVersionRequest, limits: Settings) -> Wo
         cron_input=json_text.check_object(request.cron_input.encode(), "cron_input", limits.payload_bytes_max),
         concurrency=concurrency_limits(_whole(request), "workflow"),
         idempotency=idempotency(request),
+        events=tuple(dict.fromkeys(request.event_triggers)),
+        filters=default_filters(request.default_filters, limits),
     )
 
 
@@ -120,10 +123,6 @@ def _schema(request: CreateWorkflowVersionRequest, limits: Settings) -> bytes | 
 def _undelivered(request: CreateWorkflowVersionRequest) -> Iterator[tuple[Feature, str]]:
     """What is declared and not carried out, and where."""
     yield from _undelivered_of_limits(_whole(request), "workflow")
-    if request.event_triggers:
-        yield Feature.EVENTS, "workflow"
-    if request.default_filters:
-        yield Feature.FILTERS, "workflow"
     for task in request.tasks:
         yield from _undelivered_of_task(task)
     if request.HasField("on_failure_task"):
