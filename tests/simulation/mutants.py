@@ -24,6 +24,7 @@ from limpet.core import (
     assignment,
     attempts,
     concurrency,
+    crons,
     deadlines,
     gates,
     graph,
@@ -36,6 +37,7 @@ from limpet.core import (
     reports,
     runs,
     slots,
+    timetable,
     triggers,
 )
 from limpet.core import state as core_state
@@ -43,6 +45,7 @@ from limpet.core.claims import Claims
 from limpet.core.gates import Gates, Group
 from limpet.core.inputs import StreamClosed, StreamOpened, TaskStarted
 from limpet.core.lifecycle import Cause
+from limpet.core.records import TaskRun
 from limpet.core.rows import PinState, TaskStatus
 from limpet.core.timers import Due
 from limpet.core.timetable import Timetable
@@ -274,6 +277,26 @@ def idempotency_key_in_a_separate_commit(surgery: Surgery) -> None:
         changes.claims, left[id(self)] = left.get(id(self), []), changes.claims
 
     real = surgery.put(Claims, "collect", collect)
+
+
+def pause_forgotten_by_new_runs(surgery: Surgery) -> None:
+    surgery.put(attempts.parking, "holds", lambda run: False)
+
+
+def pause_forgotten_on_reload(surgery: Surgery) -> None:
+    surgery.put(loading, "_load_pauses", lambda state, rows: None)
+
+
+def schedule_clock_runs_through_a_pause(surgery: Surgery) -> None:
+    surgery.put(TaskRun, "due_by", property(lambda task: task.schedule_deadline))
+
+
+def answer_of_the_clock_taken_for_any_instant(surgery: Surgery) -> None:
+    real: Any = surgery.put(crons, "keyed", lambda state, row, item: real(state, row, replace(item, due_at=row.next_at)))
+
+
+def question_of_the_clock_asked_once(surgery: Surgery) -> None:
+    surgery.put(timetable, "KEYS_WAIT_US", 1 << 60)
 
 
 def hold_never_released(surgery: Surgery) -> None:
@@ -524,6 +547,11 @@ MUTANTS: dict[str, Mutant] = {
         deadlines_armed_after_load,
         cron_advance_in_a_separate_commit,
         schedule_dropped_in_a_separate_commit,
+        pause_forgotten_by_new_runs,
+        pause_forgotten_on_reload,
+        schedule_clock_runs_through_a_pause,
+        answer_of_the_clock_taken_for_any_instant,
+        question_of_the_clock_asked_once,
         idempotency_key_kept_when_the_run_ends,
         idempotency_key_never_looked_up,
         idempotency_key_in_a_separate_commit,
