@@ -253,3 +253,15 @@ def test_W3_9_a_new_version_of_a_paused_workflow_is_paused() -> None:
     run = s.trigger("W")
     assert status(s, run) is RunStatus.QUEUED
     assert not s.log.starts
+
+
+def test_TO4_a_task_whose_time_was_up_a_moment_before_the_pause_ended_gets_it_back() -> None:
+    s = world(make_task("a"), make_task("b", schedule_timeout=5), slots=1)
+    run = s.trigger("W")
+    pause(s)
+    other = s.task("b", run)
+    assert other.status == TaskStatus.QUEUED
+    s.machine.state.set_overdue(s.machine.state.tasks[other.id])
+    unpause(s)
+    s.complete("a")
+    assert s.task("b", run).status == TaskStatus.ASSIGNED

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from limpet.core.pause_inputs import PauseInput, WorkflowPaused, WorkflowUnpaused
 from limpet.core.pause_rows import PausedStart, PauseRow
-from limpet.core.rows import RunRow, TaskRow
+from limpet.core.rows import RunRow, TaskRow, TaskStatus
 from tests.simulation.agenda import SECOND
 from tests.simulation.oracle import definition_of
 from tests.simulation.timetable import born
@@ -46,6 +46,15 @@ def due_by(tables: Tables, task: TaskRow) -> int | None:
         return task.schedule_deadline
     if is_parked(tables, task):
         return None
+    return _time_up(tables, task)
+
+
+def _time_up(tables: Tables, task: TaskRow) -> int | None:
+    """The same, for a task whose clock runs."""
+    run = tables.runs[task.run_key]
+    pause = pause_of(tables, run)
+    if pause is None or task.schedule_deadline is None:
+        return task.schedule_deadline
     timeout = definition_of(tables.versions[run.version_key].definition).steps[task.step].schedule_timeout_us
     return max(task.schedule_deadline, (pause.resumed_at or 0) + timeout)
 
@@ -64,13 +73,22 @@ def dropped(step: Step) -> Iterator[str]:
 
 
 def laws(step: Step) -> Iterator[str]:
-    """WK-33: nothing of a run that had not started is placed while its workflow is paused. W15.2: nor waits beyond the TTL."""
+    """WK-33: nothing of a run that had not started is placed while its workflow is paused. W15.2: nor waits beyond the TTL.
+
+    TO-4: no schedule timeout runs through a pause.
+    """
     tables = step.mirror.tables
     for old, run in step.runs:
         pause = pause_of(tables, run)
         is_paused = pause is not None and pause.paused_at is not None
         if is_paused and run.started_at is not None and (old is None or old.started_at is None):
             yield f"WK-33: run {run.id} starts, and its workflow is paused"
+    for before, task in step.tasks:
+        if before is not None and before.status == TaskStatus.QUEUED and (task.error or "").startswith("Scheduling timed out"):
+            pause, at = pause_of(tables, tables.runs[task.run_key]), _time_up(tables, before)
+            latest = pause.paused_at if pause is not None and is_parked(tables, task) else step.now
+            if at is None or latest is None or at > latest:
+                yield f"TO-4: task {task.id} timed out at {step.now}, and its time was up at {at}, or stood still since {latest}"
     if step.is_paced:
         return
     for key in step.mirror.waiting:

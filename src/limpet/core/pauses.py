@@ -49,7 +49,16 @@ def go_on(state: State, workflow: Workflow) -> None:
         attempts.stand(state, task)
     for run in state.runs.values():  # of runs that had started, too: their timeouts count from now
         if run.version.workflow is workflow:
-            state.queued_now.update({task.key: task for task in run.tasks.values() if task.status is TaskStatus.QUEUED})
+            _give_time(state, run)
+
+
+def _give_time(state: State, run: Run) -> None:
+    """The run's waiting tasks have their whole schedule timeout again, also one whose time was up a moment ago."""
+    for task in run.tasks.values():
+        if task.status is TaskStatus.QUEUED:
+            state.queued_now[task.key] = task
+            if state.overdue.pop(task.key, None) is not None:
+                attempts.stand(state, task)
 
 
 def expire(state: State, workflow: Workflow) -> None:
