@@ -175,6 +175,7 @@ class Ledger:
             raise Violation("L6: no engine serves after the faults have stopped")
         tables = self.world.store.tables[self.no]
         self.fail(f"D1: run {one} was acknowledged and is gone" for one in self.acknowledged if one not in tables.run_keys)
+        self.fail(timetable.left_behind(tables.schedules.values(), self.world.wall.honest()))
         self.fail(timetable.lost(self.planned, self.given_up, tables.schedules.values(), tables.runs.values()))
         self.fail(f"L3: run {row.id} has not ended" for row in tables.runs.values() if not RunStatus(row.status).is_terminal)
         self.fail(f"R26: receipt row {key} is left, and no attempt lives" for key in tables.receipts)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 PLAN = "plan"
 CRONS_MAX = 4
 EXPRESSIONS = ("*/2 * * * * *", "*/5 * * * * *", "* * * * * *", "1,7,30 * * * * *")
+QUIET = 12 * SECOND  # twice what the clock waits for an edge, and some
 SOON = 4 * SECOND  # so that all that is planned is over when the story ends
 WORKFLOWS = ("alpha", "beta", "gamma", "delta")
 
@@ -122,6 +123,13 @@ def acknowledged(items: Sequence[object], replies: Sequence[object]) -> Iterator
         if isinstance(item, SchedulesCreated) and isinstance(reply, tuple):
             for row in reply:
                 yield row.id, plan_of(row.metadata) or ""
+
+
+def left_behind(left: Iterable[ScheduleRow], now: int) -> Iterator[str]:
+    """L1: when all is quiet, nothing that is due still waits, whatever answers of edges got lost."""
+    for row in left:
+        if row.at < now - QUIET:
+            yield f"L1: scheduled run {row.id} was due {now - row.at} us ago and has not started"
 
 
 def given_up(items: Sequence[object]) -> Iterator[str]:
