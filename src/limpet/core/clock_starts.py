@@ -11,30 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limpet.core.ids import SECOND_US, Instant
+from limpet.core.limits_view import StartAsked as StartAsked
 from limpet.core.records import Version
 from limpet.core.run_keys import RunKeys
-from limpet.core.views import LimitsView, limits_of
+from limpet.core.views import limits_of
 
 STARTS_AT_ONCE_MAX = 100  # asked for together: one round trip and one commit for so many
 KEYS_WAIT_US = 5 * SECOND_US  # an edge takes milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class StartAsked:
-    """A run that is due, or wanted now, and cannot be made without its keys.
-
-    row_id:  of the cron or the scheduled run
-    due_at:  the instant for which its row stood in the timetable
-    slot:    the slot of a cron that counts; None: of a scheduled run, or a start that somebody asked for
-    limits:  what is to be evaluated, over `input` and `metadata`
-    """
-
-    row_id: str
-    due_at: int | None
-    slot: Instant | None
-    input: bytes
-    metadata: bytes
-    limits: LimitsView
 
 
 def asked(

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from limpet.core.claim_rows import ClaimRow
-from limpet.core.clock_starts import StartAsked
 from limpet.core.errors import LimpetError
 from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.ids import ActionId, Instant, RunKey, TaskKey, TaskRunId, WorkerId, WorkflowRunId
+from limpet.core.limits_view import StartAsked
 from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow

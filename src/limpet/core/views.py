@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limpet.core.definitions import LabelValue
+from limpet.core.limits_view import LimitsView as LimitsView
 from limpet.core.records import Version, Worker
 
 
@@ -35,18 +36,6 @@ class WorkerView:
     lost_at: int | None
     gone_at: int | None
     task_run_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LimitsView:
-    """What an edge evaluates for each run of a workflow, in the version in force.
-
-    expressions: those of its concurrency limits, by number; idempotency: that of its idempotency key
-    """
-
-    version_id: str
-    expressions: tuple[str, ...]
-    idempotency: str | None = None
 
 
 def limits_of(version: Version) -> LimitsView:
