@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from limpet.core.errors import LimpetError
 from limpet.core.ids import ActionId, Instant, RunKey, TaskKey, TaskRunId, WorkerId, WorkflowRunId
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
 
@@ -33,6 +34,8 @@ class Changes:
     crons: list[CronRow] = field(default_factory=list)  # insert or replace
     schedules_dropped: list[int] = field(default_factory=list)  # delete by key
     schedules: list[ScheduleRow] = field(default_factory=list)  # insert or replace
+    rate_limits_dropped: list[int] = field(default_factory=list)  # delete by key
+    rate_limits: list[RateLimitRow] = field(default_factory=list)  # insert or replace
 
     def __bool__(self) -> bool:
         return bool(
@@ -48,12 +51,18 @@ class Changes:
             or self.workflows
             or self.versions
             or self.has_timetable
+            or self.has_rate_limits
         )
 
     @property
     def has_timetable(self) -> bool:
         """Whether crons or scheduled runs change."""
         return bool(self.crons or self.schedules or self.crons_dropped or self.schedules_dropped)
+
+    @property
+    def has_rate_limits(self) -> bool:
+        """Whether rate limits change."""
+        return bool(self.rate_limits or self.rate_limits_dropped)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from limpet.core.definitions import DesiredLabel, LabelValue, WorkflowDefinition
 from limpet.core.ids import ActionId, WorkerId
-from limpet.core.records import LimitKey
+from limpet.core.rate_definitions import RateValue
+from limpet.core.rate_inputs import RateLimitInput
+from limpet.core.records import LimitKey, UnusableKey
 from limpet.core.timetable_inputs import TimetableInput
 
 
@@ -100,16 +102,18 @@ class WorkerUnsubscribed:
 
 @dataclass(frozen=True, slots=True)
 class RunKeys:
-    """The concurrency keys of one run, computed by an edge (R3).
+    """What the expressions of one run's limits came to, computed by an edge (R3).
 
     version_id: the version whose expressions were evaluated
-    keys:       one for each limit of that version, by number
+    keys:       one for each concurrency limit of that version, by number
     stand_in:   a text that nobody else has, given to the expressions as the run's id, which the core makes later
+    rates:      one for each computed use of a rate limit of that version, by number
     """
 
     version_id: str
     keys: tuple[LimitKey, ...]
     stand_in: str = ""
+    rates: tuple[RateValue | UnusableKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ class Trigger:
     desired_labels: replace the definition's when not empty (LB-14)
     parent_…:       set for a child run; with them, child_key or child_index names the child (W10.3)
     request_id:     repeated calls with the same id return the same run (I5)
-    keys:           needed when the version in force has concurrency limits; those of another one: `WorkflowChanged`
+    keys:           needed when the version in force computes limits; those of another one: `WorkflowChanged`
     """
 
     workflow_name: str
@@ -247,6 +251,7 @@ Input = (
     | StartUndeliverable
     | TimePassed
     | TimetableInput
+    | RateLimitInput
 )
 
 

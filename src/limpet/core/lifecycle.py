@@ -36,7 +36,7 @@ class Cause(StrEnum):
     ALL_PARENTS_SKIPPED = "all parents were skipped"
     NOTHING_FAILED = "the run ended without a failure"
     INPUT_TOO_LARGE = "input and parents' outputs exceed the message limit"
-    KEY_UNUSABLE = "a concurrency key could not be computed"
+    KEY_UNUSABLE = "the key or the units of a limit could not be computed"
     PLACED = "placed on a worker"
     CONFIRMED = "the worker confirmed the start"
     SUCCEEDED = "the task returned"

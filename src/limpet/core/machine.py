@@ -11,7 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from limpet.core import attempts, checks, concurrency, deadlines, due, fleet, loading, notices, reports, runs, triggers, views
+from limpet.core import (
+    attempts,
+    checks,
+    concurrency,
+    deadlines,
+    due,
+    fleet,
+    loading,
+    notices,
+    rate_limits,
+    reports,
+    runs,
+    triggers,
+    views,
+)
 from limpet.core.assignment import plan
 from limpet.core.decision import Decision
 from limpet.core.errors import RequestError
@@ -40,6 +54,7 @@ from limpet.core.inputs import (
     WorkflowDeleted,
 )
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimitPut
 from limpet.core.reasons import explain_task
 from limpet.core.settings import Settings
 from limpet.core.state import State
@@ -72,6 +87,9 @@ HANDLERS: dict[type, Handler] = {
     WorkerUnsubscribed: fleet.unsubscribe,
     StartUndeliverable: reports.undeliverable,
     TimePassed: _nothing,
+    RateLimitPut: rate_limits.put,
+    RateLimitPaused: rate_limits.pause,
+    RateLimitDeleted: rate_limits.delete,
     **due.HANDLERS,
 }
 
@@ -112,10 +130,14 @@ class Machine:
                         needs.request_ids.add(one.request_id)
                     if (ref := triggers.child_ref_of(one)) is not None:
                         needs.child_refs.add(ref)
+                    needs.rate_limits.update(self.state.rates.missing(triggers.rate_names_of(self.state, one)))
+            elif isinstance(item, RateLimitPut | RateLimitPaused | RateLimitDeleted):
+                needs.rate_limits.update(self.state.rates.missing((item.name,)))
             elif isinstance(item, ReplayRequested):
                 needs.run_or_task_ids.update(i for i in item.ids if i not in self.state.runs and i not in self.state.tasks)
             elif type(item) in due.HANDLERS:
                 due.add_needs(self.state, item, needs.timetable)
+        needs.rate_limits.update(self.state.rates.unread)
         self.state.timetable.ask(needs.timetable, self.state.now, self.state.settings.due_batch_max)
         return needs
 
@@ -138,6 +160,7 @@ class Machine:
         loading.fold_empty_receipts(state)
         found = found or Found()
         state.timetable.begin(found.timetable)
+        rate_limits.arrived(state, state.rates.begin(found.rate_limits))
         if found.runs:
             loading.hydrate(state, found)
         replies = [self._handle(item, found) for item in inputs]
@@ -165,6 +188,9 @@ class Machine:
         for placement in made.placements:
             attempts.start(state, placement)
             runs.update_status(state, placement.task.run)
+        for tap in made.closed:
+            rate_limits.watch(state, tap.bucket)
+            notices.watch_tap(state, tap)
         for worker, _, task, _ in made.holds:
             if worker.hold is not None and worker.hold.task is task:
                 state.timers.arm(worker.hold.until, Due.HOLD, worker)
@@ -185,7 +211,9 @@ class Machine:
 
     @property
     def wake_at(self) -> Instant | None:
-        """When time alone will next change something."""
+        """When time alone will next change something; at once when the next step has something to ask the store for."""
+        if self.state.rates.unread:
+            return self.state.now
         at = earliest(self.state.timers.next_at(), self.state.timetable.due_at)
         return None if at is None else Instant(at)
 
@@ -208,12 +236,12 @@ class Machine:
         return {one: task.started_at for one, task in found if task is not None and task.started_at is not None}
 
     def limits_of(self, workflow_name: str) -> views.LimitsView | None:
-        """What an edge evaluates before it triggers the workflow; None: it has no concurrency limits, or is unknown."""
+        """What an edge evaluates before it triggers the workflow; None: it computes nothing, or is unknown."""
         workflow = self.state.workflows.get(workflow_name)
-        if workflow is None or workflow.newest is None or not workflow.newest.definition.gates:
+        if workflow is None or workflow.newest is None or not workflow.newest.definition.is_computed:
             return None
-        version = workflow.newest
-        return views.LimitsView(version.id, tuple(gate.limit.expression for gate in version.definition.gates))
+        version, definition = workflow.newest, workflow.newest.definition
+        return views.LimitsView(version.id, tuple(gate.limit.expression for gate in definition.gates), definition.computed_rates)
 
     def explain(self, task_run_id: str, now: Instant) -> Explanation | None:
         """Why a task waits, or where it is. None: not in memory, so ended or unknown."""

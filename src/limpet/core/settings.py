@@ -57,4 +57,7 @@ class Settings:
     workflow_crons_max: int = 100  # declared ones; a new version reads and writes them all
     cron_late_max_us: int = 10 * SECOND_US  # a change of owner takes as long; older ticks are not made up [F6.6]
     concurrency_limits_max: int = 10  # of a workflow as a whole, and of each task
+    task_rate_limits_max: int = 10  # that one task takes units of [F4.11]
+    rate_limit_name_bytes_max: int = 255  # a rate limit's key; a computed one that is longer is an error of its expression
+    rate_limits_idle_max: int = 10_000  # kept in memory though no unfinished run names them; others are read when needed [S2]
     concurrency_key_bytes_max: int = 1_000  # a longer key is an error of its expression; it is stored with every run

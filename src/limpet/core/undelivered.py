@@ -11,6 +11,8 @@ from limpet.core.errors import NotSupported
 
 WARNINGS_MAX = 20  # of one workflow: a graph of a thousand tasks must not fill the log, a page or a timeline
 
+OLDER = frozenset({Feature.CONCURRENCY, Feature.RATE_LIMITS})  # carried out by now
+
 
 def warnings_of(definition: WorkflowDefinition) -> tuple[str, ...]:
     """A sentence for each declared feature that is not carried out; of very many, the first and how many follow."""
@@ -30,7 +32,7 @@ def check_runnable(definition: WorkflowDefinition) -> None:
 
 
 def _sentence(definition: WorkflowDefinition, feature: Feature, where: str) -> str:
-    if feature is Feature.CONCURRENCY:  # the row of an older release; this one reads the limits when it is registered again
+    if feature in OLDER:  # the row of an older release; this one reads the limits when it is registered again
         return f"Workflow {definition.name}, {where}: it was registered before this engine knew {feature}; register it again."
     consequence = (
         "runs of this workflow are refused, because they would end differently"

@@ -19,6 +19,8 @@ from limpet.core.definitions import (
     WorkflowDefinition,
 )
 from limpet.core.ids import SECOND_US, ActionId
+from limpet.core.rate_definitions import RateUse
+from limpet.core.rate_windows import RateWindow
 
 Slots = int | Mapping[str, int]
 
@@ -50,6 +52,22 @@ def limit(expression: str, max_runs: int = 1, strategy: LimitStrategy = LimitStr
     return ConcurrencyLimit(expression, max_runs, strategy)
 
 
+def takes(key: str, units: int = 1) -> RateUse:
+    """Units of a rate limit that each attempt of a task takes."""
+    return RateUse(key, units)
+
+
+def computes(
+    key: str, limit: str = "limit", *, units: int | str = 1, window: RateWindow = RateWindow.MINUTE, static: bool = False
+) -> RateUse:
+    """The same with expressions, or `static`: with computed units only. `trigger(keys=…)` says what they come to."""
+    plain = units if isinstance(units, int) else 1
+    counted = units if isinstance(units, str) else ""
+    if static:
+        return RateUse(key, plain, "", counted, "", window)
+    return RateUse("", plain, key, counted, limit, window)
+
+
 def make_task(
     name: str,
     *parents: str,
@@ -62,6 +80,7 @@ def make_task(
     labels: Iterable[DesiredLabel] = (),
     slots: Slots = 1,
     concurrency: Iterable[ConcurrencyLimit] = (),
+    rates: Iterable[RateUse] = (),
 ) -> TaskDefinition:
     """A task. Its action is named like the task, unless given; durations are in seconds."""
     return TaskDefinition(
@@ -76,6 +95,7 @@ def make_task(
         tuple(labels),
         slots_of(slots),
         concurrency=tuple(concurrency),
+        rate_limits=tuple(rates),
     )
 
 

@@ -10,10 +10,13 @@ from typing import TypeVar
 
 from limpet.core.decision import Changes
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
 
-_Row = TypeVar("_Row", VersionRow, WorkflowRow, WorkerRow, RunRow, TaskRow, ReceiptRow, EventRow, CronRow, ScheduleRow)
+_Row = TypeVar(
+    "_Row", VersionRow, WorkflowRow, WorkerRow, RunRow, TaskRow, ReceiptRow, EventRow, CronRow, ScheduleRow, RateLimitRow
+)
 
 
 class Tables:
@@ -30,6 +33,7 @@ class Tables:
         self.events: dict[int, EventRow] = {}
         self.crons: dict[int, CronRow] = {}
         self.schedules: dict[int, ScheduleRow] = {}
+        self.rate_limits: dict[int, RateLimitRow] = {}
         self._task_keys: dict[int, list[int]] = {}
 
     def apply(self, changes: Changes) -> None:
@@ -58,6 +62,11 @@ class Tables:
         for key in changes.schedules_dropped:
             del self.schedules[key]
         self._replace(self.schedules, changes.schedules)
+        for key in changes.rate_limits_dropped:
+            del self.rate_limits[key]
+        self._replace(self.rate_limits, changes.rate_limits)
+        names = [row.name for row in self.rate_limits.values()]
+        assert len(names) == len(set(names)), "a rate limit has two rows"
 
     def _insert(self, table: dict[int, _Row], rows: Iterable[_Row]) -> None:
         for row in rows:
@@ -105,6 +114,9 @@ class Tables:
         found.runs = [(run._replace(input=None), self.tasks_of(run.key)) for run in wanted]
         found.versions = [self.versions[key] for key in sorted({run.version_key for run in wanted})]
         found.timetable = answer(needs.timetable, self.crons.values(), self.schedules.values())
+        found.rate_limits = dict.fromkeys(needs.rate_limits) | {
+            row.name: row for row in self.rate_limits.values() if row.name in needs.rate_limits
+        }
         return found
 
     def _is_wanted(self, run: RunRow, ids: set[str]) -> bool:
