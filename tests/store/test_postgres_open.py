@@ -23,12 +23,13 @@ from tests.postgres.fixtures import Databases
 from tests.store.builders import NOW, ONE, Owner, Rows, own, stored_fence
 
 NEWEST = schema.newest()
+NOW_AT = len(NEWEST.store)
 NEXT = Migration(
-    len(NEWEST.store) + 1,
-    "0004_more.sql",
-    "-- serves: 0003\nCREATE TABLE limpet.more (a integer);\nALTER TABLE limpet.runs ADD more text;\n",
+    NOW_AT + 1,
+    f"{NOW_AT + 1:04}_more.sql",
+    f"-- serves: {NOW_AT:04}\nCREATE TABLE limpet.more (a integer);\nALTER TABLE limpet.runs ADD more text;\n",
 )
-BREAKING = Migration(NEXT.number, "0004_other.sql", "CREATE TABLE limpet.more (a integer);")
+BREAKING = Migration(NEXT.number, f"{NEXT.number:04}_other.sql", "CREATE TABLE limpet.more (a integer);")
 NEWER = schema.Steps((*NEWEST.store, NEXT), NEWEST.logs)
 BROKEN = schema.Steps((*NEWEST.store, BREAKING), NEWEST.logs)
 
@@ -106,9 +107,7 @@ async def test_two_servers_may_open_an_empty_database_at_once(empty_database: st
     stores = await asyncio.gather(*(opened(empty_database) for _ in range(4)))
     assert await ask(empty_database, "SELECT kind, number FROM limpet.schema_version ORDER BY kind, number") == [
         ("logs", 1),
-        ("store", 1),
-        ("store", 2),
-        ("store", 3),
+        *(("store", number) for number in range(1, NOW_AT + 1)),
     ]
     for store in stores:
         await store.close()
@@ -138,7 +137,7 @@ def test_a_schema_name_that_could_be_anything_else_is_refused(name: str) -> None
 
 
 async def test_R47_a_newer_schema_is_refused_by_name_unless_it_serves_this_one(own_database: str) -> None:
-    await ask(own_database, "INSERT INTO limpet.schema_version VALUES ('store', 4, 'x', '9.1.0', 4)")
+    await ask(own_database, f"INSERT INTO limpet.schema_version VALUES ('store', {NEXT.number}, 'x', '9.1.0', {NEXT.number})")
     with pytest.raises(
         SchemaError, match=rf"schema {NEXT.number}, made by Limpet 9\.1\.0; this is Limpet {__version__}.* Start Limpet 9\.1\.0"
     ):
@@ -159,10 +158,7 @@ async def test_R47_an_older_schema_names_the_command_that_mends_it(own_database:
     store = await opened(own_database, steps=NEWER, auto_migrate=True)
     await store.close()
     assert await ask(own_database, "SELECT number, serves FROM limpet.schema_version WHERE kind = 'store' ORDER BY 1") == [
-        (1, 1),
-        (2, 2),
-        (3, 2),
-        (4, 3),
+        (step.number, step.serves) for step in NEWER.store
     ]
 
 
@@ -203,7 +199,9 @@ async def test_T_DDL_a_migration_runs_while_the_former_release_serves(own_databa
 async def test_a_migration_that_fails_leaves_the_schema_as_it_was(own_database: str) -> None:
     before = await dump(own_database)
     broken = Migration(
-        NEXT.number, "0004_broken.sql", "CREATE TABLE limpet.more (a integer);\nINSERT INTO limpet.missing VALUES (1);"
+        NEXT.number,
+        f"{NEXT.number:04}_broken.sql",
+        "CREATE TABLE limpet.more (a integer);\nINSERT INTO limpet.missing VALUES (1);",
     )
     with pytest.raises(SchemaError, match="missing"):
         await opened(own_database, steps=schema.Steps((*NEWEST.store, broken), NEWEST.logs), auto_migrate=True)
@@ -222,7 +220,8 @@ async def test_a_fresh_schema_equals_all_migrations_applied(databases: Databases
 
 
 async def test_a_stored_database_of_every_earlier_schema_is_upgraded(databases: Databases) -> None:
-    for number, open_a_run in enumerate((partial(run_of_schema, 1, 25), partial(run_of_schema, 2, 99), run_of_now), start=1):
+    first, later = partial(run_of_schema, 1, 25), partial(run_of_schema, 2, 99)  # rows are as wide as ever since schema 2
+    for number, open_a_run in enumerate((first, *[later] * (NOW_AT - 2), run_of_now), start=1):
         async with databases.fresh(with_schema=False) as url:
             rows = Rows()
             await grow(url, schema.Steps(NEWEST.store[:number], NEWEST.logs))
@@ -309,7 +308,7 @@ async def test_R17_nothing_but_settings_of_the_session_needs_a_session(database:
     async with store._pages.link() as link:
         assert await link.connection.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE name <> ''") == 0
         assert await link.connection.fetchval("SELECT setting FROM pg_settings WHERE name = 'statement_timeout'") == "0"
-    assert store._pages.traffic.session() == {}
+    assert store._pages.traffic.session("one") == {}
     await store.close()
 
 
