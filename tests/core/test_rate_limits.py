@@ -450,10 +450,10 @@ def test_F4_9_of_two_definitions_in_one_step_the_smaller_limit_and_the_longer_wi
     other = Trigger("V", keys=s.keys_of("V", {"user": "ada", "size": 9}))
     s.step(RunsTriggered((one,)), RunsTriggered((other,)))
     [row] = s.tables.rate_limits.values()
-    assert (row.limit_value, row.window) == (2, MINUTE)
+    assert (row.limit_value, row.window_unit) == (2, MINUTE)
     s.step(RunsTriggered((other,)))
     [row] = s.tables.rate_limits.values()
-    assert (row.limit_value, row.value, row.window) == (9, 2, MINUTE)
+    assert (row.limit_value, row.value, row.window_unit) == (9, 2, MINUTE)
 
 
 def test_a_key_of_the_runs_id_is_of_the_run_itself() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from limpet.core import rows as core_rows
 from limpet.core.decision import Changes
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
 from limpet.store import tables
 from limpet.store.api import ONLY_GROUP, Fence, RunQuery
@@ -195,6 +196,7 @@ def test_every_statement_is_used() -> None:
     code = "".join(file.read_text() for file in PACKAGE.glob("*.py")) + "".join(one.text for one in statements().values())
     generic = {f"{kind}_from_{source}" for kind in ("runs", "tasks") for source in ("age", "parent", "metadata")}
     generic |= {f"planned_from_{place}_{way}" for place in ("age", "place") for way in ("up", "down")}
+    generic |= {f"rate_limits_from_{order}_{way}" for order in ("name", "value", "limit") for way in ("up", "down")}
     unused = [
         name
         for name in statements()
@@ -209,6 +211,7 @@ def test_every_statement_is_used() -> None:
         (core_rows.WorkflowRow, "workflows"), (core_rows.VersionRow, "versions"), (core_rows.WorkerRow, "workers"),
         (core_rows.RunRow, "runs"), (core_rows.TaskRow, "tasks"), (core_rows.ReceiptRow, "receipts"),
         (core_rows.EventRow, "events"), (CronRow, "crons"), (ScheduleRow, "schedules"),
+        (RateLimitRow, "rate_limits"),
     ],
 )  # fmt: skip
 def test_tables_have_the_columns_of_their_rows(fresh: sqlite3.Connection, row_type: type, table: str) -> None:

@@ -108,7 +108,7 @@ class Bucket:
     def restore(self, row: RateLimitRow) -> None:
         """What the store knows."""
         self.key, self.is_read = row.key, True
-        self.limit, self.window = row.limit_value, RateWindow(row.window)
+        self.limit, self.window = row.limit_value, RateWindow(row.window_unit)
         refill_at = None if row.refill_at is None else Instant(row.refill_at)
         self.level = Level(row.value, Instant(row.refilled_at), refill_at)
         self.paused_until = None if row.paused_until is None else Instant(row.paused_until)

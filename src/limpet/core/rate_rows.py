@@ -9,6 +9,7 @@ class RateLimitRow(NamedTuple):
     """A rate limit of a tenant; (tenant_no, name) is unique.
 
     value:        units that are left in the window that began at `refilled_at`
+    window_unit:  a number of RateWindow
     refill_at:    when all units are back; None: they are
     paused_until: no unit is given before; None, or past: it is not paused
     """
@@ -18,7 +19,7 @@ class RateLimitRow(NamedTuple):
     name: str
     limit_value: int
     value: int
-    window: int
+    window_unit: int
     refilled_at: int
     refill_at: int | None
     paused_until: int | None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
 from limpet.store.api import Fence, LogLine, Quarantined, Tenant, Token
@@ -35,6 +36,7 @@ class Content:
     events: dict[int, EventRow] = field(default_factory=dict)
     crons: dict[int, CronRow] = field(default_factory=dict)
     schedules: dict[int, ScheduleRow] = field(default_factory=dict)
+    rate_limits: dict[int, RateLimitRow] = field(default_factory=dict)
     names: dict[tuple[Any, ...], int] = field(default_factory=dict)
     tasks_of: dict[int, tuple[int, ...]] = field(default_factory=dict)
     events_of: dict[int, tuple[int, ...]] = field(default_factory=dict)

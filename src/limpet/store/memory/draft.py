@@ -63,6 +63,10 @@ class Draft:
             self._insert(content.events, event, "event", {})
             self._append(content.events_of, event.task_key, event.key)
         self._apply_timetable(changes)
+        for key in changes.rate_limits_dropped:
+            self._forget(content.rate_limits, key, "rate limit", _name_alone)
+        for rate_limit in changes.rate_limits:
+            self._put(content.rate_limits, rate_limit, "rate limit", _name_alone(rate_limit))
         self._raise_floor(tenant_no, dropped_keys(changes))
 
     def _apply_timetable(self, changes: Changes) -> None:
@@ -128,6 +132,10 @@ class Draft:
 
 def _id_alone(row: Any) -> Mapping[str, object]:
     return {"id": row.id}
+
+
+def _name_alone(row: Any) -> Mapping[str, object]:
+    return {"name": row.name}
 
 
 def _cron_names(row: CronRow) -> Mapping[str, object]:

@@ -12,7 +12,7 @@ from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import Born, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import QUARANTINE_MAX, Fence, FenceMismatch, GroupNo, Quarantined, Tenant, Token
-from limpet.store.postgres import timetable
+from limpet.store.postgres import rate_limits, timetable
 from limpet.store.postgres.days import DAY_US, days_of, days_of_ids, homes
 from limpet.store.postgres.lane import Link
 from limpet.store.postgres.ownership import group_of
@@ -66,6 +66,7 @@ async def look_up(link: Link, tenant_no: TenantNo, needs: Needs) -> Found:
             runs=[(run, tasks.get(run.key, [])) for run in runs],
             versions=list(versions.values()),
             timetable=await timetable.look_up(link, tenant_no, needs.timetable),
+            rate_limits=await rate_limits.named(link, tenant_no, needs.rate_limits),
         )
 
 

@@ -10,7 +10,7 @@ from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import QUARANTINE_MAX, Quarantined, Tenant, Token
-from limpet.store.sqlite import timetable
+from limpet.store.sqlite import rate_limits, timetable
 from limpet.store.sqlite.connection import json_list, reading, writing
 from limpet.store.sqlite.statements import statement
 from limpet.store.tables import is_encodable
@@ -53,6 +53,7 @@ def look_up(connection: sqlite3.Connection, tenant_no: TenantNo, needs: Needs) -
             runs=[(run, tasks.get(run.key, [])) for run in runs],
             versions=list(versions_by_key(connection, {run.version_key for run in runs}).values()),
             timetable=timetable.look_up(connection, tenant_no, needs.timetable),
+            rate_limits=rate_limits.named(connection, tenant_no, needs.rate_limits),
         )
 
 
