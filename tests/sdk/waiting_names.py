@@ -9,7 +9,6 @@ DURABLE = "durable tasks"
 EVENTS = "events"
 FILTERS = "event filters"
 WEBHOOKS = "webhooks"
-RATE_LIMITS = "rate limits"
 IDEMPOTENCY = "idempotency keys"
 BATCH = "batch tasks"
 EMBEDDED = "the engine inside the client's process"
@@ -96,7 +95,6 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
         EVENTS: ("event",),
         FILTERS: ("filters",),
         WEBHOOKS: ("webhooks",),
-        RATE_LIMITS: ("rate_limits",),
         BATCH: ("batch_task",),
         EMBEDDED: ("aio_stop_embedded", "from_embedded", "stop_embedded"),
         INTERNAL: ("dispatcher",),
@@ -115,7 +113,6 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Task": {INTERNAL: ("validators", "workflow")},
     "Context": {
-        RATE_LIMITS: ("aio_pause_rate_limit", "pause_rate_limit"),
         INTERNAL: (
             "action",
             "admin_client",
@@ -160,6 +157,7 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "WorkersClient": {INTERNAL: ("client",)},
     "WorkflowsClient": {INTERNAL: ("client",)},
     "LogsClient": {INTERNAL: ("client",)},
+    "RateLimitsClient": {INTERNAL: ("client",)},
     "MetricsClient": {INTERNAL: ("client",)},
     "CELClient": {INTERNAL: ("client",)},
 }

@@ -32,6 +32,7 @@ PATHS: tuple[str, ...] = (
     "limpet.features.cel",
     "limpet.features.logs",
     "limpet.features.metrics",
+    "limpet.features.rate_limits",
     "limpet.features.runs",
     "limpet.features.stubs",
     "limpet.features.workers",

@@ -13,10 +13,21 @@ from limpet.core.errors import LimpetError
 from limpet.core.explain import Explanation, Outlook, Reason
 from limpet.core.ids import ActionId, TenantId, TenantNo
 from limpet.core.inputs import Input
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.views import LimitsView, WorkerView
 from limpet.edges.access import AccessUnavailable, NotAuthenticated
-from limpet.store.api import CronRecord, LogLine, LogQuery, RunQuery, RunRecord, ScheduleRecord, TaskRecord, TimetableQuery
+from limpet.store.api import (
+    CronRecord,
+    LogLine,
+    LogQuery,
+    RateLimitQuery,
+    RunQuery,
+    RunRecord,
+    ScheduleRecord,
+    TaskRecord,
+    TimetableQuery,
+)
 
 TENANT = TenantId("707d0855-80ab-4e1f-a156-f1c4546cbf52")
 OTHER_TENANT = TenantId("11111111-80ab-4e1f-a156-f1c4546cbf52")
@@ -115,6 +126,10 @@ class FakeReader:
 
     async def schedules(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[ScheduleRecord], int]:
         self._ask("schedules", "")
+        return [], 0
+
+    async def rate_limits(self, tenant_no: TenantNo, query: RateLimitQuery) -> tuple[Sequence[RateLimitRow], int]:
+        self._ask("rate_limits", "")
         return [], 0
 
     async def payloads(

@@ -324,8 +324,8 @@ class TestPutWorkflow:
             event_triggers=["e"], cron_triggers=["* * * * *"], default_filters=[admin.DefaultFilter(expression="true")],
         )  # fmt: skip
         assert (await registered(edge, request)).undelivered == (
-            (Feature.TENANT_CONCURRENCY, "workflow"), (Feature.IDEMPOTENCY, "workflow"), (Feature.EVENTS, "workflow"), (Feature.CRON, "workflow with concurrency limits"),
-            (Feature.FILTERS, "workflow"), (Feature.CONDITIONS, "task t"), (Feature.COMPUTED_CONCURRENCY, "task t"), (Feature.RATE_LIMITS, "task t"),
+            (Feature.TENANT_CONCURRENCY, "workflow"), (Feature.IDEMPOTENCY, "workflow"), (Feature.EVENTS, "workflow"), (Feature.CRON, "workflow with computed limits"),
+            (Feature.FILTERS, "workflow"), (Feature.CONDITIONS, "task t"), (Feature.COMPUTED_CONCURRENCY, "task t"),
             (Feature.DURABLE, "task t"), (Feature.BATCH, "task t"), (Feature.DURABLE, "task f"),
         )  # fmt: skip
 

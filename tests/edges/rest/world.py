@@ -27,6 +27,7 @@ from limpet.core.inputs import (
     WorkflowDeleted,
 )
 from limpet.core.machine import Machine
+from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimitPut
 from limpet.core.rows import EventRow, EventType, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_inputs import (
     CronCreated,
@@ -176,6 +177,8 @@ class World:
                 kept = tuple(pair for pair in view.labels if pair[0] not in item.removed)
                 self.views[item.worker_id] = replace(view, labels=kept)
             case CronCreated() | CronSwitched() | CronDeleted() | CronTriggered():
+                return await self._by_core(item)
+            case RateLimitPut() | RateLimitPaused() | RateLimitDeleted():
                 return await self._by_core(item)
             case SchedulesCreated() | ScheduleMoved() | ScheduleDeleted() | ScheduleTriggered():
                 return await self._by_core(item)

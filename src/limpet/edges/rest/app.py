@@ -16,7 +16,19 @@ from starlette.responses import Response
 
 from limpet._version import __version__
 from limpet.core.errors import LimpetError
-from limpet.edges.rest import absent, crons, expressions, metrics, runs, scheduled, tasks, tenants, workers, workflows
+from limpet.edges.rest import (
+    absent,
+    crons,
+    expressions,
+    metrics,
+    rate_limits,
+    runs,
+    scheduled,
+    tasks,
+    tenants,
+    workers,
+    workflows,
+)
 from limpet.edges.rest.facts import RestFacts
 from limpet.edges.rest.problems import Problem, problem, problem_of, problems
 from limpet.edges.rest.schemas import ApiErrors
@@ -35,6 +47,7 @@ ROUTERS = (
     scheduled.router,
     workflows.router,
     metrics.router,
+    rate_limits.router,
     expressions.router,
     tenants.router,
 )

@@ -1,6 +1,7 @@
 """An import path of the official package; the names live in `limpet.sdk`."""
 
 from limpet.sdk.rest.common import APIError, APIErrors, APIResourceMeta, PaginationResponse
+from limpet.sdk.rest.rate_limits import RateLimit, RateLimitList, RateLimitOrderByDirection, RateLimitOrderByField
 from limpet.sdk.rest.runs import (
     V1CancelledTasks,
     V1CancelTaskRequest,
@@ -80,6 +81,10 @@ __all__ = [
     "PaginationResponse",
     "PauseWorkflowRequestPause",
     "PauseWorkflowRequestUnpause",
+    "RateLimit",
+    "RateLimitList",
+    "RateLimitOrderByDirection",
+    "RateLimitOrderByField",
     "RecentStepRuns",
     "RegisteredWorkflow",
     "SemaphoreSlots",
