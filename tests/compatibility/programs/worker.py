@@ -10,7 +10,10 @@ from hatchet_sdk import Hatchet
 
 from tests.compatibility.programs import journal
 from tests.compatibility.programs.limited import build_limited
+from tests.compatibility.programs.metered import build_metered
 from tests.compatibility.programs.workflows import build
+
+BUILDERS = {"workflows": build, "limited": build_limited, "metered": build_metered}
 
 
 async def lifespan() -> AsyncGenerator[dict[str, str], None]:
@@ -24,7 +27,7 @@ def main() -> None:
     """Run until told to stop."""
     options = json.loads(sys.argv[1])
     hatchet = Hatchet()
-    workflows = build_limited(hatchet) if options.get("limited") else build(hatchet)
+    workflows = BUILDERS[options.get("program", "workflows")](hatchet)
     chosen = [workflows[name] for name in options["only"]] if "only" in options else list(workflows.values())
     worker = hatchet.worker(
         options["name"], slots=options.get("slots", 10), labels=options.get("labels", {}), workflows=chosen, lifespan=lifespan
