@@ -7,6 +7,7 @@ from typing import Any
 
 from limpet.core.decision import Changes
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
 from tests.simulation.slots import slot_of
@@ -31,6 +32,7 @@ class Tables:
         self.receipts: dict[int, ReceiptRow] = {}
         self.crons: dict[int, CronRow] = {}
         self.schedules: dict[int, ScheduleRow] = {}
+        self.rate_limits: dict[int, RateLimitRow] = {}
         self.steps: dict[int, dict[int, int]] = {}  # run key: step: task key
         self.run_keys: dict[str, int] = {}
         self.task_keys: dict[str, int] = {}
@@ -79,6 +81,7 @@ class Tables:
         for key in changes.receipts_folded:
             self._remove(undo, self.receipts, key)
         self._apply_timetable(changes, undo)
+        self._apply_rate_limits(changes, undo)
         if changes.events:
             self._saw_key(undo, max(event.key for event in changes.events))
 
@@ -93,6 +96,15 @@ class Tables:
         for schedule in changes.schedules:
             self._put(undo, self.schedules, schedule.key, schedule)
             self._saw_key(undo, schedule.key)
+
+    def _apply_rate_limits(self, changes: Changes, undo: Undo) -> None:
+        for key in changes.rate_limits_dropped:
+            self._remove(undo, self.rate_limits, key)
+        for row in changes.rate_limits:
+            if any(one.name == row.name and one.key != row.key for one in self.rate_limits.values()):
+                raise Broken(f"a second rate limit {row.name}")
+            self._put(undo, self.rate_limits, row.key, row)
+            self._saw_key(undo, row.key)
 
     def _open_run(self, undo: Undo, run: RunRow) -> None:
         self._insert(undo, self.runs, run.key, run)
@@ -190,6 +202,8 @@ class Tables:
             [(self.runs[key], self.tasks_of(key)) for key in keys],
             [self.versions[key] for key in dict.fromkeys(self.runs[key].version_key for key in keys)],
             answer(needs.timetable, self.crons.values(), self.schedules.values()),
+            dict.fromkeys(needs.rate_limits)
+            | {row.name: row for row in self.rate_limits.values() if row.name in needs.rate_limits},
         )
 
     def _runs_named(self, ids: Iterable[str]) -> list[int]:

@@ -49,7 +49,7 @@ class Rates:
         self._dropped.clear()
         self._born.clear()
         self._declared.clear()
-        return [self._read(name, row) for name, row in found.items() if not self.is_read(name)]
+        return [self._read(name, found[name]) for name in sorted(found) if not self.is_read(name)]
 
     def _read(self, name: str, row: RateLimitRow | None) -> Bucket:
         bucket = self.bucket(name)
