@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limpet.core.definitions import DesiredLabel, LabelValue, WorkflowDefinition
+from limpet.core.event_inputs import EventInput
 from limpet.core.ids import ActionId, WorkerId
-from limpet.core.rate_definitions import RateValue
 from limpet.core.rate_inputs import RateLimitInput
-from limpet.core.records import LimitKey, UnusableKey
+from limpet.core.run_keys import RunKeys
 from limpet.core.timetable_inputs import TimetableInput
 
 
@@ -98,22 +98,6 @@ class WorkerUnsubscribed:
 
     worker_id: str
     drains: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RunKeys:
-    """What the expressions of one run's limits came to, computed by an edge (R3).
-
-    version_id: the version whose expressions were evaluated
-    keys:       one for each concurrency limit of that version, by number
-    stand_in:   a text that nobody else has, given to the expressions as the run's id, which the core makes later
-    rates:      one for each computed use of a rate limit of that version, by number
-    """
-
-    version_id: str
-    keys: tuple[LimitKey, ...]
-    stand_in: str = ""
-    rates: tuple[RateValue | UnusableKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +236,7 @@ Input = (
     | TimePassed
     | TimetableInput
     | RateLimitInput
+    | EventInput
 )
 
 

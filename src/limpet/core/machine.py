@@ -17,10 +17,14 @@ from limpet.core import (
     concurrency,
     deadlines,
     due,
+    event_filters,
+    events,
     fleet,
     loading,
     notices,
     rate_limits,
+    rate_needs,
+    registration,
     reports,
     runs,
     triggers,
@@ -29,6 +33,7 @@ from limpet.core import (
 from limpet.core.assignment import plan
 from limpet.core.decision import Decision
 from limpet.core.errors import RequestError
+from limpet.core.event_inputs import EventsPushed, ExpressionFailed, FilterCreated, FilterDeleted, FilterUpdated
 from limpet.core.explain import Explanation
 from limpet.core.ids import Instant, TenantNo
 from limpet.core.inputs import (
@@ -52,12 +57,14 @@ from limpet.core.inputs import (
     WorkerSeen,
     WorkerUnsubscribed,
     WorkflowDeleted,
+    WorkflowPut,
 )
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimitPut
 from limpet.core.reasons import explain_task
 from limpet.core.settings import Settings
 from limpet.core.state import State
+from limpet.core.subscriptions import Candidate
 from limpet.core.timers import Due
 from limpet.core.timetable_rows import earliest
 
@@ -78,7 +85,8 @@ HANDLERS: dict[type, Handler] = {
     TimeoutRefreshed: reports.timeout_refreshed,
     CancelRequested: triggers.cancel,
     ReplayRequested: triggers.replay,
-    WorkflowDeleted: triggers.delete_workflow,
+    WorkflowPut: registration.put_workflow,
+    WorkflowDeleted: registration.delete_workflow,
     WorkerRegistered: fleet.register,
     StreamOpened: fleet.open_stream,
     StreamClosed: fleet.close_stream,
@@ -90,6 +98,10 @@ HANDLERS: dict[type, Handler] = {
     RateLimitPut: rate_limits.put,
     RateLimitPaused: rate_limits.pause,
     RateLimitDeleted: rate_limits.delete,
+    FilterCreated: event_filters.create,
+    FilterUpdated: event_filters.update,
+    FilterDeleted: event_filters.delete,
+    ExpressionFailed: events.expression_failed,
     **due.HANDLERS,
 }
 
@@ -130,13 +142,13 @@ class Machine:
                         needs.request_ids.add(one.request_id)
                     if (ref := triggers.child_ref_of(one)) is not None:
                         needs.child_refs.add(ref)
-                    needs.rate_limits.update(self.state.rates.missing(triggers.rate_names_of(self.state, one)))
-            elif isinstance(item, RateLimitPut | RateLimitPaused | RateLimitDeleted):
-                needs.rate_limits.update(self.state.rates.missing((item.name,)))
             elif isinstance(item, ReplayRequested):
                 needs.run_or_task_ids.update(i for i in item.ids if i not in self.state.runs and i not in self.state.tasks)
-            elif type(item) in due.HANDLERS:
+            elif isinstance(item, EventsPushed):
+                needs.event_ids.update(event.id for event in item.events if item.is_repeatable)
+            elif isinstance(item, WorkflowPut) or type(item) in due.HANDLERS:
                 due.add_needs(self.state, item, needs.timetable)
+            rate_needs.add_needs(self.state, item, needs)
         needs.rate_limits.update(self.state.rates.unread)
         self.state.timetable.ask(needs.timetable, self.state.now, self.state.settings.due_batch_max)
         return needs
@@ -205,6 +217,8 @@ class Machine:
         try:
             if isinstance(item, RunsTriggered):
                 return triggers.trigger(self.state, item, found)
+            if isinstance(item, EventsPushed):
+                return events.push(self.state, item, found)
             return HANDLERS[type(item)](self.state, item)
         except RequestError as refusal:
             return refusal
@@ -242,6 +256,10 @@ class Machine:
             return None
         version, definition = workflow.newest, workflow.newest.definition
         return views.LimitsView(version.id, tuple(gate.limit.expression for gate in definition.gates), definition.computed_rates)
+
+    def candidates(self, event_key: str, scope: str | None) -> tuple[Candidate, ...]:
+        """What an edge evaluates before it hands in an event."""
+        return self.state.subscriptions.candidates(event_key, scope)
 
     def explain(self, task_run_id: str, now: Instant) -> Explanation | None:
         """Why a task waits, or where it is. None: not in memory, so ended or unknown."""

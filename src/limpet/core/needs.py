@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from limpet.core.event_rows import EventRunRow, FilterRow, PushedEventRow
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import TimetableFound, TimetableNeeds
@@ -20,11 +21,14 @@ class Needs:
     child_refs: set[str] = field(default_factory=set)
     request_ids: set[str] = field(default_factory=set)
     run_or_task_ids: set[str] = field(default_factory=set)
+    event_ids: set[str] = field(default_factory=set)
     timetable: TimetableNeeds = field(default_factory=TimetableNeeds)
     rate_limits: set[str] = field(default_factory=set)
 
     def __bool__(self) -> bool:
-        return bool(self.child_refs or self.request_ids or self.run_or_task_ids or self.timetable or self.rate_limits)
+        return bool(
+            self.child_refs or self.request_ids or self.run_or_task_ids or self.event_ids or self.timetable or self.rate_limits
+        )
 
 
 @dataclass(slots=True)
@@ -36,6 +40,8 @@ class Found:
     runs:            whole runs with all their tasks, for every id in `run_or_task_ids` that exists
     versions:        the versions those runs were made with
     rate_limits:     by every name that was asked for; None: there is none
+    event_runs:      of those runs that events started
+    events:          by id, without their payloads
     """
 
     runs_by_ref: dict[str, str] = field(default_factory=dict)
@@ -44,6 +50,8 @@ class Found:
     versions: Sequence[VersionRow] = ()
     timetable: TimetableFound = field(default_factory=TimetableFound)
     rate_limits: Mapping[str, RateLimitRow | None] = field(default_factory=dict)
+    event_runs: list[EventRunRow] = field(default_factory=list)
+    events: dict[str, PushedEventRow] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -57,6 +65,7 @@ class Snapshot:
     runs:      the unfinished ones; tasks: all tasks of those runs, finished ones too. Payload columns may be None
     receipts:  all that are not folded away
     due_at:    when the first cron or scheduled run is due; None: nothing is planned
+    filters:   all of workflows that are not deleted; event_runs: of the unfinished runs that events started
     """
 
     next_key: int
@@ -67,3 +76,5 @@ class Snapshot:
     tasks: Sequence[TaskRow] = ()
     receipts: Sequence[ReceiptRow] = ()
     due_at: int | None = None
+    filters: Sequence[FilterRow] = ()
+    event_runs: Sequence[EventRunRow] = ()

@@ -28,7 +28,7 @@ from limpet.core.rate_definitions import Demand, RateValue
 from limpet.core.rows import PinState, RunStatus, TaskStatus
 
 if TYPE_CHECKING:
-    from limpet.core.decision import CancelTask
+    from limpet.core.decision import CancelTask, EventSource
 
 
 Order = tuple[int, int, int, int]
@@ -128,6 +128,7 @@ class Run:
     rates:    what its computed uses of rate limits came to, by number
     stage:    how many of the limits that it passes as a whole have admitted it
     at_gate:  whether it waits at the next of them
+    source:   the event that started it; None: no event did
     """
 
     key: RunKey
@@ -158,6 +159,7 @@ class Run:
     stage: int = 0
     at_gate: bool = False
     rates: tuple[RateValue | UnusableKey, ...] = ()
+    source: EventSource | None = None
     tasks: dict[int, TaskRun] = field(default_factory=dict)
 
     @property

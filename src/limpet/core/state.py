@@ -36,6 +36,7 @@ from limpet.core.rows import (
     WorkflowRow,
 )
 from limpet.core.settings import Settings
+from limpet.core.subscriptions import Subscriptions
 from limpet.core.timers import Due, Timers
 from limpet.core.timetable import Timetable
 
@@ -72,6 +73,7 @@ class State:
         self.timers = Timers()
         self.timetable: Timetable = Timetable(None, now)
         self.rates: Rates = Rates(settings.rate_limits_idle_max)
+        self.subscriptions: Subscriptions = Subscriptions()
         self.receipts_open: dict[int, int] = {}  # receipt key to its attempts that still live
         self._awake: dict[int, SchedulingClass] = {}
         self._classes_max = CLASSES_MAX
@@ -165,6 +167,7 @@ class State:
             self._let_go(run)
         self.timetable.collect(changes)
         self.rates.collect(changes, self.tenant_no)
+        self.subscriptions.collect(changes)
         return changes
 
     def _collect_receipts(self) -> None:

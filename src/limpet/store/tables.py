@@ -50,9 +50,13 @@ def misfit(row: Row, *, is_birth: bool) -> str | None:
 def dropped_keys(changes: Changes) -> tuple[int, ...]:
     """Keys of rows that a commit deletes; none of them is ever given again."""
     return (
-        *changes.workers_forgotten, *changes.receipts_folded, *changes.crons_dropped, *changes.schedules_dropped,
+        *changes.workers_forgotten,
+        *changes.receipts_folded,
+        *changes.crons_dropped,
+        *changes.schedules_dropped,
+        *changes.filters_dropped,
         *changes.rate_limits_dropped,
-    )  # fmt: skip
+    )
 
 
 def _column(name: str, hint: Any, born_with: frozenset[str]) -> Column:

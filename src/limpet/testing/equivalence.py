@@ -36,7 +36,7 @@ def _facts(machine: Machine) -> Iterator[tuple[tuple[str, Any], Any]]:
         yield ("tasks of", worker.id), sorted(worker.tasks)
         yield ("runs pinned to", worker.id), sorted(worker.pinned)
     for run in state.runs.values():
-        yield ("run", run.id), run_row(run, no)._replace(input=None)
+        yield ("run", run.id), (run_row(run, no)._replace(input=None), run.source)
         for task in run.tasks.values():
             row_of_task = task_row(task, no)._replace(output=None)
             if task.status.is_terminal:
@@ -48,6 +48,7 @@ def _facts(machine: Machine) -> Iterator[tuple[tuple[str, Any], Any]]:
     for bucket in state.rates.buckets.values():  # its row is read by the next step; who names it is known
         if bucket.uses:
             yield ("uses of rate limit", bucket.name), bucket.uses
+    yield ("filters", ""), sorted(state.subscriptions.filters.values())
     yield ("receipts", ""), sorted((key, live) for key, live in state.receipts_open.items() if live)
 
 

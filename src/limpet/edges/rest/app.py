@@ -19,7 +19,9 @@ from limpet.core.errors import LimpetError
 from limpet.edges.rest import (
     absent,
     crons,
+    events,
     expressions,
+    filters,
     metrics,
     rate_limits,
     runs,
@@ -49,6 +51,8 @@ ROUTERS = (
     metrics.router,
     rate_limits.router,
     expressions.router,
+    events.router,
+    filters.router,
     tenants.router,
 )
 ERROR_ANSWERS: dict[int | str, dict[str, Any]] = {"default": {"model": ApiErrors}}
