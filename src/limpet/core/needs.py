@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from limpet.core.condition_rows import WaitRow
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import TimetableFound, TimetableNeeds
 
@@ -30,12 +31,14 @@ class Found:
     runs_by_request: request id to run id
     runs:            whole runs with all their tasks, for every id in `run_or_task_ids` that exists
     versions:        the versions those runs were made with
+    waits:           the conditions of their tasks
     """
 
     runs_by_ref: dict[str, str] = field(default_factory=dict)
     runs_by_request: dict[str, str] = field(default_factory=dict)
     runs: Sequence[tuple[RunRow, Sequence[TaskRow]]] = ()
     versions: Sequence[VersionRow] = ()
+    waits: Sequence[WaitRow] = ()
     timetable: TimetableFound = field(default_factory=TimetableFound)
 
 
@@ -50,6 +53,7 @@ class Snapshot:
     runs:      the unfinished ones; tasks: all tasks of those runs, finished ones too. Payload columns may be None
     receipts:  all that are not folded away
     due_at:    when the first cron or scheduled run is due; None: nothing is planned
+    waits:     the conditions of the tasks of unfinished runs
     """
 
     next_key: int
@@ -60,3 +64,4 @@ class Snapshot:
     tasks: Sequence[TaskRow] = ()
     receipts: Sequence[ReceiptRow] = ()
     due_at: int | None = None
+    waits: Sequence[WaitRow] = ()

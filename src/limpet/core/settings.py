@@ -56,5 +56,7 @@ class Settings:
     dag_tasks_max: int = 1_000
     workflow_crons_max: int = 100  # declared ones; a new version reads and writes them all
     cron_late_max_us: int = 10 * SECOND_US  # a change of owner takes as long; older ticks are not made up [F6.6]
+    conditions_max: int = 100  # of one task; all are looked at whenever one of them may be satisfied
+    condition_key_bytes_max: int = 8 * 1024  # a client makes it of a parent's name and an expression, which may have 4 KiB
     concurrency_limits_max: int = 10  # of a workflow as a whole, and of each task
     concurrency_key_bytes_max: int = 1_000  # a longer key is an error of its expression; it is stored with every run

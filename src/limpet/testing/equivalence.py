@@ -8,6 +8,7 @@ from typing import Any
 from limpet.core.machine import Machine
 from limpet.core.rows import TaskStatus
 from limpet.core.state import run_row, task_row, worker_row
+from limpet.core.waits import wait_row
 from limpet.testing.tables import Tables, kept
 
 Facts = dict[tuple[str, Any], Any]
@@ -44,6 +45,10 @@ def _facts(machine: Machine) -> Iterator[tuple[tuple[str, Any], Any]]:
     yield ("queues", ""), sorted((cls.id, cls.size) for cls in state.classes.values() if cls.size)
     for group in state.gates.groups.values():
         yield ("group", group.name), (sorted(group.held), sorted(group.waiting))
+    for wait in state.waits.all():
+        yield ("wait", wait.name), wait_row(wait, no)
+    for key, waiting in state.waits.listening().items():
+        yield ("waiting for event", key), sorted(waiting)
     yield ("receipts", ""), sorted((key, live) for key, live in state.receipts_open.items() if live)
 
 
@@ -60,4 +65,5 @@ def unsaved(machine: Machine, tables: Tables) -> list[str]:
         for task in run.tasks.values():
             task_committed = tables.tasks[task.key]
             pairs.append((task_committed, task_row(task, no)._replace(output=task_committed.output)))
+    pairs += [(tables.waits[wait.name], wait_row(wait, no)) for wait in state.waits.all()]
     return [f"committed {committed}\nin memory {row}" for committed, row in pairs if committed != row]
