@@ -25,8 +25,8 @@ from tests.store.builders import NOW, ONE, Owner, Rows, own, stored_fence
 NEWEST = schema.newest()
 NEXT = Migration(
     len(NEWEST.store) + 1,
-    "0004_more.sql",
-    "-- serves: 0003\nCREATE TABLE limpet.more (a integer);\nALTER TABLE limpet.runs ADD more text;\n",
+    f"{len(NEWEST.store) + 1:04}_more.sql",
+    f"-- serves: {len(NEWEST.store):04}\nCREATE TABLE limpet.more (a integer);\nALTER TABLE limpet.runs ADD more text;\n",
 )
 BREAKING = Migration(NEXT.number, "0004_other.sql", "CREATE TABLE limpet.more (a integer);")
 NEWER = schema.Steps((*NEWEST.store, NEXT), NEWEST.logs)
@@ -106,9 +106,7 @@ async def test_two_servers_may_open_an_empty_database_at_once(empty_database: st
     stores = await asyncio.gather(*(opened(empty_database) for _ in range(4)))
     assert await ask(empty_database, "SELECT kind, number FROM limpet.schema_version ORDER BY kind, number") == [
         ("logs", 1),
-        ("store", 1),
-        ("store", 2),
-        ("store", 3),
+        *(("store", step.number) for step in NEWEST.store),
     ]
     for store in stores:
         await store.close()
@@ -138,7 +136,7 @@ def test_a_schema_name_that_could_be_anything_else_is_refused(name: str) -> None
 
 
 async def test_R47_a_newer_schema_is_refused_by_name_unless_it_serves_this_one(own_database: str) -> None:
-    await ask(own_database, "INSERT INTO limpet.schema_version VALUES ('store', 4, 'x', '9.1.0', 4)")
+    await ask(own_database, f"INSERT INTO limpet.schema_version VALUES ('store', {NEXT.number}, 'x', '9.1.0', {NEXT.number})")
     with pytest.raises(
         SchemaError, match=rf"schema {NEXT.number}, made by Limpet 9\.1\.0; this is Limpet {__version__}.* Start Limpet 9\.1\.0"
     ):
@@ -159,10 +157,7 @@ async def test_R47_an_older_schema_names_the_command_that_mends_it(own_database:
     store = await opened(own_database, steps=NEWER, auto_migrate=True)
     await store.close()
     assert await ask(own_database, "SELECT number, serves FROM limpet.schema_version WHERE kind = 'store' ORDER BY 1") == [
-        (1, 1),
-        (2, 2),
-        (3, 2),
-        (4, 3),
+        (step.number, step.serves) for step in NEWER.store
     ]
 
 
@@ -222,7 +217,9 @@ async def test_a_fresh_schema_equals_all_migrations_applied(databases: Databases
 
 
 async def test_a_stored_database_of_every_earlier_schema_is_upgraded(databases: Databases) -> None:
-    for number, open_a_run in enumerate((partial(run_of_schema, 1, 25), partial(run_of_schema, 2, 99), run_of_now), start=1):
+    former = partial(run_of_schema, 2, 99)
+    openers = [partial(run_of_schema, 1, 25), *(former for _ in NEWEST.store[1:-1]), run_of_now]
+    for number, open_a_run in enumerate(openers, start=1):
         async with databases.fresh(with_schema=False) as url:
             rows = Rows()
             await grow(url, schema.Steps(NEWEST.store[:number], NEWEST.logs))

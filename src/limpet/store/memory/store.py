@@ -97,6 +97,7 @@ class MemoryStore:
             tasks=sorted(_without_output(content.tasks[key]) for run in runs for key in content.tasks_of.get(run.key, ())),
             receipts=content.of(tenant_no, content.receipts),
             due_at=first_due(content.of(tenant_no, content.crons), content.of(tenant_no, content.schedules)),
+            waits=content.waits_of(runs),
         )
 
     async def commit(self, batch: Batch) -> None:
@@ -127,6 +128,7 @@ class MemoryStore:
             runs_by_request=_ids_by_name(content, tenant_no, "request_id", needs.request_ids),
             runs=[(run, [_without_output(task) for task in content.tasks_of_run(run.key)]) for run in runs],
             versions=[content.versions[key] for key in sorted({run.version_key for run in runs})],
+            waits=content.waits_of(runs),
             timetable=answer(needs.timetable, content.of(tenant_no, content.crons), content.of(tenant_no, content.schedules)),
         )
 
@@ -227,5 +229,6 @@ def _forget(content: Content, run: RunRow) -> None:
         for event in gone:
             del content.events[event]
         deleted += (key, *gone)
+    content.waits.pop(run.key, None)
     del content.runs[run.key]
     content.key_floors[run.tenant_no] = max(content.key_floors.get(run.tenant_no, 0), *deleted)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from limpet.core.condition_rows import WaitRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import Born, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
@@ -50,6 +51,7 @@ async def load(link: Link, tenant_no: TenantNo, known: Known) -> Snapshot:
             tasks=sorted(tasks, key=_key),
             receipts=made(ReceiptRow, await link.rows("receipts_to_load", **where)),
             due_at=await link.value("first_due", tenant_no=tenant_no),
+            waits=await _waits_of(link, runs),
         )
 
 
@@ -65,6 +67,7 @@ async def look_up(link: Link, tenant_no: TenantNo, needs: Needs) -> Found:
             runs_by_request=await _named(link, tenant_no, REQUEST, needs.request_ids),
             runs=[(run, tasks.get(run.key, [])) for run in runs],
             versions=list(versions.values()),
+            waits=await _waits_of(link, runs),
             timetable=await timetable.look_up(link, tenant_no, needs.timetable),
         )
 
@@ -180,6 +183,14 @@ async def _tasks_of(link: Link, runs: Collection[RunRow]) -> AsyncIterator[TaskR
         where = {"day_first": some[0].created_at // DAY_US, "run_keys": [run.key for run in some]}
         for row in await link.rows("tasks_by_run", **where):
             yield TaskRow(*row)
+
+
+async def _waits_of(link: Link, runs: Sequence[RunRow]) -> list[WaitRow]:
+    """Conditions of the runs' tasks."""
+    found: list[WaitRow] = []
+    for some in _pieces(sorted(runs)):
+        found += made(WaitRow, await link.rows("waits_by_run", run_keys=[run.key for run in some]))
+    return found
 
 
 def _pieces(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -97,6 +97,7 @@ def _write(connection: sqlite3.Connection, tenant_no: TenantNo, changes: Changes
         + _delete(connection, "delete_receipt", tenant_no, changes.receipts_folded)
         + _many(connection, "insert_event", changes.events)
         + (_write_timetable(connection, tenant_no, changes) if changes.has_timetable else 0)
+        + _many(connection, "upsert_wait", changes.waits)
     )
 
 

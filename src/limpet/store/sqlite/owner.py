@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from limpet.core.condition_rows import WaitRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
@@ -38,6 +39,7 @@ def load(connection: sqlite3.Connection, tenant_no: TenantNo) -> Snapshot:
             tasks=list(map(TaskRow._make, connection.execute(statement("tasks_of_unfinished_runs"), where))),
             receipts=list(map(ReceiptRow._make, connection.execute(statement("receipts_to_load"), where))),
             due_at=connection.execute(statement("first_due"), where).fetchone()[0],
+            waits=list(map(WaitRow._make, connection.execute(statement("waits_of_unfinished_runs"), where))),
         )
 
 
@@ -52,6 +54,7 @@ def look_up(connection: sqlite3.Connection, tenant_no: TenantNo, needs: Needs) -
             runs_by_request=dict(_wanted(connection, "run_by_request", tenant_no, needs.request_ids)),
             runs=[(run, tasks.get(run.key, [])) for run in runs],
             versions=list(versions_by_key(connection, {run.version_key for run in runs}).values()),
+            waits=list(map(WaitRow._make, connection.execute(statement("waits_by_run"), _keys(keys)))) if keys else [],
             timetable=timetable.look_up(connection, tenant_no, needs.timetable),
         )
 
