@@ -6,7 +6,7 @@ import re
 
 from limpet.core import cron_time
 from limpet.core.affinity import check_labels
-from limpet.core.conditions import Condition, Kind
+from limpet.core.conditions import Action, Condition, Kind
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN, ConcurrencyLimit, TaskDefinition, WorkflowDefinition
 from limpet.core.errors import InvalidArgument, LimitReached
 from limpet.core.ids import SECOND_US
@@ -89,11 +89,12 @@ def _check_conditions(definition: WorkflowDefinition, task: TaskDefinition, limi
         raise LimitReached(f"{where}: at most {limits.conditions_max} conditions (conditions_max), got {len(task.conditions)}")
     if task.conditions and task is definition.on_failure:
         raise InvalidArgument(f"{where}: the on-failure task runs when a task has failed; it takes no conditions")
-    keys = [one.data_key for one in task.conditions]
     for one in task.conditions:
         _check_condition(where, task, one, limits)
-        if keys.count(one.data_key) > 1:
-            raise InvalidArgument(f"{where}: two conditions have the data key {one.data_key!r}; give each one of its own")
+    keys = [one.data_key for one in task.conditions if one.action is Action.QUEUE and one.kind is not Kind.PARENT]
+    for key in keys:  # under which the task gets what it has waited for (W5.16)
+        if keys.count(key) > 1:
+            raise InvalidArgument(f"{where}: two conditions have the data key {key!r}; give each one of its own")
 
 
 def _check_condition(where: str, task: TaskDefinition, one: Condition, limits: Settings) -> None:

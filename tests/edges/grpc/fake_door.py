@@ -14,7 +14,7 @@ from limpet.core.explain import Explanation, Outlook, Reason
 from limpet.core.ids import ActionId, TenantId, TenantNo
 from limpet.core.inputs import Input
 from limpet.core.rows import Born, EventRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
-from limpet.core.views import LimitsView, WorkerView
+from limpet.core.views import LimitsView, OutputView, WorkerView
 from limpet.edges.access import AccessUnavailable, NotAuthenticated
 from limpet.store.api import CronRecord, LogLine, LogQuery, RunQuery, RunRecord, ScheduleRecord, TaskRecord, TimetableQuery
 
@@ -145,6 +145,8 @@ class FakeDoor:
     views: dict[str, WorkerView] = field(default_factory=dict)
     receipts: dict[str, int] = field(default_factory=dict)
     expressions: dict[str, LimitsView] = field(default_factory=dict)
+    looked_at: dict[str, OutputView] = field(default_factory=dict)
+    awaited_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
     happened: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def submit(self, tenant: TenantId, item: Input) -> object:
@@ -169,6 +171,12 @@ class FakeDoor:
 
     def limits(self, tenant: TenantId, workflow_name: str) -> LimitsView | None:
         return self.expressions.get(workflow_name)
+
+    def output_view(self, tenant: TenantId, task_run_id: str) -> OutputView | None:
+        return self.looked_at.get(task_run_id)
+
+    def awaited(self, tenant: TenantId, event_key: str) -> tuple[str, ...]:
+        return self.awaited_of.get(event_key, ())
 
     def started_at(self, tenant: TenantId, task_run_ids: Sequence[str]) -> dict[str, int]:
         return {one: self.receipts[one] for one in task_run_ids if one in self.receipts}

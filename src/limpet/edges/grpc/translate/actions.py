@@ -40,7 +40,7 @@ def cancel_action(tenant: TenantId, cancel: CancelTask) -> AssignedAction:
 def action_payload(start: StartTask, bytes_max: int) -> bytes:
     """The JSON object a task is started with, spliced from payloads that were checked when they came in."""
     parts = [b'{"input":', start.input.data or json_text.EMPTY_OBJECT, b',"parents":{', _members(start.parents)]
-    parts.append(b'},"triggers":{},"triggered_by":"manual","user_data":{}')
+    parts += [b'},"triggers":{', _members(start.triggers), b'},"triggered_by":"manual","user_data":{}']
     if start.errors:
         left = bytes_max - sum(map(len, parts))
         parts += [b',"step_run_errors":{', _errors(start.errors, left // len(start.errors)), b"}"]
@@ -49,7 +49,7 @@ def action_payload(start: StartTask, bytes_max: int) -> bytes:
 
 def too_large(start: StartTask, size: int, bytes_max: int) -> str:
     """Why a start cannot be sent, and which payloads make it so (X26)."""
-    sizes = ", ".join(f"{ref.name} {len(ref.data or b'')} bytes" for ref in (start.input, *start.parents))
+    sizes = ", ".join(f"{ref.name} {len(ref.data or b'')} bytes" for ref in (start.input, *start.parents, *start.triggers))
     return f"The start of this task needs {size} bytes, its worker takes {bytes_max}: {sizes}. Pass references to large data."
 
 
