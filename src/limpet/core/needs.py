@@ -38,8 +38,8 @@ class Found:
     runs_by_request: dict[str, str] = field(default_factory=dict)
     runs: Sequence[tuple[RunRow, Sequence[TaskRow]]] = ()
     versions: Sequence[VersionRow] = ()
-    waits: Sequence[WaitRow] = ()
     timetable: TimetableFound = field(default_factory=TimetableFound)
+    waits: Sequence[WaitRow] = ()
 
 
 @dataclass(slots=True)
