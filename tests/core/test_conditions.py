@@ -10,7 +10,9 @@ import pytest
 from limpet.core.decision import StartTask
 from limpet.core.definitions import Feature, LimitStrategy, StickyStrategy, TaskDefinition
 from limpet.core.errors import InvalidArgument, LimitReached, NotJudged, NotSupported
+from limpet.core.event_inputs import EventsPushed
 from limpet.core.explain import Outlook, Reason
+from limpet.core.ids import Instant
 from limpet.core.inputs import OutputVerdicts, TaskCompleted, WorkflowPut, WorkflowPutReply
 from limpet.core.rows import EventType
 from limpet.core.settings import Settings
@@ -410,6 +412,177 @@ def test_W5_9_sleeps_that_end_at_one_instant_skip_before_they_cancel_and_cancel_
 def test_a_decision_is_final() -> None:
     s, run = child(wait_for=[sleep(5)], cancel_if=[sleep(6)])
     s.advance(10)
+    assert s.statuses(run)["b"] == "RUNNING"
+
+
+# Events
+
+
+def test_A20_A21_an_event_counts_from_the_end_of_the_parents_on() -> None:
+    s = dag("a", make_task("b", "a", wait_for=[event("e")]))
+    run = s.trigger("W")
+    s.push("e", b'{"n":1}')
+    s.complete("a")
+    assert s.statuses(run)["b"] == "PENDING", "what was pushed before is lost"
+    s.push("other")
+    assert s.statuses(run)["b"] == "PENDING"
+    s.push("e", b'{"n":2}')
+    assert s.statuses(run)["b"] == "RUNNING"
+
+
+def test_W5_16_the_event_is_handed_over_by_its_row_and_data_key() -> None:
+    s, _ = child(wait_for=[event("e", key="data"), sleep(2, "nap")])
+    s.push("e", b'{"n":2}')
+    s.push("e", b'{"n":3}')
+    s.restart()
+    s.advance(2)
+    first, *_ = s.tables.pushed_events.values()
+    event_ref, nap = start_of(s, "b").triggers
+    assert (event_ref.name, event_ref.of_event, event_ref.key, event_ref.data) == ("data", True, first.key, None)
+    assert nap.name == "nap"
+
+
+def test_A22_an_event_comes_before_the_sleep_of_its_group() -> None:
+    s, run = child(wait_for=[[sleep(60), event("e")]])
+    s.advance(1)
+    s.push("e")
+    assert s.statuses(run)["b"] == "RUNNING"
+    assert [ref.name for ref in start_of(s, "b").triggers] == ["condition 1"]
+
+
+def test_A23_of_two_groups_the_later_one_decides() -> None:
+    s, run = child(wait_for=[sleep(3), [sleep(30), event("e")]])
+    s.advance(1)
+    s.push("e")
+    assert s.statuses(run)["b"] == "PENDING"
+    s.restart()
+    s.advance(2)
+    assert s.statuses(run)["b"] == "RUNNING"
+
+
+def test_A30_the_event_comes_before_the_sleep_of_skip_if() -> None:
+    s, run = child(wait_for=[event("e")], skip_if=[sleep(12)])
+    s.advance(2)
+    s.push("e")
+    s.advance(20)
+    assert s.statuses(run)["b"] == "RUNNING"
+
+
+def test_A33_an_event_cancels() -> None:
+    s, run = child(wait_for=[sleep(30)], cancel_if=[event("abort")], below=True)
+    s.advance(3)
+    s.push("abort")
+    assert (s.statuses(run)["b"], s.statuses(run)["c"], s.run_status(run)) == ("CANCELLED", "CANCELLED", "CANCELLED")
+
+
+def test_A36_an_event_satisfies_the_group_that_an_output_did_not() -> None:
+    s = dag("a", make_task("b", "a", wait_for=[[output_of("a", BIG), event("e")]]))
+    run = s.trigger("W")
+    s.complete("a", answers={BIG: False})
+    s.push("e")
+    assert s.statuses(run)["b"] == "RUNNING"
+
+
+def test_A37_A38_only_an_event_for_which_the_expression_is_true_satisfies() -> None:
+    s, run = child(wait_for=[event("e", "input.id == 1.0")])
+    s.push("e", b'{"id":2}')
+    s.push("e", b'{"other":2}')
+    assert s.statuses(run)["b"] == "PENDING"
+    s.push("e", b'{"id":1}', answers={"input.id == 1.0": True})
+    assert s.statuses(run)["b"] == "RUNNING"
+
+
+def test_W5_14_one_event_of_whatever_scope_satisfies_all_that_wait_for_it() -> None:
+    s = dag("a", make_task("b", "a", wait_for=[event("e")]), make_task("c", "a", wait_for=[event("e")]))
+    runs = [s.trigger("W") for _ in range(3)]
+    for run in runs:
+        s.complete("a", run)
+    s.push("e", scope="anything")
+    assert [s.statuses(run) for run in runs] == [{"a": "COMPLETED", "b": "RUNNING", "c": "RUNNING"}] * 3
+    assert not s.machine.state.waits.listening()
+
+
+def test_W5_14_keys_are_compared_as_they_are() -> None:
+    s, run = child(wait_for=[event("order:*")])
+    s.push("order:paid")
+    assert s.statuses(run)["b"] == "PENDING"
+
+
+def test_W5_9_one_event_that_satisfies_several_lists_skips_before_it_cancels_and_cancels_before_it_queues() -> None:
+    s, run = child(wait_for=[event("e")], skip_if=[event("e")], cancel_if=[event("e")])
+    other, other_run = child(wait_for=[event("e")], cancel_if=[event("e")])
+    s.push("e")
+    other.push("e")
+    assert (s.statuses(run)["b"], other.statuses(other_run)["b"]) == ("SKIPPED", "CANCELLED")
+
+
+def test_W5_8_a_sleep_that_ended_before_the_event_came_counts_first() -> None:
+    """Also when nobody had looked at the time in between."""
+    s, run = child(wait_for=[event("e")], skip_if=[sleep(5)])
+    s.now = Instant(s.now + us(7))
+    s.push("e")
+    assert s.statuses(run)["b"] == "SKIPPED"
+
+
+def test_W5_17_a_lone_task_waits_for_events_from_its_creation_on() -> None:
+    s = dag(make_task("a", wait_for=[event("e")]))
+    run = s.trigger("W")
+    s.push("e")
+    assert s.run_status(run) == "RUNNING"
+
+
+def test_W5_7_the_event_that_starts_a_run_is_not_one_that_it_waits_for() -> None:
+    s = Scenario(checks_reload=True)
+    s.workflow("W", make_task("a", wait_for=[event("e")]), events=["e"])
+    s.worker("w1")
+    [first] = s.push("e")
+    assert s.run_status(first) == "QUEUED"
+    [second] = s.push("e")
+    assert (s.run_status(first), s.run_status(second)) == ("RUNNING", "QUEUED")
+
+
+def test_kill_9_what_an_event_has_satisfied_stays_satisfied() -> None:
+    s, run = child(wait_for=[event("one"), event("two")])
+    s.push("one")
+    s.restart(down_for=5)
+    assert s.explain("b").text == "It waits for its conditions: wait_for still needs event two."
+    s.push("two")
+    assert s.statuses(run)["b"] == "RUNNING"
+
+
+def test_R52_an_event_must_come_with_what_waiting_expressions_say_about_it() -> None:
+    s, run = child(wait_for=[event("e", "input.id == 1.0")])
+    bare = replace(s.pushed("e"), answers=())
+    with pytest.raises(NotJudged, match="event e"):
+        s.ask(EventsPushed((bare,)), tuple)
+    assert (s.statuses(run)["b"], s.tables.pushed_events) == ("PENDING", {})
+    assert s.machine.awaited("e") == ("input.id == 1.0",)
+    assert s.machine.awaited("f") == ()
+
+
+def test_X26_payloads_of_awaited_events_count_with_what_a_start_carries() -> None:
+    s = dag(make_task("a", wait_for=[event("e")]), settings=Settings(message_bytes_max=60_000))
+    run = s.trigger("W", input=b"1" * 20_000)
+    s.push("e", b'{"x":"%b"}' % (b"y" * 40_000))
+    assert s.run_status(run) == "FAILED"
+    assert "awaited events (e 40008 bytes)" in s.error("a", run)
+
+
+def test_a_cancelled_task_hears_of_no_event() -> None:
+    s, run = child(wait_for=[event("e")])
+    s.cancel(run)
+    s.push("e")
+    assert (s.statuses(run)["b"], dict(s.machine.state.waits.listening())) == ("CANCELLED", {})
+
+
+def test_W12_5_after_a_replay_an_event_of_the_attempt_before_counts_no_more() -> None:
+    s, run = child(wait_for=[event("e"), event("f")])
+    s.push("e")
+    s.cancel(run)
+    s.replay(s.task("b").id)
+    s.push("f")
+    assert s.statuses(run)["b"] == "PENDING"
+    s.push("e")
     assert s.statuses(run)["b"] == "RUNNING"
 
 

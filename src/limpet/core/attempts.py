@@ -155,6 +155,7 @@ def start_message(state: State, task: TaskRun, worker: Worker) -> StartTask:
         run.parent_run_id,
         run.child_index,
         run.child_key,
+        run.source,
     )
 
 

@@ -8,6 +8,7 @@ from limpet.core import runs, waiting
 from limpet.core.condition_rows import Seen
 from limpet.core.conditions import Kind
 from limpet.core.errors import NotJudged
+from limpet.core.event_rows import PushedEventRow
 from limpet.core.state import State
 from limpet.core.waiting import Ruling
 from limpet.core.waits import Wait
@@ -28,14 +29,11 @@ def check_answers(state: State, event_key: str, answers: Answers) -> None:
         raise NotJudged(f"event {event_key}")
 
 
-def hear(state: State, event_key: str, answers: Answers, *, row_key: int, payload_bytes: int) -> None:
-    """An event is stored: every armed condition that it satisfies is satisfied in this step. Answers are checked before.
-
-    row_key: of the event, whose payload is handed to the tasks
-    """
-    seen = Seen(True, event_key=row_key, payload_bytes=payload_bytes)
-    for wait in state.waits.for_event(event_key):
-        places = _satisfied(wait, event_key, answers)
+def hear(state: State, event: PushedEventRow, answers: Answers) -> None:
+    """An event is stored: every armed condition that it satisfies is satisfied in this step. Answers are checked before."""
+    seen = Seen(True, event_key=event.key, payload_bytes=event.payload_bytes)
+    for wait in state.waits.for_event(event.name):
+        places = _satisfied(wait, event.name, answers)
         if places and wait.is_armed:  # an earlier one of the list may have ended this one's run
             _carry_out(state, wait, waiting.hear(state, wait, places, seen))
 

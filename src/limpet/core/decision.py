@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from limpet.core.condition_rows import WaitRow
 from limpet.core.errors import LimpetError
+from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.ids import ActionId, Instant, RunKey, TaskKey, TaskRunId, WorkerId, WorkflowRunId
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
@@ -34,6 +35,11 @@ class Changes:
     crons: list[CronRow] = field(default_factory=list)  # insert or replace
     schedules_dropped: list[int] = field(default_factory=list)  # delete by key
     schedules: list[ScheduleRow] = field(default_factory=list)  # insert or replace
+    pushed_events: list[PushedEventRow] = field(default_factory=list)  # insert
+    event_runs: list[EventRunRow] = field(default_factory=list)  # insert
+    filters_dropped: list[int] = field(default_factory=list)  # delete by key
+    filters: list[FilterRow] = field(default_factory=list)  # insert or replace
+    expression_failures: list[ExpressionFailureRow] = field(default_factory=list)  # insert
     waits: list[WaitRow] = field(default_factory=list)  # insert or replace
 
     def __bool__(self) -> bool:
@@ -50,6 +56,7 @@ class Changes:
             or self.workflows
             or self.versions
             or self.has_timetable
+            or self.has_events
             or self.waits
         )
 
@@ -57,6 +64,11 @@ class Changes:
     def has_timetable(self) -> bool:
         """Whether crons or scheduled runs change."""
         return bool(self.crons or self.schedules or self.crons_dropped or self.schedules_dropped)
+
+    @property
+    def has_events(self) -> bool:
+        """Whether events were pushed, or filters change."""
+        return bool(self.pushed_events or self.filters or self.filters_dropped or self.expression_failures)
 
 
 @dataclass(slots=True)
@@ -77,9 +89,21 @@ class PayloadRef:
     of_event: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class EventSource:
+    """The event that started a run, as each of its tasks is told. `filter_payload`: a JSON object."""
+
+    event_id: str
+    event_name: str
+    filter_payload: bytes
+
+
 @dataclass(slots=True)
 class StartTask:
-    """Send this attempt to that worker's newest stream, once (R25)."""
+    """Send this attempt to that worker's newest stream, once (R25).
+
+    source: the event that started the run; None: no event did
+    """
 
     worker_id: WorkerId
     task_key: TaskKey
@@ -101,6 +125,7 @@ class StartTask:
     parent_run_id: str | None = None
     child_index: int | None = None
     child_key: str | None = None
+    source: EventSource | None = None
 
 
 @dataclass(slots=True)

@@ -33,6 +33,7 @@ from limpet.core.rows import (
     WorkflowRow,
 )
 from limpet.core.settings import Settings
+from limpet.core.subscriptions import Subscriptions
 from limpet.core.timers import Due, Timers
 from limpet.core.timetable import Timetable
 from limpet.core.waits import Waits
@@ -69,6 +70,7 @@ class State:
         self.gates: Gates = Gates()
         self.timers = Timers()
         self.timetable: Timetable = Timetable(None, now)
+        self.subscriptions: Subscriptions = Subscriptions()
         self.waits: Waits = Waits()
         self.receipts_open: dict[int, int] = {}  # receipt key to its attempts that still live
         self._awake: dict[int, SchedulingClass] = {}
@@ -162,6 +164,7 @@ class State:
         for run in self._ended:
             self._let_go(run)
         self.timetable.collect(changes)
+        self.subscriptions.collect(changes)
         return changes
 
     def _collect_receipts(self) -> None:

@@ -8,7 +8,7 @@ again (R52, decision 0020).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from limpet.core.conditions import Condition, Kind
@@ -71,22 +71,21 @@ async def report(door: Door, tenant: TenantId, item: TaskCompleted) -> None:
             return
 
 
-def of_event(door: Door, tenant: TenantId, event_key: str, payload: bytes) -> dict[str, bool]:
-    """What every expression that is held against such an event gives for its payload; an error counts as no (W5.3)."""
-    expressions = door.awaited(tenant, event_key)
+def of_event(name: str, event_id: str, payload: bytes, expressions: Sequence[str]) -> tuple[tuple[str, bool], ...]:
+    """What the expressions that wait for such events give for this payload; an error counts as no (W5.3). Pure but for a line
+    in the log, so it may run on any thread.
+    """
     if not expressions:
-        return {}
-    found = dict(zip(expressions, _answers(expressions, _values("input", payload)), strict=True))
-    for expression, answer in found.items():
-        if isinstance(answer, str):
-            _log.warning(
-                "A condition could not be evaluated on an event, which counts as not satisfied.",
-                extra={
-                    "event": "condition.failed", "tenant_id": tenant, "event_key": event_key, "expression": expression,
-                    "error": answer,
-                },
-            )  # fmt: skip
-    return {expression: answer is True for expression, answer in found.items()}
+        return ()
+    found = tuple(zip(expressions, _answers(expressions, _values("input", payload)), strict=True))
+    for expression, answer in [pair for pair in found if isinstance(pair[1], str)][:1]:  # one is enough to look at the event
+        _log.warning(
+            "A condition could not be evaluated on an event, which counts as not satisfied.",
+            extra={
+                "event": "condition.failed", "event_key": name, "event_id": event_id, "expression": expression, "error": answer,
+            },
+        )  # fmt: skip
+    return tuple((expression, answer is True) for expression, answer in found)
 
 
 def _values(name: str, payload: bytes) -> Values:

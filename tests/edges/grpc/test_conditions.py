@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
-
 import grpc
 import pytest
 
 from limpet.contracts import admin_pb2 as admin
 from limpet.contracts import conditions_pb2 as wire
 from limpet.contracts import dispatcher_pb2 as dispatcher
+from limpet.contracts import events_pb2 as events
 from limpet.core.conditions import Action, Condition, Kind
 from limpet.core.definition_text import checksum, encode_definition
 from limpet.core.definitions import Feature, WorkflowDefinition
 from limpet.core.errors import NotJudged
+from limpet.core.event_inputs import EventsPushed
+from limpet.core.event_rows import PushedEventRow
 from limpet.core.ids import SECOND_US
 from limpet.core.inputs import OutputVerdicts, TaskCompleted, WorkflowPut, WorkflowPutReply
 from limpet.core.views import OutputView
-from limpet.edges.condition_answers import JUDGED_TRIES_MAX, of_event
+from limpet.edges.condition_answers import JUDGED_TRIES_MAX
 
 from .conftest import MINE, Edge, status_of
-from .fake_door import TENANT, run_id
+from .fake_door import AT, run_id
 
 S = grpc.StatusCode
 TASK = run_id(1)
@@ -170,10 +171,10 @@ async def test_A38_an_event_for_which_an_expression_fails_does_not_satisfy_it(
     edge: Edge, caplog: pytest.LogCaptureFixture
 ) -> None:
     edge.door.awaited_of["e"] = ("input.id == 1", "input.id != 1", "input.other == 1")
-    payload = json.dumps({"id": 1}).encode()
-    assert of_event(edge.door, TENANT, "e", payload) == {
-        "input.id == 1": True, "input.id != 1": False, "input.other == 1": False,
-    }  # fmt: skip
+    edge.door.replies[EventsPushed] = (PushedEventRow(1, run_id(1), 1, "e", b"{}", 2, b"{}", None, None, None, AT),)
+    await edge.events.Push(events.PushEventRequest(key="e", payload='{"id":1}'), metadata=MINE)
+    item = edge.door.submitted[-1][1]
+    assert isinstance(item, EventsPushed)
+    assert item.events[0].answers == (("input.id == 1", True), ("input.id != 1", False), ("input.other == 1", False))
     [record] = [record for record in caplog.records if record.name == "limpet.edges.condition_answers"]
     assert vars(record)["expression"] == "input.other == 1"
-    assert of_event(edge.door, TENANT, "unheard of", b"{}") == {}

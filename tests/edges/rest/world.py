@@ -28,6 +28,7 @@ from limpet.core.inputs import (
 )
 from limpet.core.machine import Machine
 from limpet.core.rows import EventRow, EventType, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.subscriptions import Candidate
 from limpet.core.timetable_inputs import (
     CronCreated,
     CronDeleted,
@@ -62,6 +63,7 @@ class World:
         self.views: dict[str, WorkerView] = {}
         self.receipts: dict[str, int] = {}
         self.expressions: dict[str, LimitsView] = {}
+        self.subscribed: dict[tuple[str, str | None], Sequence[Candidate]] = {}
         self.submitted: list[tuple[TenantId, Input]] = []
         self.refusal: Exception | None = None
         self.is_ready = True
@@ -211,6 +213,9 @@ class World:
     def workers(self, tenant: TenantId) -> Sequence[WorkerView]:
         no = self.tenant_no(tenant)
         return [view for view in self.views.values() if no is not None and view.key >> TENANT_KEY_SHIFT == no]
+
+    def candidates(self, tenant: TenantId, event_key: str, scope: str | None) -> Sequence[Candidate]:
+        return self.subscribed.get((event_key, scope), ())
 
     def limits(self, tenant: TenantId, workflow_name: str) -> LimitsView | None:
         return self.expressions.get(workflow_name)

@@ -17,6 +17,7 @@ from limpet.core.errors import (
     NotOwner,
     NotSupported,
     StoreUnavailable,
+    SubscriptionsChanged,
     WorkerNotListening,
     WorkflowChanged,
 )
@@ -42,6 +43,7 @@ STATUS_OF: dict[type[LimpetError], int] = {
     NotAllowed: FORBIDDEN,
     NotSupported: NOT_IMPLEMENTED,
     WorkflowChanged: CONFLICT,
+    SubscriptionsChanged: CONFLICT,
     NotJudged: CONFLICT,
     LimitReached: TOO_MANY,
     StoreUnavailable: UNAVAILABLE,

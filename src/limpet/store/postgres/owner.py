@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mappi
 from typing import Any
 
 from limpet.core.condition_rows import WaitRow
+from limpet.core.event_rows import EventRunRow, FilterRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import Born, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import QUARANTINE_MAX, Fence, FenceMismatch, GroupNo, Quarantined, Tenant, Token
-from limpet.store.postgres import timetable
+from limpet.store.postgres import events, timetable
 from limpet.store.postgres.days import DAY_US, days_of, days_of_ids, homes
 from limpet.store.postgres.lane import Link
 from limpet.store.postgres.ownership import group_of
@@ -51,6 +52,8 @@ async def load(link: Link, tenant_no: TenantNo, known: Known) -> Snapshot:
             tasks=sorted(tasks, key=_key),
             receipts=made(ReceiptRow, await link.rows("receipts_to_load", **where)),
             due_at=await link.value("first_due", tenant_no=tenant_no),
+            filters=made(FilterRow, await link.rows("filters_to_load", **where)),
+            event_runs=[row async for row in _event_runs_of(link, runs)],
             waits=await _waits_of(link, runs),
         )
 
@@ -69,6 +72,8 @@ async def look_up(link: Link, tenant_no: TenantNo, needs: Needs) -> Found:
             versions=list(versions.values()),
             waits=await _waits_of(link, runs),
             timetable=await timetable.look_up(link, tenant_no, needs.timetable),
+            event_runs=[row async for row in _event_runs_of(link, runs)],
+            events=await events.known(link, tenant_no, needs.event_ids),
         )
 
 
@@ -191,6 +196,12 @@ async def _waits_of(link: Link, runs: Sequence[RunRow]) -> list[WaitRow]:
     for some in _pieces(sorted(runs)):
         found += made(WaitRow, await link.rows("waits_by_run", run_keys=[run.key for run in some]))
     return found
+
+
+async def _event_runs_of(link: Link, runs: Sequence[RunRow]) -> AsyncIterator[EventRunRow]:
+    for some in _pieces(runs):
+        for row in await link.rows("event_runs_by_key", keys=[run.key for run in some]):
+            yield EventRunRow(*row)
 
 
 def _pieces(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
