@@ -115,10 +115,13 @@ async def test_A89_W8_10_a_replay_judges_the_new_output(hatchet: Hatchet) -> Non
 
 async def test_kill_9_sleeps_and_what_was_seen_survive_the_engine(hatchet: Hatchet, engine: EngineProcess) -> None:
     """The engine dies while a task sleeps, and after one of its two events: neither is lost, neither counts twice."""
-    workflow = build_conditional(hatchet)["Branches"]
-    reference = await workflow.aio_run_no_wait(Number(number=10))
-    await until("the sleep has begun", lambda: statuses(hatchet, reference.workflow_run_id).get("after_sleep") == "QUEUED")
+    reference = await build_conditional(hatchet)["Patient"].aio_run_no_wait()
+    run = reference.workflow_run_id
+    await until("the task waits", lambda: statuses(hatchet, run).get("waits") == "QUEUED")
+    hatchet.event.push("patient:one", {"n": 1})
     engine.kill()
     await asyncio.to_thread(engine.start)
-    assert await settled(hatchet, reference.workflow_run_id) == "COMPLETED"
-    assert statuses(hatchet, reference.workflow_run_id)["join"] == "COMPLETED"
+    hatchet.event.push("patient:two", {"n": 2})
+    assert await settled(hatchet, run) == "COMPLETED"
+    triggers = hatchet.runs.get_details(run).task_runs["waits"].output["triggers"]  # type: ignore[index]
+    assert triggers == {"patient:one": {"n": 1}, "patient:two": {"n": 2}, "sleep:2s": {"sleep_duration": "2s"}}

@@ -18,7 +18,15 @@ class Number(BaseModel):
 def build_conditional(hatchet: Hatchet) -> dict[str, Any]:
     """By name."""
     return {
-        one.name: one for one in (_branches(hatchet), _events(hatchet), _cancelled(hatchet), _single(hatchet), _fickle(hatchet))
+        one.name: one
+        for one in (
+            _branches(hatchet),
+            _events(hatchet),
+            _cancelled(hatchet),
+            _single(hatchet),
+            _patient(hatchet),
+            _fickle(hatchet),
+        )
     }
 
 
@@ -135,6 +143,23 @@ def _single(hatchet: Hatchet) -> Any:
 
     @workflow.task(wait_for=[SleepCondition(timedelta(seconds=1))])
     def only(input: EmptyModel, ctx: Context) -> dict[str, Any]:
+        return {"triggers": ctx.trigger_data}
+
+    return workflow
+
+
+def _patient(hatchet: Hatchet) -> Any:
+    """A task that waits for two events and a sleep."""
+    workflow = hatchet.workflow(name="Patient")
+
+    @workflow.task(
+        wait_for=[
+            UserEventCondition(event_key="patient:one"),
+            UserEventCondition(event_key="patient:two"),
+            SleepCondition(timedelta(seconds=2)),
+        ]
+    )
+    def waits(input: EmptyModel, ctx: Context) -> dict[str, Any]:
         return {"triggers": ctx.trigger_data}
 
     return workflow
