@@ -11,7 +11,7 @@ from limpet.core.ids import Instant, TenantNo
 from limpet.core.inputs import Input, RunsTriggered
 from limpet.core.machine import Machine
 from limpet.core.rows import RunStatus, TaskRow
-from tests.simulation import rules_gates, rules_life, rules_places, rules_runs, timetable
+from tests.simulation import rules_conditions, rules_gates, rules_life, rules_places, rules_runs, timetable
 from tests.simulation.digest import differences
 from tests.simulation.mirror import Mirror, Step
 from tests.simulation.tables import Broken
@@ -37,6 +37,7 @@ def violations_of(step: Step, old_live: dict[str, TaskRow], confirmed: set[tuple
     yield from rules_life.deadlines(step)
     yield from rules_life.losses(step)
     yield from rules_gates.gates(step)
+    yield from rules_conditions.conditions(step, step.waits_before)
     yield from rules_runs.graph(step)
     yield from rules_runs.pins(step)
     yield from rules_runs.triggers(step)
@@ -72,7 +73,8 @@ class Ledger:
     def loaded(self, engine: Engine, core: Machine, now: Instant, seen: dict[str, int]) -> None:
         """A core was rebuilt from the rows."""
         tables = self.world.store.tables[self.no].copy()
-        self.mirrors[engine] = Mirror(self.no, tables, self.world.scenario.settings, engine.clock.honest(), seen)
+        mirror = self.mirrors[engine] = Mirror(self.no, tables, self.world.scenario.settings, engine.clock.honest(), seen)
+        mirror.awaiting = rules_conditions.heard_before(mirror)
         self.fail(f"after a load: {sentence}" for sentence in core.check())
         self.fail(f"D1: run {one} was acknowledged and is gone" for one in self.acknowledged if one not in tables.run_keys)
 

@@ -49,6 +49,7 @@ from limpet.engine.leases import Lease
 from limpet.store.api import FenceMismatch
 from tests.simulation.agenda import MS, EngineClock
 from tests.simulation.engine import Engine
+from tests.simulation.mutants_of_conditions import CONDITION_MUTANTS
 from tests.simulation.servers import LeaseRow
 from tests.simulation.store import ModelStore
 from tests.simulation.world import simulate
@@ -103,7 +104,7 @@ def resend_on_reconnect(surgery: Surgery) -> None:
         real(state, item)
         worker = state.workers_by_id[item.worker_id]
         waiting = [task for task in worker.tasks.values() if task.status is TaskStatus.ASSIGNED]
-        state.deliveries.extend(attempts.start_message(task, worker) for task in waiting)
+        state.deliveries.extend(attempts.start_message(state, task, worker) for task in waiting)
 
     real = surgery.put_item(machine.HANDLERS, StreamOpened, open_stream)
 
@@ -505,6 +506,7 @@ MUTANTS: dict[str, Mutant] = {
         deadlines_armed_after_load,
         cron_advance_in_a_separate_commit,
         schedule_dropped_in_a_separate_commit,
+        *CONDITION_MUTANTS,
     )
 }
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from limpet.core.condition_rows import WaitRow, of_runs
 from limpet.core.decision import Changes
+from limpet.core.event_rows import PushedEventRow
 from limpet.core.needs import Found, Needs, Snapshot
-from limpet.core.rows import ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.rows import ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
 from tests.simulation.slots import slot_of
 
@@ -32,6 +33,7 @@ class Tables:
         self.receipts: dict[int, ReceiptRow] = {}
         self.crons: dict[int, CronRow] = {}
         self.schedules: dict[int, ScheduleRow] = {}
+        self.pushed_events: dict[int, PushedEventRow] = {}
         self.waits: dict[tuple[int, int], WaitRow] = {}
         self.steps: dict[int, dict[int, int]] = {}  # run key: step: task key
         self.run_keys: dict[str, int] = {}
@@ -81,6 +83,9 @@ class Tables:
         for key in changes.receipts_folded:
             self._remove(undo, self.receipts, key)
         self._apply_timetable(changes, undo)
+        for event in changes.pushed_events:
+            self._insert(undo, self.pushed_events, event.key, event)
+            self._saw_key(undo, event.key)
         for wait in changes.waits:
             self._put(undo, self.waits, wait.key, wait)
         if changes.events:
@@ -139,7 +144,8 @@ class Tables:
         fixed = (task.id, task.run_key, task.step, task.created_at)
         if fixed != (old.id, old.run_key, old.step, old.created_at):
             raise Broken(f"task {task.id} changed what never changes")
-        self._put(undo, self.tasks, task.key, task)
+        keeps_output = task.output is None and TaskStatus(task.status).is_terminal
+        self._put(undo, self.tasks, task.key, task._replace(output=old.output) if keeps_output else task)
 
     def _insert(self, undo: Undo, table: dict[Any, Any], key: Any, row: Any) -> None:
         if key in table:
@@ -183,7 +189,7 @@ class Tables:
             [task for run in runs for task in self.tasks_of(run.key)],
             list(self.receipts.values()),
             first_due(self.crons.values(), self.schedules.values()),
-            of_runs(self.waits.values(), [run.key for run in runs]),
+            waits=of_runs(self.waits.values(), [run.key for run in runs]),
         )
 
     def look_up(self, needs: Needs) -> Found:
@@ -195,7 +201,7 @@ class Tables:
             [(self.runs[key], self.tasks_of(key)) for key in keys],
             [self.versions[key] for key in dict.fromkeys(self.runs[key].version_key for key in keys)],
             answer(needs.timetable, self.crons.values(), self.schedules.values()),
-            of_runs(self.waits.values(), keys) if keys else [],
+            waits=of_runs(self.waits.values(), keys) if keys else [],
         )
 
     def _runs_named(self, ids: Iterable[str]) -> list[int]:

@@ -239,7 +239,7 @@ class WorkflowDefinition:
 
     @cached_property
     def output_expressions(self) -> tuple[tuple[str, ...], ...]:
-        """Per step, the expressions that look at its task's output; an edge evaluates them (decision 0020)."""
+        """Per step, the expressions that look at its task's output; an edge evaluates them (decision 0021)."""
         found: list[dict[str, None]] = [{} for _ in self.steps]
         for one in (condition for task in self.steps for condition in task.conditions):
             if one.kind is Kind.PARENT and one.expression:

@@ -2,7 +2,7 @@
 
 An expression of a parent's output is evaluated on the very bytes that a worker reports; one of an event on the payload that
 is pushed. When another expression came to be wanted before the core takes the input, it refuses it, and all are evaluated
-again (R52, decision 0020).
+again (R52, decision 0021).
 """
 
 from __future__ import annotations
