@@ -32,7 +32,7 @@ class Condition:
     """One member of a group.
 
     group:            the number of its group among all of the task; random names of groups stay at the edge (W3.3)
-    data_key:         names its data in the task's context; unique in the task (W2.14)
+    data_key:         names its data in the task's context, unique in its list (W2.14); empty for a parent's output
     subject:          the event's key, or the parent's name
     expression:       CEL over the event's payload or the parent's output; empty: always true (W5.3)
     holds_if_skipped: what the expression gives for the output of a skipped parent (W5.4)

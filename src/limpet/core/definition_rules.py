@@ -99,7 +99,8 @@ def _check_conditions(definition: WorkflowDefinition, task: TaskDefinition, limi
 
 
 def _check_condition(where: str, task: TaskDefinition, one: Condition, limits: Settings) -> None:
-    if len(one.data_key.encode()) > limits.condition_key_bytes_max or not one.data_key:
+    is_named = bool(one.data_key) or one.kind is Kind.PARENT
+    if len(one.data_key.encode()) > limits.condition_key_bytes_max or not is_named:
         most = f"1 to {limits.condition_key_bytes_max} bytes (condition_key_bytes_max)"
         raise InvalidArgument(f"{where}: the data key of a condition must have {most}")
     if one.kind is Kind.PARENT and one.subject not in task.parents:

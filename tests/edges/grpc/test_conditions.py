@@ -65,8 +65,8 @@ async def test_W5_1_lists_of_kinds_become_one_list_with_numbered_groups(edge: Ed
         user_event_conditions=[event("g3", "abort", "input.x", wire.CANCEL), event("", "alone"), event("", "too")],
     ))  # fmt: skip
     assert definition.tasks[1].conditions == (
-        Condition(Kind.PARENT, Action.SKIP, 0, "a:output.n > 5", "a", "output.n > 5"),
-        Condition(Kind.PARENT, Action.QUEUE, 1, "a:", "a", holds_if_skipped=True),
+        Condition(Kind.PARENT, Action.SKIP, 0, "", "a", "output.n > 5"),
+        Condition(Kind.PARENT, Action.QUEUE, 1, "", "a", holds_if_skipped=True),
         Condition(Kind.SLEEP, Action.QUEUE, 1, "sleep:10s", sleep_us=10 * SECOND_US),
         Condition(Kind.SLEEP, Action.CANCEL, 2, "sleep:1m30s", sleep_us=90 * SECOND_US),
         Condition(Kind.EVENT, Action.CANCEL, 2, "abort", "abort", "input.x"),
@@ -76,12 +76,17 @@ async def test_W5_1_lists_of_kinds_become_one_list_with_numbered_groups(edge: Ed
     assert not definition.undelivered
 
 
-async def test_W3_3_names_of_groups_do_not_make_another_version(edge: Edge) -> None:
-    one, two = [
-        await registered(edge, wire.TaskConditions(
-            parent_override_conditions=[parent(first, "output.n > 5")], sleep_conditions=[sleep(first), sleep(second, "3s")],
-        )) for first, second in (("5f1c", "aa00"), ("0b77", "ff12"))
-    ]  # fmt: skip
+async def test_W3_3_what_clients_name_anew_each_time_does_not_make_another_version(edge: Edge) -> None:
+    """Groups have random names, and the data of a parent's output is named by the time of day."""
+    found = []
+    for first, second in (("5f1c", "aa00"), ("0b77", "ff12")):
+        output = parent(first, "output.n > 5")
+        output.base.readable_data_key = f"a:output.n > 5:2026-01-0{len(found) + 1}"
+        conditions = wire.TaskConditions(
+            parent_override_conditions=[output], sleep_conditions=[sleep(first), sleep(second, "3s")]
+        )  # fmt: skip
+        found.append(await registered(edge, conditions))
+    one, two = found
     other = await registered(edge, wire.TaskConditions(sleep_conditions=[sleep("x"), sleep("x", "3s")]))
     digests = [checksum(encode_definition(each)) for each in (one, two, other)]
     assert digests[0] == digests[1] != digests[2]

@@ -7,6 +7,7 @@ with numbered groups. Clients make the names of groups anew each time, so only t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from limpet.contracts import conditions_pb2 as wire
 from limpet.core.conditions import Action, Condition, Kind
@@ -26,8 +27,8 @@ def awaits_scope(conditions: wire.TaskConditions) -> bool:
 
 
 def _each(conditions: wire.TaskConditions, where: str) -> Iterator[tuple[wire.BaseMatchCondition, Condition]]:
-    for parent in conditions.parent_override_conditions:
-        yield parent.base, _bare(Kind.PARENT, parent.base, parent.parent_readable_id)
+    for parent in conditions.parent_override_conditions:  # the official client names their data by the time of day
+        yield parent.base, replace(_bare(Kind.PARENT, parent.base, parent.parent_readable_id), data_key="")
     for sleep in conditions.sleep_conditions:
         yield (
             sleep.base,
@@ -48,6 +49,4 @@ def _in_group(base: wire.BaseMatchCondition, one: Condition, groups: dict[tuple[
         known = ", ".join(action.name for action in Action)
         raise InvalidArgument(f"{where}: a condition has the action {wire.Action.Name(base.action)}; use one of {known}")
     number = groups.setdefault((base.action, base.or_group_id or len(groups)), len(groups))
-    return Condition(
-        one.kind, Action(base.action), number, one.data_key, one.subject, one.expression, one.sleep_us
-    )  # fmt: skip
+    return replace(one, action=Action(base.action), group=number)
