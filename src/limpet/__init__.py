@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from limpet.sdk.context import WorkerContext as WorkerContext
     from limpet.sdk.dependencies import Depends as Depends
     from limpet.sdk.engine_calls import RunStatus as RunStatus
+    from limpet.sdk.event_options import BulkPushEventOptions as BulkPushEventOptions
+    from limpet.sdk.event_options import BulkPushEventWithMetadata as BulkPushEventWithMetadata
+    from limpet.sdk.event_options import PushEventOptions as PushEventOptions
     from limpet.sdk.exceptions import (
         DedupeViolationError as DedupeViolationError,
     )
@@ -222,6 +225,11 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "RetryAfterException",
         "TaskRunError",
     ),
+    "limpet.sdk.event_options": (
+        "BulkPushEventOptions",
+        "BulkPushEventWithMetadata",
+        "PushEventOptions",
+    ),
     "limpet.sdk.features.cel": (
         "CELEvaluationResult",
         "CELFailure",
@@ -307,6 +315,8 @@ __all__ = [
     "APIErrors",
     "APIResourceMeta",
     "BulkCancelReplayOpts",
+    "BulkPushEventOptions",
+    "BulkPushEventWithMetadata",
     "CELEvaluationResult",
     "CELFailure",
     "CELSuccess",
@@ -332,6 +342,7 @@ __all__ = [
     "PaginationResponse",
     "ParentCondition",
     "Priority",
+    "PushEventOptions",
     "RateLimit",
     "RateLimitDuration",
     "RetryAfterException",
