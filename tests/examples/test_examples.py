@@ -106,6 +106,14 @@ def test_dag_with_retries(engine: EngineProcess) -> None:
     ]
 
 
+def test_approval(engine: EngineProcess) -> None:
+    assert Example(engine, "approval", "only").output() == [
+        "1 by parcel, approved by Ada",
+        "2 by letter, approved by nobody",
+        "3 was withdrawn",
+    ]
+
+
 def test_sticky_fan_out(engine: EngineProcess) -> None:
     lines = Example(engine, "sticky_fan_out", "first", "second").output()
     found = [re.fullmatch(r"set-(\d): sum 285, all in process \d+", line) for line in lines]

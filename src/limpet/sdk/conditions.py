@@ -62,7 +62,7 @@ class ParentCondition(Condition):
 
     def __init__(self, parent: TaskReference[Any], expression: str | None = None, readable_data_key: str | None = None) -> None:
         self.parent = parent
-        self.is_named = readable_data_key is not None
+        self.is_named: bool = readable_data_key is not None
         super().__init__(readable_data_key or f"{parent.name}:{expression or ''}", expression)
 
     def describe(self) -> dict[str, Any]:
