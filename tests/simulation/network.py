@@ -9,10 +9,12 @@ from random import Random
 from typing import TYPE_CHECKING, Protocol
 
 from limpet.core.decision import Delivery
-from limpet.core.errors import EngineStopping, TemporaryError, WorkflowChanged
+from limpet.core.errors import EngineStopping, SubscriptionsChanged, TemporaryError, WorkflowChanged
+from limpet.core.event_inputs import EventsPushed
 from limpet.core.ids import TenantNo
 from limpet.core.inputs import Input, RunsTriggered
 from tests.simulation.agenda import MS, SECOND, Agenda
+from tests.simulation.evaluating import evaluated
 from tests.simulation.keys import with_keys
 from tests.simulation.scenario import Weather
 from tests.simulation.store import Fate
@@ -99,6 +101,10 @@ class Call:
                 reply(UNAVAILABLE)
             return
         core = engine.seats[tenant_no].core
+        if isinstance(item, EventsPushed) and core is not None:
+            computed = evaluated(core, item, self._world.rng)
+            engine.put(tenant_no, computed, partial(self._try_again, tenant_no, item, reply))
+            return
         if isinstance(item, RunsTriggered) and core is not None:
             keyed = with_keys(core, item, self._world.rng)
             if keyed.items != item.items:
@@ -109,8 +115,8 @@ class Call:
     def _try_again(
         self, tenant_no: TenantNo, item: Input, reply: Callable[[object], None] | None, answer: object
     ) -> None:  # fmt: skip
-        """The edge computes the keys again when the workflow was registered anew meanwhile (R52)."""
-        if isinstance(answer, WorkflowChanged):
+        """The edge computes again when a workflow was registered anew, or filters changed, meanwhile (R52)."""
+        if isinstance(answer, WorkflowChanged | SubscriptionsChanged):
             self._arrive(tenant_no, item, reply)
         elif reply is not None:
             reply(answer)
