@@ -12,7 +12,7 @@ from random import Random
 
 from limpet.core.conditions import Action, Condition, Kind
 from limpet.core.definitions import TaskDefinition
-from limpet.core.event_inputs import EventsPushed, PushedEvent
+from limpet.core.event_inputs import PushedEvent
 from limpet.core.inputs import OutputVerdicts, TaskCompleted
 from limpet.core.machine import Machine
 from tests.simulation.agenda import MS, SECOND
@@ -75,12 +75,6 @@ def judged(core: Machine, item: TaskCompleted) -> TaskCompleted:
     return replace(item, verdicts=OutputVerdicts(view.version_id, answers))
 
 
-def answered(core: Machine, item: EventsPushed) -> EventsPushed:
-    """The same for events."""
-    return replace(item, events=tuple(_answered(core, one) for one in item.events))
-
-
-def _answered(core: Machine, event: PushedEvent) -> PushedEvent:
-    answers = tuple((one, answer(one, event.payload)) for one in core.awaited(event.name))
-    considered = tuple(one.stamp for one in core.candidates(event.name, event.scope))
-    return replace(event, answers=answers, considered=considered)
+def answers_of(core: Machine, event: PushedEvent) -> tuple[tuple[str, bool], ...]:
+    """The same for an event."""
+    return tuple((one, answer(one, event.payload)) for one in core.awaited(event.name))

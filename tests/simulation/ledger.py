@@ -11,7 +11,7 @@ from limpet.core.ids import Instant, TenantNo
 from limpet.core.inputs import Input, RunsTriggered
 from limpet.core.machine import Machine
 from limpet.core.rows import RunStatus, TaskRow
-from tests.simulation import rules_conditions, rules_gates, rules_life, rules_places, rules_runs, timetable
+from tests.simulation import pushing, rules_conditions, rules_gates, rules_life, rules_places, rules_runs, timetable
 from tests.simulation.digest import differences
 from tests.simulation.mirror import Mirror, Step
 from tests.simulation.tables import Broken
@@ -42,6 +42,7 @@ def violations_of(step: Step, old_live: dict[str, TaskRow], confirmed: set[tuple
     yield from rules_runs.pins(step)
     yield from rules_runs.triggers(step)
     yield from timetable.laws(step, step.schedules_dropped)
+    yield from pushing.laws(step)
     yield from rules_places.capacity(step.mirror)
     yield from rules_places.placements(step)
     if not step.is_paced:
@@ -60,6 +61,7 @@ class Ledger:
         self.was_sent: set[tuple[str, int]] = set()
         self.acknowledged: dict[str, None] = {}
         self.planned: dict[str, str] = {}
+        self.pushed: dict[str, None] = {}
         self.given_up: set[str] = set()
         self.steps = 0
 
@@ -131,6 +133,7 @@ class Ledger:
             if isinstance(item, RunsTriggered) and isinstance(reply, tuple):
                 self.acknowledged.update(dict.fromkeys(reply))
         self.planned.update(timetable.acknowledged(items, decision.replies))
+        self.pushed.update(dict.fromkeys(pushing.acknowledged(items, decision.replies)))
 
     def _is_durable(self, engine: Engine, decision: Decision) -> bool:
         """Every row that the decision opens is in the store; a receipt may be gone again if another owner came meanwhile."""
@@ -157,6 +160,7 @@ class Ledger:
         tables = self.world.store.tables[self.no]
         self.acknowledged = {one: None for one in self.acknowledged if one in tables.run_keys}
         self.planned.clear()
+        self.pushed.clear()
 
     # Asked by callers
 
@@ -176,6 +180,7 @@ class Ledger:
         tables = self.world.store.tables[self.no]
         self.fail(f"D1: run {one} was acknowledged and is gone" for one in self.acknowledged if one not in tables.run_keys)
         self.fail(timetable.lost(self.planned, self.given_up, tables.schedules.values(), tables.runs.values()))
+        self.fail(pushing.lost(self.pushed, tables))
         self.fail(f"L3: run {row.id} has not ended" for row in tables.runs.values() if not RunStatus(row.status).is_terminal)
         self.fail(f"R26: receipt row {key} is left, and no attempt lives" for key in tables.receipts)
         self.fail(

@@ -25,6 +25,7 @@ from limpet.core import (
     attempts,
     concurrency,
     deadlines,
+    events,
     gates,
     graph,
     loading,
@@ -234,6 +235,24 @@ def child_key_ignored(surgery: Surgery) -> None:
 
 def request_id_ignored(surgery: Surgery) -> None:
     surgery.put(triggers, "_known", lambda item, ref, found: None if ref is None else found.runs_by_ref.get(ref))
+
+
+def repeated_push_starts_again(surgery: Surgery) -> None:
+    def push(state: Any, item: Any, found: Any) -> Any:
+        return real(state, replace(item, is_repeatable=False), found)
+
+    real = surgery.put(events, "push", push)
+
+
+def event_starts_its_last_run_alone(surgery: Surgery) -> None:
+    def take(state: Any, event: Any) -> Any:
+        return real(state, replace(event, starts=event.starts[-1:]))
+
+    real = surgery.put(events, "_take", take)
+
+
+def sources_not_loaded(surgery: Surgery) -> None:
+    surgery.put(loading, "_load_sources", lambda state, rows: None)
 
 
 def cron_advance_in_a_separate_commit(surgery: Surgery) -> None:
@@ -504,6 +523,9 @@ MUTANTS: dict[str, Mutant] = {
         soft_pin_forgotten_on_return,
         soft_run_never_pinned_again,
         deadlines_armed_after_load,
+        repeated_push_starts_again,
+        event_starts_its_last_run_alone,
+        sources_not_loaded,
         cron_advance_in_a_separate_commit,
         schedule_dropped_in_a_separate_commit,
         *CONDITION_MUTANTS,

@@ -14,7 +14,8 @@ from limpet.core.event_inputs import EventsPushed
 from limpet.core.ids import TenantNo
 from limpet.core.inputs import Input, RunsTriggered, TaskCompleted
 from tests.simulation.agenda import MS, SECOND, Agenda
-from tests.simulation.condition_choice import answered, judged
+from tests.simulation.condition_choice import judged
+from tests.simulation.evaluating import evaluated
 from tests.simulation.keys import with_keys
 from tests.simulation.scenario import Weather
 from tests.simulation.store import Fate
@@ -101,14 +102,17 @@ class Call:
                 reply(UNAVAILABLE)
             return
         core = engine.seats[tenant_no].core
+        if isinstance(item, EventsPushed) and core is not None:
+            computed = evaluated(core, item, self._world.rng)
+            engine.put(tenant_no, computed, partial(self._try_again, tenant_no, item, reply))
+            return
         if isinstance(item, RunsTriggered) and core is not None:
             keyed = with_keys(core, item, self._world.rng)
             if keyed.items != item.items:
                 engine.put(tenant_no, keyed, partial(self._try_again, tenant_no, item, reply))
                 return
-        if isinstance(item, TaskCompleted | EventsPushed) and core is not None:
-            evaluated = judged(core, item) if isinstance(item, TaskCompleted) else answered(core, item)
-            engine.put(tenant_no, evaluated, partial(self._try_again, tenant_no, item, reply))
+        if isinstance(item, TaskCompleted) and core is not None:
+            engine.put(tenant_no, judged(core, item), partial(self._try_again, tenant_no, item, reply))
             return
         engine.put(tenant_no, item, reply)
 

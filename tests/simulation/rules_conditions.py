@@ -75,9 +75,11 @@ def _hear(step: Step, waits: Iterable[tuple[Name, Waiting]]) -> None:
 
 
 def _events(step: Step) -> Iterator[PushedEvent]:
+    """Those that the step stored; a repeated push brings nothing anew."""
+    stored = {row.id for row in step.decision.changes.pushed_events}
     for item, reply in zip(step.items, step.decision.replies, strict=True):
         if isinstance(item, EventsPushed) and not isinstance(reply, Exception):
-            yield from item.events
+            yield from (event for event in item.events if event.id in stored)
 
 
 def _satisfied(given: tuple[Condition, ...], events: list[PushedEvent]) -> set[int]:

@@ -164,6 +164,9 @@ def choose_labels(rng: Random, chance: float) -> tuple[DesiredLabel, ...]:
     return tuple(rng.sample(LABELS, rng.choice((1, 1, 2, 3))))
 
 
+EVENTS = (("order:*", "order:paid"), ("order:created",), ("invoice", "order:paid"))  # what a workflow may start on
+
+
 def choose_workflow(rng: Random, name: str) -> WorkflowDefinition:
     """A random graph of one to five tasks."""
     count = rng.choice((1, 1, 1, 2, 3, 4, 5))
@@ -177,6 +180,7 @@ def choose_workflow(rng: Random, name: str) -> WorkflowDefinition:
         sticky=rng.choice((None, None, StickyStrategy.SOFT, StickyStrategy.HARD, StickyStrategy.HARD)),
         default_priority=rng.choice((None, None, 1, 2, 3)),
         concurrency=_limits(rng, 0.3),
+        events=EVENTS[count % len(EVENTS)],
     )
 
 

@@ -10,6 +10,7 @@ from hatchet_sdk import Hatchet
 
 from tests.compatibility.programs import journal
 from tests.compatibility.programs.conditional import build_conditional
+from tests.compatibility.programs.eventful import build_eventful
 from tests.compatibility.programs.limited import build_limited
 from tests.compatibility.programs.workflows import build
 
@@ -25,7 +26,9 @@ def main() -> None:
     """Run until told to stop."""
     options = json.loads(sys.argv[1])
     hatchet = Hatchet()
-    build_all = {"limited": build_limited, "conditional": build_conditional}.get(options.get("program", ""), build)
+    build_all = {"limited": build_limited, "conditional": build_conditional, "eventful": build_eventful}.get(
+        options.get("program", ""), build
+    )
     workflows = build_all(hatchet)
     chosen = [workflows[name] for name in options["only"]] if "only" in options else list(workflows.values())
     worker = hatchet.worker(

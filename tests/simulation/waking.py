@@ -1,4 +1,4 @@
-"""Who pushes events in a simulated tenant."""
+"""Who brings what tasks wait for in a simulated tenant."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from tests.simulation.tenant import Tenant
 
 
-class Pusher:
-    """A program that pushes events. When the callers fall silent it pushes all there are, again and again, so that nobody waits."""
+class Waker:
+    """A program that pushes the events that conditions wait for. When the callers fall silent it pushes all there are, again and again, so that nobody waits."""
 
     def __init__(self, tenant: Tenant) -> None:
         self.tenant, self.world, self.no = tenant, tenant.world, tenant.no
@@ -31,7 +31,9 @@ class Pusher:
 
     def _event(self, name: str) -> PushedEvent:
         self.count += 1
-        return PushedEvent(f"00000000-0000-4000-8000-{self.no:04x}{self.count:08x}", name, payload(self.rng.randrange(OUTPUTS)))
+        return PushedEvent(
+            f"00000000-0000-4000-{0x9000 + self.no:04x}-{self.count:012x}", name, payload(self.rng.randrange(OUTPUTS))
+        )
 
 
 def _nothing(reply: object) -> None:
