@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator
 from hatchet_sdk import Hatchet
 
 from tests.compatibility.programs import journal
+from tests.compatibility.programs.conditional import build_conditional
+from tests.compatibility.programs.eventful import build_eventful
 from tests.compatibility.programs.limited import build_limited
 from tests.compatibility.programs.workflows import build
 
@@ -24,7 +26,10 @@ def main() -> None:
     """Run until told to stop."""
     options = json.loads(sys.argv[1])
     hatchet = Hatchet()
-    workflows = build_limited(hatchet) if options.get("limited") else build(hatchet)
+    build_all = {"limited": build_limited, "conditional": build_conditional, "eventful": build_eventful}.get(
+        options.get("program", ""), build
+    )
+    workflows = build_all(hatchet)
     chosen = [workflows[name] for name in options["only"]] if "only" in options else list(workflows.values())
     worker = hatchet.worker(
         options["name"], slots=options.get("slots", 10), labels=options.get("labels", {}), workflows=chosen, lifespan=lifespan
