@@ -16,9 +16,11 @@ from limpet.core.inputs import CancelRequested, LabelsUpserted, ReplayRequested,
 from tests.simulation.agenda import MS, SECOND
 from tests.simulation.limiter import Limiter
 from tests.simulation.network import Call
+from tests.simulation.pushing import Pusher
 from tests.simulation.scenario import choose_labels, choose_worker_labels, choose_workers, choose_workflow
 from tests.simulation.store import POISON
 from tests.simulation.timetable import Planner
+from tests.simulation.waking import Waker
 from tests.simulation.worker import SimWorker
 
 if TYPE_CHECKING:
@@ -61,6 +63,8 @@ class Tenant:
         self.known = Known()
         self.planner = Planner(self)
         self.limiter = Limiter(self)
+        self.pusher = Pusher(self)
+        self.waker = Waker(self)
         self.executions = 0
         self.triggering = True
 
@@ -72,6 +76,8 @@ class Tenant:
         self.world.agenda.after(5 * SECOND, self._operate_soon)
         self.world.agenda.after(3 * SECOND, self.planner.act)
         self.world.agenda.after(SECOND, self.limiter.begin)
+        self.world.agenda.after(3 * SECOND, self.pusher.act)
+        self.world.agenda.after(3 * SECOND, self.waker.act)
 
     # Facts that others ask for
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import cached_property
 
+from limpet.core.conditions import Condition, Kind, Rules
 from limpet.core.ids import SECOND_US, ActionId
 from limpet.core.rate_definitions import RateUse
 
@@ -95,7 +96,8 @@ class DefaultFilter:
 class Feature(StrEnum):
     """Features that a definition may declare and this engine does not carry out yet."""
 
-    CONDITIONS = "conditions"
+    CONDITIONS = "conditions"  # only in rows of releases that did not carry them out
+    EVENT_SCOPE = "the scope and the look-back of a task's event conditions"
     CONCURRENCY = "concurrency"  # only in rows of releases that did not carry it out
     TENANT_CONCURRENCY = "concurrency limits shared by several workflows"
     COMPUTED_CONCURRENCY = "concurrency limits with a computed number of runs"
@@ -147,6 +149,7 @@ class TaskDefinition:
     is_durable: bool = False
     concurrency: tuple[ConcurrencyLimit, ...] = ()
     rate_limits: tuple[RateUse, ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -263,3 +266,26 @@ class WorkflowDefinition:
     def is_computed(self) -> bool:
         """Whether a run must bring values of expressions, which an edge computes."""
         return bool(self.gates or self.computed_rates)
+
+    @cached_property
+    def rules(self) -> tuple[Rules, ...]:
+        """Per step, its conditions."""
+        return tuple(Rules(task.conditions) for task in self.steps)
+
+    @cached_property
+    def output_expressions(self) -> tuple[tuple[str, ...], ...]:
+        """Per step, the expressions that look at its task's output; an edge evaluates them (decision 0021)."""
+        found: list[dict[str, None]] = [{} for _ in self.steps]
+        for one in (condition for task in self.steps for condition in task.conditions):
+            if one.kind is Kind.PARENT and one.expression:
+                found[self.step_by_name[one.subject]][one.expression] = None
+        return tuple(tuple(expressions) for expressions in found)
+
+    @cached_property
+    def event_expressions(self) -> dict[str, tuple[str, ...]]:
+        """By event key, the expressions that look at such an event's payload."""
+        found: dict[str, dict[str, None]] = {}
+        for one in (condition for task in self.steps for condition in task.conditions):
+            if one.kind is Kind.EVENT and one.expression:
+                found.setdefault(one.subject, {})[one.expression] = None
+        return {key: tuple(expressions) for key, expressions in found.items()}

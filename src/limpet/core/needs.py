@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from limpet.core.condition_rows import WaitRow
 from limpet.core.event_rows import EventRunRow, FilterRow, PushedEventRow
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
@@ -42,6 +43,7 @@ class Found:
     rate_limits:     by every name that was asked for; None: there is none
     event_runs:      of those runs that events started
     events:          by id, without their payloads
+    waits:           the conditions of their tasks
     """
 
     runs_by_ref: dict[str, str] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class Found:
     rate_limits: Mapping[str, RateLimitRow | None] = field(default_factory=dict)
     event_runs: list[EventRunRow] = field(default_factory=list)
     events: dict[str, PushedEventRow] = field(default_factory=dict)
+    waits: Sequence[WaitRow] = ()
 
 
 @dataclass(slots=True)
@@ -66,6 +69,7 @@ class Snapshot:
     receipts:  all that are not folded away
     due_at:    when the first cron or scheduled run is due; None: nothing is planned
     filters:   all of workflows that are not deleted; event_runs: of the unfinished runs that events started
+    waits:     the conditions of the tasks of unfinished runs
     """
 
     next_key: int
@@ -78,3 +82,4 @@ class Snapshot:
     due_at: int | None = None
     filters: Sequence[FilterRow] = ()
     event_runs: Sequence[EventRunRow] = ()
+    waits: Sequence[WaitRow] = ()

@@ -1,4 +1,4 @@
-"""Rate limits: set, paused, deleted, declared by tasks, and filled again by time (flow control section 4, decision 0020)."""
+"""Rate limits: set, paused, deleted, declared by tasks, and filled again by time (flow control section 4, decision 0022)."""
 
 from __future__ import annotations
 

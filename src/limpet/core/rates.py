@@ -1,4 +1,4 @@
-"""The rate limits of a tenant in memory, and the taps behind which tasks wait for their units (decision 0020).
+"""The rate limits of a tenant in memory, and the taps behind which tasks wait for their units (decision 0022).
 
 Laws:
 1. Memory holds the limits that unfinished runs name, and some that were used lately; the others stay in the store (S2). A

@@ -9,6 +9,7 @@ from limpet.core.machine import Machine
 from limpet.core.rate_rows import as_of
 from limpet.core.rows import TaskStatus
 from limpet.core.state import run_row, task_row, worker_row
+from limpet.core.waits import wait_row
 from limpet.testing.tables import Tables, kept
 
 Facts = dict[tuple[str, Any], Any]
@@ -49,6 +50,10 @@ def _facts(machine: Machine) -> Iterator[tuple[tuple[str, Any], Any]]:
         if bucket.uses:
             yield ("uses of rate limit", bucket.name), bucket.uses
     yield ("filters", ""), sorted(state.subscriptions.filters.values())
+    for wait in state.waits.all():
+        yield ("wait", wait.name), wait_row(wait, no)
+    for key, waiting in state.waits.listening().items():
+        yield ("waiting for event", key), sorted(waiting)
     yield ("receipts", ""), sorted((key, live) for key, live in state.receipts_open.items() if live)
 
 
@@ -69,4 +74,5 @@ def unsaved(machine: Machine, tables: Tables) -> list[str]:
         if bucket.is_read:
             stored = next((as_of(row, state.now) for row in tables.rate_limits.values() if row.name == bucket.name), None)
             pairs.append((stored, as_of(bucket.row(no), state.now) if bucket.exists else None))
+    pairs += [(tables.waits[wait.name], wait_row(wait, no)) for wait in state.waits.all()]
     return [f"committed {committed}\nin memory {row}" for committed, row in pairs if committed != row]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
+from limpet.core.condition_rows import WaitRow, of_runs
 from limpet.core.decision import Changes
 from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.needs import Found, Needs, Snapshot
@@ -43,6 +44,7 @@ class Tables:
         self.event_runs: dict[int, EventRunRow] = {}
         self.filters: dict[int, FilterRow] = {}
         self.expression_failures: dict[int, ExpressionFailureRow] = {}
+        self.waits: dict[tuple[int, int], WaitRow] = {}
         self._task_keys: dict[int, list[int]] = {}
 
     def apply(self, changes: Changes) -> None:
@@ -76,6 +78,7 @@ class Tables:
         self._replace(self.rate_limits, changes.rate_limits)
         names = [row.name for row in self.rate_limits.values()]
         assert len(names) == len(set(names)), "a rate limit has two rows"
+        self.waits.update({row.key: row for row in changes.waits})
         self._apply_events(changes)
 
     def _apply_events(self, changes: Changes) -> None:
@@ -118,6 +121,7 @@ class Tables:
             first_due(self.crons.values(), self.schedules.values()),
             list(self.filters.values()),
             [self.event_runs[run.key] for run in runs if run.key in self.event_runs],
+            of_runs(self.waits.values(), [run.key for run in runs]),
         )
 
     def found(self, needs: Needs) -> Found:
@@ -133,6 +137,7 @@ class Tables:
         wanted = [run for run in self.runs.values() if self._is_wanted(run, needs.run_or_task_ids)]
         found.runs = [(run._replace(input=None), self.tasks_of(run.key)) for run in wanted]
         found.versions = [self.versions[key] for key in sorted({run.version_key for run in wanted})]
+        found.waits = of_runs(self.waits.values(), [run.key for run in wanted])
         found.timetable = answer(needs.timetable, self.crons.values(), self.schedules.values())
         found.rate_limits = dict.fromkeys(needs.rate_limits) | {
             row.name: row for row in self.rate_limits.values() if row.name in needs.rate_limits

@@ -9,11 +9,19 @@ from collections.abc import AsyncGenerator
 from hatchet_sdk import Hatchet
 
 from tests.compatibility.programs import journal
+from tests.compatibility.programs.conditional import build_conditional
+from tests.compatibility.programs.eventful import build_eventful
 from tests.compatibility.programs.limited import build_limited
 from tests.compatibility.programs.metered import build_metered
 from tests.compatibility.programs.workflows import build
 
-BUILDERS = {"workflows": build, "limited": build_limited, "metered": build_metered}
+BUILDERS = {
+    "workflows": build,
+    "limited": build_limited,
+    "conditional": build_conditional,
+    "eventful": build_eventful,
+    "metered": build_metered,
+}
 
 
 async def lifespan() -> AsyncGenerator[dict[str, str], None]:

@@ -68,6 +68,11 @@ class Draft:
         for rate_limit in changes.rate_limits:
             self._put(content.rate_limits, rate_limit, "rate limit", _name_alone(rate_limit))
         self._apply_events(changes)
+        for wait in changes.waits:
+            _demand_fit(wait, is_birth=True)
+            others = (one for one in content.waits.get(wait.run_key, ()) if one.step != wait.step)
+            self._set(content.waits, wait.run_key, tuple(sorted((wait, *others))))
+            self.rows += 1
         self._raise_floor(tenant_no, dropped_keys(changes))
 
     def _apply_timetable(self, changes: Changes) -> None:

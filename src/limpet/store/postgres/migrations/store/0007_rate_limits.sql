@@ -1,4 +1,4 @@
--- serves: 0005
+-- serves: 0006
 --
 -- What limits the pace of tasks. A server of the release before goes on until it is replaced, and knows nothing of it:
 --
