@@ -1,4 +1,4 @@
--- serves: 0004
+-- serves: 0005
 --
 -- Conditions of tasks. A server of the release before goes on until it is replaced; it refuses to run workflows with conditions:
 --
