@@ -37,6 +37,7 @@ CLASSES: dict[str, tuple[str, str]] = {  # official module, our module
     "FiltersClient": ("features.filters", "limpet.features.filters"),
     "CELClient": ("features.cel", "limpet.features.cel"),
     "MetricsClient": ("features.metrics", "limpet.features.metrics"),
+    "RateLimitsClient": ("features.rate_limits", "limpet.features.rate_limits"),
     "StubsClient": ("features.stubs", "limpet.features.stubs"),
     "RunEventListener": ("clients.listeners.run_event_listener", "limpet"),
     "RunEventListenerClient": (

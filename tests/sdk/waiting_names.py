@@ -7,7 +7,6 @@ from __future__ import annotations
 
 DURABLE = "durable tasks"
 WEBHOOKS = "webhooks"
-RATE_LIMITS = "rate limits"
 IDEMPOTENCY = "idempotency keys"
 BATCH = "batch tasks"
 EMBEDDED = "the engine inside the client's process"
@@ -87,7 +86,6 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "Hatchet": {
         DURABLE: ("durable_task",),
         WEBHOOKS: ("webhooks",),
-        RATE_LIMITS: ("rate_limits",),
         BATCH: ("batch_task",),
         EMBEDDED: ("aio_stop_embedded", "from_embedded", "stop_embedded"),
         INTERNAL: ("dispatcher",),
@@ -104,7 +102,6 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Task": {INTERNAL: ("validators", "workflow")},
     "Context": {
-        RATE_LIMITS: ("aio_pause_rate_limit", "pause_rate_limit"),
         INTERNAL: (
             "action",
             "admin_client",
@@ -149,6 +146,7 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "WorkersClient": {INTERNAL: ("client",)},
     "WorkflowsClient": {INTERNAL: ("client",)},
     "LogsClient": {INTERNAL: ("client",)},
+    "RateLimitsClient": {INTERNAL: ("client",)},
     "MetricsClient": {INTERNAL: ("client",)},
     "CELClient": {INTERNAL: ("client",)},
     "EventClient": {INTERNAL: ("aio_stream", "client", "log", "stream")},

@@ -6,7 +6,7 @@ What follows for the rest of the run is told to `runs.advance` by the caller.
 
 from __future__ import annotations
 
-from limpet.core import pins, retry, waiting
+from limpet.core import pins, rate_limits, retry, waiting
 from limpet.core.assignment import Placement
 from limpet.core.condition_rows import Seen
 from limpet.core.conditions import Condition
@@ -51,6 +51,8 @@ def line_up(state: State, task: TaskRun) -> None:
     if task.run.keys and (ahead := next_gate(task)) is not None:
         state.gates.wait(*ahead)
     else:
+        if task.definition.rate_limits:
+            rate_limits.declare(state, task)
         state.join_class(task, order_of(task, state.now, state.settings))
 
 
@@ -89,9 +91,11 @@ def release_hold(state: State, task: TaskRun) -> None:
 
 
 def start(state: State, placement: Placement) -> None:
-    """Commit the task to its worker: one atomic step with slots, pin and clock (A-0.10), then the start (A-0.11)."""
+    """Commit the task to its worker: one atomic step with slots, units, pin and clock (A-0.10), then the start (A-0.11)."""
     task, worker, run = placement.task, placement.worker, placement.task.run
     release_hold(state, task)
+    for bucket, _ in placement.spent:
+        state.rates.changed(bucket)
     move(state, task, Cause.PLACED)
     task.worker, task.session = worker, worker.sessions[-1]
     task.assigned_at = state.now

@@ -25,6 +25,7 @@ def violations(state: State) -> list[str]:
     for worker in state.workers.values():
         found += _of_worker(worker)
     found += _of_gates(state)
+    found += _of_rates(state)
     found += _of_waits(state)
     return found
 
@@ -90,6 +91,23 @@ def _of_gates(state: State) -> Iterator[str]:
             yield f"S2: {group.described} is empty and still remembered"
     for name in admitted:
         yield f"C4: the group {name} is missing"
+
+
+def _of_rates(state: State) -> Iterator[str]:
+    """RL1: no limit has given more than it has, and nobody is kept from units that are there."""
+    for bucket in state.rates.buckets.values():
+        value, _, refill_at = bucket.level
+        if bucket.exists and not (0 <= value <= bucket.limit and (refill_at is None) is (value == bucket.limit)):
+            yield f"RL1: rate limit {bucket.name!r} has {value} of {bucket.limit} units left, refill at {refill_at}"
+        closed = [tap for tap in state.rates.taps_of(bucket) if not tap.is_open]
+        if bucket.is_awaited is not bool(closed):
+            yield f"L1: rate limit {bucket.name!r} counts {'somebody' if bucket.is_awaited else 'nobody'} who waits for it"
+        for tap in closed:
+            if bucket.gives(tap.units, state.now):
+                yield f"L1: rate limit {bucket.name!r} keeps {tap.units} units from tasks that wait for them"
+    for task in state.tasks.values():
+        if task.in_queue and not task.demand and task.definition.rate_limits:
+            yield f"RL1: task {task.id} waits for a worker without its rate limits"
 
 
 def _of_waits(state: State) -> Iterator[str]:

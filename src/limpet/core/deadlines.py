@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from limpet.core import attempts, awaiting, fleet, notices, reports, runs
+from limpet.core import attempts, awaiting, fleet, notices, rate_limits, reports, runs
 from limpet.core.ids import SECOND_US, Instant
 from limpet.core.lifecycle import Cause
 from limpet.core.queue import LEVEL_MAX_AGED, order_of
@@ -120,6 +120,7 @@ _HANDLERS: dict[Due, Callable[[State, Any], None]] = {
     Due.NOTICE: _notice,
     Due.AGE: _age,
     Due.FORGET: _forget,
+    Due.REFILL: rate_limits.refill,
     Due.CONDITION: awaiting.sleep_over,
 }
 
@@ -136,4 +137,6 @@ def _holds(due: Due, subject: Any) -> bool:
         return bool(subject.is_armed)
     if due is Due.AGE:
         return bool(subject.in_queue)
+    if due is Due.REFILL:
+        return subject.watched_at is not None
     return due is not Due.PIN or subject.status is not RunStatus.COMPLETED

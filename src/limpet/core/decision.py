@@ -12,6 +12,7 @@ from limpet.core.condition_rows import WaitRow
 from limpet.core.errors import LimpetError
 from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.ids import ActionId, Instant, RunKey, TaskKey, TaskRunId, WorkerId, WorkflowRunId
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
 
@@ -35,6 +36,8 @@ class Changes:
     crons: list[CronRow] = field(default_factory=list)  # insert or replace
     schedules_dropped: list[int] = field(default_factory=list)  # delete by key
     schedules: list[ScheduleRow] = field(default_factory=list)  # insert or replace
+    rate_limits_dropped: list[int] = field(default_factory=list)  # delete by key
+    rate_limits: list[RateLimitRow] = field(default_factory=list)  # insert or replace
     pushed_events: list[PushedEventRow] = field(default_factory=list)  # insert
     event_runs: list[EventRunRow] = field(default_factory=list)  # insert
     filters_dropped: list[int] = field(default_factory=list)  # delete by key
@@ -56,6 +59,7 @@ class Changes:
             or self.workflows
             or self.versions
             or self.has_timetable
+            or self.has_rate_limits
             or self.has_events
             or self.waits
         )
@@ -64,6 +68,11 @@ class Changes:
     def has_timetable(self) -> bool:
         """Whether crons or scheduled runs change."""
         return bool(self.crons or self.schedules or self.crons_dropped or self.schedules_dropped)
+
+    @property
+    def has_rate_limits(self) -> bool:
+        """Whether rate limits change."""
+        return bool(self.rate_limits or self.rate_limits_dropped)
 
     @property
     def has_events(self) -> bool:

@@ -10,6 +10,7 @@ from limpet.core.conditions import Action, Condition, Kind
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN, ConcurrencyLimit, TaskDefinition, WorkflowDefinition
 from limpet.core.errors import InvalidArgument, LimitReached
 from limpet.core.ids import SECOND_US
+from limpet.core.rate_definitions import LIMIT_MAX, RateUse
 from limpet.core.settings import Settings
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]+")
@@ -71,6 +72,24 @@ def _check_task(definition: WorkflowDefinition, task: TaskDefinition, limits: Se
         raise LimitReached(f"{where}: at most {limits.labels_max} desired labels (labels_max)")
     check_labels(task.desired_labels, where)
     _check_concurrency(where, task.concurrency, limits)
+    _check_rate_limits(where, task.rate_limits, limits)
+
+
+def _check_rate_limits(where: str, uses: tuple[RateUse, ...], limits: Settings) -> None:
+    """Whether the expressions can be evaluated, the edge has found out already (F1.6)."""
+    if len(uses) > limits.task_rate_limits_max:
+        raise LimitReached(f"{where}: at most {limits.task_rate_limits_max} rate limits (task_rate_limits_max)")
+    for use in uses:
+        if not use.key and not use.key_expression.strip():
+            raise InvalidArgument(f"{where}: a rate limit needs a key, or an expression that computes it")
+        if "\0" in use.key or len(use.key.encode()) > limits.rate_limit_name_bytes_max:
+            most = f"at most {limits.rate_limit_name_bytes_max} bytes (rate_limit_name_bytes_max) without NUL characters"
+            raise InvalidArgument(f"{where}: the key of a rate limit must have {most}, got {use.key[:80]!r}")
+        if not 0 <= use.units <= LIMIT_MAX:
+            raise InvalidArgument(f"{where}: units of a rate limit must be between 0 and {LIMIT_MAX}, got {use.units}")
+        if use.key_expression and not use.limit_expression:
+            text = use.key_expression[:80]
+            raise InvalidArgument(f"{where}: the rate limit with the computed key {text!r} needs a limit, the units it has")
 
 
 def _check_concurrency(where: str, concurrency: tuple[ConcurrencyLimit, ...], limits: Settings) -> None:

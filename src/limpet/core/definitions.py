@@ -8,6 +8,7 @@ from functools import cached_property
 
 from limpet.core.conditions import Condition, Kind, Rules
 from limpet.core.ids import SECOND_US, ActionId
+from limpet.core.rate_definitions import RateUse
 
 DEFAULT_SCHEDULE_TIMEOUT_US = 300 * SECOND_US
 DEFAULT_EXECUTION_TIMEOUT_US = 60 * SECOND_US
@@ -100,7 +101,7 @@ class Feature(StrEnum):
     CONCURRENCY = "concurrency"  # only in rows of releases that did not carry it out
     TENANT_CONCURRENCY = "concurrency limits shared by several workflows"
     COMPUTED_CONCURRENCY = "concurrency limits with a computed number of runs"
-    RATE_LIMITS = "rate limits"
+    RATE_LIMITS = "rate limits"  # as above
     IDEMPOTENCY = "idempotency"
     DURABLE = "durable tasks"
     BATCH = "batch tasks"
@@ -147,6 +148,7 @@ class TaskDefinition:
     slot_requests: tuple[tuple[str, int], ...] = ((DEFAULT_SLOT_TYPE, 1),)
     is_durable: bool = False
     concurrency: tuple[ConcurrencyLimit, ...] = ()
+    rate_limits: tuple[RateUse, ...] = ()
     conditions: tuple[Condition, ...] = ()
 
 
@@ -231,6 +233,39 @@ class WorkflowDefinition:
     def gates(self) -> tuple[Gate, ...]:
         """All limits, by number."""
         return (*self.run_gates, *(gate for gates in self.task_gates for gate in gates))
+
+    @cached_property
+    def rate_uses(self) -> tuple[tuple[tuple[RateUse, int | None], ...], ...]:
+        """Per step, what its task takes of rate limits; a computed use with its number in a run's values."""
+        number = 0
+        found: list[tuple[tuple[RateUse, int | None], ...]] = []
+        for task in self.steps:
+            own: list[tuple[RateUse, int | None]] = []
+            for use in task.rate_limits:
+                own.append((use, number if use.is_computed else None))
+                number += use.is_computed
+            found.append(tuple(own))
+        return tuple(found)
+
+    @cached_property
+    def computed_rates(self) -> tuple[RateUse, ...]:
+        """The uses of rate limits for which a run must bring values, by number."""
+        return tuple(use for task in self.steps for use in task.rate_limits if use.is_computed)
+
+    @cached_property
+    def named_rates(self) -> tuple[str, ...]:
+        """The rate limits that the definition itself names."""
+        return tuple(dict.fromkeys(use.key for task in self.steps for use in task.rate_limits if not use.key_expression))
+
+    @cached_property
+    def has_rates(self) -> bool:
+        """Whether any task takes units of a rate limit."""
+        return any(task.rate_limits for task in self.steps)
+
+    @cached_property
+    def is_computed(self) -> bool:
+        """Whether a run must bring values of expressions, which an edge computes."""
+        return bool(self.gates or self.computed_rates)
 
     @cached_property
     def rules(self) -> tuple[Rules, ...]:

@@ -89,7 +89,7 @@ def _check_computed(state: State, event: PushedEvent) -> None:
     for start in event.starts:
         version = state.workflows[by_stamp[start.stamp].workflow_name].newest
         assert version is not None
-        if version.definition.gates and (start.keys is None or start.keys.version_id != version.id):
+        if version.definition.is_computed and (start.keys is None or start.keys.version_id != version.id):
             raise WorkflowChanged(version.workflow.name)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from limpet.core.definitions import DesiredLabel, LabelValue, WorkflowDefinition
 from limpet.core.event_inputs import EventInput
 from limpet.core.ids import ActionId, WorkerId
+from limpet.core.rate_inputs import RateLimitInput
 from limpet.core.run_keys import RunKeys
 from limpet.core.timetable_inputs import TimetableInput
 
@@ -107,7 +108,7 @@ class Trigger:
     desired_labels: replace the definition's when not empty (LB-14)
     parent_…:       set for a child run; with them, child_key or child_index names the child (W10.3)
     request_id:     repeated calls with the same id return the same run (I5)
-    keys:           needed when the version in force has concurrency limits; those of another one: `WorkflowChanged`
+    keys:           needed when the version in force computes limits; those of another one: `WorkflowChanged`
     """
 
     workflow_name: str
@@ -250,6 +251,7 @@ Input = (
     | StartUndeliverable
     | TimePassed
     | TimetableInput
+    | RateLimitInput
     | EventInput
 )
 

@@ -40,7 +40,7 @@ class Cause(StrEnum):
     CANCEL_CONDITION = "a cancel condition holds"
     WAIT_UNSATISFIABLE = "its wait condition can never hold"
     INPUT_TOO_LARGE = "input and parents' outputs exceed the message limit"
-    KEY_UNUSABLE = "a concurrency key could not be computed"
+    KEY_UNUSABLE = "the key or the units of a limit could not be computed"
     PLACED = "placed on a worker"
     CONFIRMED = "the worker confirmed the start"
     SUCCEEDED = "the task returned"

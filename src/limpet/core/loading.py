@@ -34,7 +34,8 @@ from limpet.core.ids import (
 )
 from limpet.core.needs import Found, Snapshot
 from limpet.core.queue import order_of
-from limpet.core.records import LimitKey, Run, TaskRun, Version, Worker, Workflow
+from limpet.core.rate_definitions import RateValue
+from limpet.core.records import LimitKey, Run, TaskRun, UnusableKey, Version, Worker, Workflow
 from limpet.core.rows import PinState, ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow
 from limpet.core.settings import Settings
 from limpet.core.slots import take
@@ -161,12 +162,14 @@ def _count_on_from_admissions(state: State) -> None:
 
 
 def _run(state: State, row: RunRow) -> Run:
-    keys = msgspec.json.decode(row.limit_keys, type=tuple[LimitKey, ...]) if row.limit_keys else ()
+    version = state.versions[VersionKey(row.version_key)]
+    values = msgspec.json.decode(row.limit_keys, type=tuple[LimitKey, ...]) if row.limit_keys else ()
+    gates = len(version.definition.gates)
     labels = msgspec.json.decode(row.desired_labels, type=tuple[DesiredLabel, ...]) if row.desired_labels else ()
     return Run(
         RunKey(row.key),
         WorkflowRunId(row.id),
-        state.versions[VersionKey(row.version_key)],
+        version,
         RunStatus(row.status),
         row.input_bytes,
         row.metadata or b"{}",
@@ -187,9 +190,14 @@ def _run(state: State, row: RunRow) -> Run:
         _instant(row.started_at),
         _instant(row.finished_at),
         is_new=False,
-        keys=keys,
+        keys=values[:gates],
         stage=row.stage or 0,
+        rates=tuple(map(_rate_value, values[gates:])),
     )
+
+
+def _rate_value(value: LimitKey) -> RateValue | UnusableKey:
+    return value if isinstance(value, UnusableKey) else RateValue(*msgspec.json.decode(value, type=tuple[str, int, int | None]))
 
 
 def _instant(value: int | None) -> Instant | None:

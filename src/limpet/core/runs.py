@@ -10,6 +10,7 @@ from limpet.core.graph import Fate
 from limpet.core.ids import TaskKey, TaskRunId
 from limpet.core.lifecycle import Cause, after, final_run_status, open_run_status
 from limpet.core.queue import base_labels
+from limpet.core.rate_demand import unusable_rate
 from limpet.core.records import Run, TaskRun
 from limpet.core.rows import EventType, RunStatus, TaskStatus
 from limpet.core.state import State
@@ -97,7 +98,7 @@ def queue_task(state: State, task: TaskRun, cause: Cause = Cause.PARENTS_ENDED) 
     if too_large is not None:
         attempts.end(state, task, Cause.INPUT_TOO_LARGE, error=too_large)
         return False
-    key_error = unusable_key(task) if task.run.keys else None
+    key_error = (unusable_key(task) if task.run.keys else None) or (unusable_rate(task) if task.run.rates else None)
     if key_error is not None:
         attempts.end(state, task, Cause.KEY_UNUSABLE, error=key_error)
         return False

@@ -11,6 +11,8 @@ from limpet.core.errors import NotSupported
 
 WARNINGS_MAX = 20  # of one workflow: a graph of a thousand tasks must not fill the log, a page or a timeline
 
+OLDER = frozenset({Feature.CONCURRENCY, Feature.CONDITIONS, Feature.RATE_LIMITS})  # carried out by now
+
 
 def warnings_of(definition: WorkflowDefinition) -> tuple[str, ...]:
     """A sentence for each declared feature that is not carried out; of very many, the first and how many follow."""
@@ -30,7 +32,7 @@ def check_runnable(definition: WorkflowDefinition) -> None:
 
 
 def _sentence(definition: WorkflowDefinition, feature: Feature, where: str) -> str:
-    if feature in (Feature.CONCURRENCY, Feature.CONDITIONS):  # in rows of older releases, which kept no more of it
+    if feature in OLDER:  # in rows of older releases, which kept no more of it
         return f"Workflow {definition.name}, {where}: it was registered before this engine knew {feature}; register it again."
     if feature is Feature.EVENT_SCOPE:
         what = "an event of any scope counts, from the moment on in which the task begins to wait"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limpet.core.definitions import LabelValue
+from limpet.core.rate_definitions import RateUse
 from limpet.core.records import Worker
 
 
@@ -39,10 +40,14 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class LimitsView:
-    """The expressions of a workflow's concurrency limits, by number, in the version in force."""
+    """What a run of a workflow must bring values for, by number, in the version in force.
+
+    expressions: of its concurrency limits; rates: its computed uses of rate limits
+    """
 
     version_id: str
     expressions: tuple[str, ...]
+    rates: tuple[RateUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

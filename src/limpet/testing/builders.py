@@ -22,6 +22,8 @@ from limpet.core.definitions import (
     WorkflowDefinition,
 )
 from limpet.core.ids import SECOND_US, ActionId
+from limpet.core.rate_definitions import RateUse
+from limpet.core.rate_windows import RateWindow
 
 Slots = int | Mapping[str, int]
 Group = Condition | Sequence[Condition]
@@ -71,6 +73,22 @@ def limit(expression: str, max_runs: int = 1, strategy: LimitStrategy = LimitStr
     return ConcurrencyLimit(expression, max_runs, strategy)
 
 
+def takes(key: str, units: int = 1) -> RateUse:
+    """Units of a rate limit that each attempt of a task takes."""
+    return RateUse(key, units)
+
+
+def computes(
+    key: str, limit: str = "limit", *, units: int | str = 1, window: RateWindow = RateWindow.MINUTE, static: bool = False
+) -> RateUse:
+    """The same with expressions, or `static`: with computed units only. `trigger(keys=…)` says what they come to."""
+    plain = units if isinstance(units, int) else 1
+    counted = units if isinstance(units, str) else ""
+    if static:
+        return RateUse(key, plain, "", counted, "", window)
+    return RateUse("", plain, key, counted, limit, window)
+
+
 def make_task(
     name: str,
     *parents: str,
@@ -83,6 +101,7 @@ def make_task(
     labels: Iterable[DesiredLabel] = (),
     slots: Slots = 1,
     concurrency: Iterable[ConcurrencyLimit] = (),
+    rates: Iterable[RateUse] = (),
     wait_for: Iterable[Group] = (),
     skip_if: Iterable[Group] = (),
     cancel_if: Iterable[Group] = (),
@@ -100,6 +119,7 @@ def make_task(
         tuple(labels),
         slots_of(slots),
         concurrency=tuple(concurrency),
+        rate_limits=tuple(rates),
         conditions=tuple(_conditions({Action.QUEUE: wait_for, Action.SKIP: skip_if, Action.CANCEL: cancel_if})),
     )
 

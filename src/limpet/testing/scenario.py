@@ -52,7 +52,11 @@ from limpet.core.inputs import (
     WorkflowPutReply,
 )
 from limpet.core.machine import Machine
-from limpet.core.records import LimitKey
+from limpet.core.rate_definitions import RateUse, RateValue
+from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimitPut
+from limpet.core.rate_rows import as_of
+from limpet.core.rate_windows import RateWindow
+from limpet.core.records import UnusableKey
 from limpet.core.rows import TaskStatus
 from limpet.core.run_keys import RunKeys
 from limpet.core.settings import Settings
@@ -109,7 +113,8 @@ class Scenario(Readings):
         decision = self._decide(inputs)
         self._deliver(decision)
         due_at = self.machine.state.timetable.due_at
-        if due_at is not None and due_at <= self.now:  # an engine's next turn comes at once, and asks the store
+        is_due = due_at is not None and due_at <= self.now
+        if is_due or self.machine.state.rates.unread:  # an engine's next turn comes at once, and asks the store
             self.step(TimePassed())
         return decision
 
@@ -232,11 +237,12 @@ class Scenario(Readings):
         child_key: str | None = None,
         child_index: int | None = None,
         request_id: str | None = None,
-        keys: Mapping[str, LimitKey] | None = None,
+        keys: Mapping[str, Any] | None = None,
     ) -> str:
         """Start one run; its id. `desired_worker`: a worker's name or any id; `parent`: a task's id.
 
-        keys: the values of expressions of concurrency limits; one that is not named has its own text as value
+        keys: the values of expressions of limits: texts, numbers, or an `UnusableKey`; a key that is not named has its own
+              text as value, a number is 1
         """
         worker = self.workers.get(desired_worker or "")
         item = Trigger(
@@ -284,12 +290,31 @@ class Scenario(Readings):
         (row,) = self.ask(EventsPushed((self.pushed(name, payload, **values),)), tuple)
         return tuple(one.run_id for one in self.tables.event_runs.values() if one.event_key == row.key)
 
-    def keys_of(self, workflow: str, values: Mapping[str, LimitKey]) -> RunKeys | None:
+    def keys_of(self, workflow: str, values: Mapping[str, Any]) -> RunKeys | None:
         """What an edge would hand in: the values of the expressions that are in force."""
         limits = self.machine.limits_of(workflow)
         if limits is None:
             return None
-        return RunKeys(limits.version_id, tuple(values.get(text, text) for text in limits.expressions))
+        rates = tuple(_rate_value(use, values) for use in limits.rates)
+        return RunKeys(limits.version_id, tuple(values.get(text, text) for text in limits.expressions), rates=rates)
+
+    # Rate limits
+
+    def rate_limit(self, name: str, limit: int, window: RateWindow = RateWindow.MINUTE) -> None:
+        """Set a rate limit."""
+        self.do(RateLimitPut(name, limit, window))
+
+    def pause_rate_limit(self, name: str, seconds: float) -> Instant:
+        """Until when it is paused now."""
+        return Instant(self.ask(RateLimitPaused(name, Instant(self.now + us(seconds))), int))
+
+    def delete_rate_limit(self, name: str) -> None:
+        self.do(RateLimitDeleted(name))
+
+    def units(self, name: str) -> tuple[int, int] | None:
+        """What a list shows now: units left, and the limit; None: there is no such limit."""
+        row = next((as_of(row, self.now) for row in self.tables.rate_limits.values() if row.name == name), None)
+        return None if row is None else (row.value, row.limit_value)
 
     def cancel(self, *ids: str) -> tuple[str, ...]:
         """Cancel runs or tasks by id; the ids of the tasks taken on."""
@@ -473,3 +498,12 @@ class Scenario(Readings):
         for worker in self.workers.values():
             if worker.is_alive:
                 self.reopen(worker.name)
+
+
+def _rate_value(use: RateUse, values: Mapping[str, Any]) -> RateValue | UnusableKey:
+    """What an edge would make of a computed use."""
+    name = values.get(use.key_expression, use.key_expression) if use.key_expression else use.key
+    units = values.get(use.units_expression, 1) if use.units_expression else use.units
+    limit = values.get(use.limit_expression, 1) if use.limit_expression else None
+    unusable = next((value for value in (name, units, limit) if isinstance(value, UnusableKey)), None)
+    return RateValue(name, units, limit) if unusable is None else unusable

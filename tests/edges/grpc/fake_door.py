@@ -14,6 +14,7 @@ from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.explain import Explanation, Outlook, Reason
 from limpet.core.ids import ActionId, TenantId, TenantNo
 from limpet.core.inputs import Input
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.subscriptions import Candidate
 from limpet.core.views import LimitsView, OutputView, WorkerView
@@ -26,6 +27,7 @@ from limpet.store.api import (
     FilterRecord,
     LogLine,
     LogQuery,
+    RateLimitQuery,
     RunQuery,
     RunRecord,
     ScheduleRecord,
@@ -134,6 +136,10 @@ class FakeReader:
 
     async def schedules(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[ScheduleRecord], int]:
         self._ask("schedules", "")
+        return [], 0
+
+    async def rate_limits(self, tenant_no: TenantNo, query: RateLimitQuery) -> tuple[Sequence[RateLimitRow], int]:
+        self._ask("rate_limits", "")
         return [], 0
 
     async def pushed_events(self, tenant_no: TenantNo, query: EventQuery) -> tuple[Sequence[EventRecord], int]:

@@ -326,8 +326,8 @@ class TestPutWorkflow:
             cron_triggers=["* * * * *"],
         )  # fmt: skip
         assert (await registered(edge, request)).undelivered == (
-            (Feature.TENANT_CONCURRENCY, "workflow"), (Feature.IDEMPOTENCY, "workflow"), (Feature.CRON, "workflow with concurrency limits"),
-            (Feature.EVENT_SCOPE, "task t"), (Feature.COMPUTED_CONCURRENCY, "task t"), (Feature.RATE_LIMITS, "task t"),
+            (Feature.TENANT_CONCURRENCY, "workflow"), (Feature.IDEMPOTENCY, "workflow"), (Feature.CRON, "workflow with computed limits"),
+            (Feature.EVENT_SCOPE, "task t"), (Feature.COMPUTED_CONCURRENCY, "task t"),
             (Feature.DURABLE, "task t"), (Feature.BATCH, "task t"), (Feature.DURABLE, "task f"),
         )  # fmt: skip
 

@@ -40,6 +40,7 @@ from limpet.core.inputs import (
     WorkflowPut,
 )
 from limpet.core.machine import Machine
+from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimitPut
 from limpet.core.records import Workflow
 from limpet.core.rows import EventRow, EventType, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.subscriptions import Candidate, Subscriptions
@@ -191,6 +192,8 @@ class World:
                 kept = tuple(pair for pair in view.labels if pair[0] not in item.removed)
                 self.views[item.worker_id] = replace(view, labels=kept)
             case CronCreated() | CronSwitched() | CronDeleted() | CronTriggered():
+                return await self._by_core(item)
+            case RateLimitPut() | RateLimitPaused() | RateLimitDeleted():
                 return await self._by_core(item)
             case SchedulesCreated() | ScheduleMoved() | ScheduleDeleted() | ScheduleTriggered():
                 return await self._by_core(item)

@@ -34,7 +34,6 @@ ABSENT = (
     Absent(("GET", "POST"), WEBHOOKS, "webhooks"),
     Absent(("GET", "PATCH", "DELETE", "POST"), WEBHOOKS + "/{webhook}", "webhooks"),
     Absent(("POST",), "/v1/tenants/{tenant}/webhook-workers", "webhook workers"),
-    Absent(("GET", "DELETE"), "/v1/tenants/{tenant}/rate-limits", "rate limits"),
     Absent(("POST",), "/v1/stable/tenants/{tenant}/durable-tasks/branch", "durable tasks"),
     Absent(("POST",), "/v1/stable/tasks/{task}/restore", "durable tasks"),
     Absent(("PATCH",), "/v1/workflows/{workflow}", "pausing a workflow", "pause its workers instead"),

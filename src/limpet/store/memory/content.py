@@ -10,6 +10,7 @@ from typing import Any
 from limpet.core.condition_rows import WaitRow
 from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
 from limpet.store.api import Fence, LogLine, Quarantined, Tenant, Token
@@ -39,6 +40,7 @@ class Content:
     events: dict[int, EventRow] = field(default_factory=dict)
     crons: dict[int, CronRow] = field(default_factory=dict)
     schedules: dict[int, ScheduleRow] = field(default_factory=dict)
+    rate_limits: dict[int, RateLimitRow] = field(default_factory=dict)
     pushed_events: dict[int, PushedEventRow] = field(default_factory=dict)
     event_runs: dict[int, EventRunRow] = field(default_factory=dict)
     filters: dict[int, FilterRow] = field(default_factory=dict)

@@ -63,6 +63,10 @@ class Draft:
             self._insert(content.events, event, "event", {})
             self._append(content.events_of, event.task_key, event.key)
         self._apply_timetable(changes)
+        for key in changes.rate_limits_dropped:
+            self._forget(content.rate_limits, key, "rate limit", _name_alone)
+        for rate_limit in changes.rate_limits:
+            self._put(content.rate_limits, rate_limit, "rate limit", _name_alone(rate_limit))
         self._apply_events(changes)
         for wait in changes.waits:
             _demand_fit(wait, is_birth=True)
@@ -147,6 +151,10 @@ class Draft:
 
 def _id_alone(row: Any) -> Mapping[str, object]:
     return {"id": row.id}
+
+
+def _name_alone(row: Any) -> Mapping[str, object]:
+    return {"name": row.name}
 
 
 def _cron_names(row: CronRow) -> Mapping[str, object]:

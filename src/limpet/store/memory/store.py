@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import RunRow, RunStatus, TaskRow, VersionRow, WorkflowRow
 from limpet.core.timetable_rows import answer, first_due
 from limpet.store.api import (
@@ -133,6 +134,7 @@ class MemoryStore:
             versions=[content.versions[key] for key in sorted({run.version_key for run in runs})],
             waits=content.waits_of(runs),
             timetable=answer(needs.timetable, content.of(tenant_no, content.crons), content.of(tenant_no, content.schedules)),
+            rate_limits={name: _rate_limit(content, tenant_no, name) for name in needs.rate_limits},
             event_runs=[content.event_runs[run.key] for run in runs if run.key in content.event_runs],
             events=events.known(content, tenant_no, needs.event_ids),
         )
@@ -198,6 +200,7 @@ def _largest_key(content: Content, tenant_no: TenantNo) -> int:
     tables: Sequence[Mapping[int, object]] = (
         content.workflows, content.versions, content.workers, content.runs, content.tasks, content.receipts, content.events,
         content.crons, content.schedules, content.pushed_events, content.filters, content.expression_failures,
+        content.rate_limits,
     )  # fmt: skip
     keys = (key for table in tables for key in table if key >> TENANT_KEY_SHIFT == tenant_no)
     return max(max(keys, default=0), content.key_floors.get(tenant_no, 0))
@@ -222,6 +225,11 @@ def _ids_by_name(content: Content, tenant_no: TenantNo, what: str, wanted: Colle
     found = ((name, content.key_of("run", tenant_no, what, name)) for name in wanted)
     runs = ((name, content.runs[key]) for name, key in found if key is not None)
     return {name: run.id for name, run in runs if not content.is_gone(run)}
+
+
+def _rate_limit(content: Content, tenant_no: TenantNo, name: str) -> RateLimitRow | None:
+    key = content.key_of("rate limit", tenant_no, "name", name)
+    return None if key is None else content.rate_limits[key]
 
 
 def _forget(content: Content, run: RunRow) -> None:

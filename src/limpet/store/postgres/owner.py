@@ -14,7 +14,7 @@ from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import Born, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import QUARANTINE_MAX, Fence, FenceMismatch, GroupNo, Quarantined, Tenant, Token
-from limpet.store.postgres import events, timetable
+from limpet.store.postgres import events, rate_limits, timetable
 from limpet.store.postgres.days import DAY_US, days_of, days_of_ids, homes
 from limpet.store.postgres.lane import Link
 from limpet.store.postgres.ownership import group_of
@@ -72,6 +72,7 @@ async def look_up(link: Link, tenant_no: TenantNo, needs: Needs) -> Found:
             versions=list(versions.values()),
             waits=await _waits_of(link, runs),
             timetable=await timetable.look_up(link, tenant_no, needs.timetable),
+            rate_limits=await rate_limits.named(link, tenant_no, needs.rate_limits),
             event_runs=[row async for row in _event_runs_of(link, runs)],
             events=await events.known(link, tenant_no, needs.event_ids),
         )

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.ids import TenantNo
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import (
     COUNT_MAX,
@@ -23,6 +24,7 @@ from limpet.store.api import (
     FilterRecord,
     LogLine,
     LogQuery,
+    RateLimitQuery,
     RunQuery,
     RunRecord,
     ScheduleRecord,
@@ -30,7 +32,7 @@ from limpet.store.api import (
     TimetableQuery,
 )
 from limpet.store.matching import metadata_matches, within_budget
-from limpet.store.postgres import events, owner, timetable
+from limpet.store.postgres import events, owner, rate_limits, timetable
 from limpet.store.postgres.days import KEPT, LAST, day_of, day_of_id, days_of, homes
 from limpet.store.postgres.lane import Lane, Link
 from limpet.store.postgres.logs import Logs
@@ -107,6 +109,10 @@ class PostgresReader:
     async def schedules(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[ScheduleRecord], int]:
         async with self._pages.link() as link, link.reading():
             return await timetable.schedules(link, tenant_no, query)
+
+    async def rate_limits(self, tenant_no: TenantNo, query: RateLimitQuery) -> tuple[Sequence[RateLimitRow], int]:
+        async with self._pages.link() as link, link.reading():
+            return await rate_limits.page(link, tenant_no, query)
 
     async def pushed_events(self, tenant_no: TenantNo, query: EventQuery) -> tuple[Sequence[EventRecord], int]:
         async with self._pages.link() as link, link.reading():

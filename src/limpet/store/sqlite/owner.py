@@ -12,7 +12,7 @@ from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import QUARANTINE_MAX, Quarantined, Tenant, Token
-from limpet.store.sqlite import events, timetable
+from limpet.store.sqlite import events, rate_limits, timetable
 from limpet.store.sqlite.connection import json_list, reading, writing
 from limpet.store.sqlite.statements import statement
 from limpet.store.tables import is_encodable
@@ -59,6 +59,7 @@ def look_up(connection: sqlite3.Connection, tenant_no: TenantNo, needs: Needs) -
             versions=list(versions_by_key(connection, {run.version_key for run in runs}).values()),
             waits=list(map(WaitRow._make, connection.execute(statement("waits_by_run"), _keys(keys)))) if keys else [],
             timetable=timetable.look_up(connection, tenant_no, needs.timetable),
+            rate_limits=rate_limits.named(connection, tenant_no, needs.rate_limits),
             event_runs=events.of_runs(connection, keys),
             events=events.known(connection, tenant_no, needs.event_ids),
         )

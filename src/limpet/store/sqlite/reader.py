@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.ids import TenantNo
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import (
     COUNT_MAX,
@@ -23,6 +24,7 @@ from limpet.store.api import (
     FilterRecord,
     LogLine,
     LogQuery,
+    RateLimitQuery,
     RunQuery,
     RunRecord,
     ScheduleRecord,
@@ -30,7 +32,7 @@ from limpet.store.api import (
     TimetableQuery,
 )
 from limpet.store.matching import INDEXED_CHARS_MAX, within_budget
-from limpet.store.sqlite import events, owner, timetable
+from limpet.store.sqlite import events, owner, rate_limits, timetable
 from limpet.store.sqlite.connection import json_list, limited, reading
 from limpet.store.sqlite.lane import Lane
 from limpet.store.sqlite.logs import LogFile
@@ -84,6 +86,9 @@ class SqliteReader:
 
     async def schedules(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[ScheduleRecord], int]:
         return await self._read(partial(timetable.schedules, tenant_no=tenant_no, query=query))
+
+    async def rate_limits(self, tenant_no: TenantNo, query: RateLimitQuery) -> tuple[Sequence[RateLimitRow], int]:
+        return await self._read(partial(rate_limits.page, tenant_no=tenant_no, query=query))
 
     async def pushed_events(self, tenant_no: TenantNo, query: EventQuery) -> tuple[Sequence[EventRecord], int]:
         return await self._read(partial(events.page, tenant_no=tenant_no, query=query))
