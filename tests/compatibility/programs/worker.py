@@ -10,6 +10,7 @@ from hatchet_sdk import Hatchet
 
 from tests.compatibility.programs import journal
 from tests.compatibility.programs.limited import build_limited
+from tests.compatibility.programs.observed import build_observed
 from tests.compatibility.programs.workflows import build
 
 
@@ -25,6 +26,8 @@ def main() -> None:
     options = json.loads(sys.argv[1])
     hatchet = Hatchet()
     workflows = build_limited(hatchet) if options.get("limited") else build(hatchet)
+    if options.get("observed"):
+        workflows |= build_observed(hatchet)
     chosen = [workflows[name] for name in options["only"]] if "only" in options else list(workflows.values())
     worker = hatchet.worker(
         options["name"], slots=options.get("slots", 10), labels=options.get("labels", {}), workflows=chosen, lifespan=lifespan
