@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from hatchet_sdk import Context, EmptyModel, Hatchet
+from hatchet_sdk.labels import DesiredWorkerLabel
 from pydantic import BaseModel
+
+from tests.compatibility.processes import wait_for
 
 CHUNKS = [f"{number}: {'chunk ' * 5}" for number in range(35)]
 LINES = 24
@@ -37,8 +40,7 @@ def gate_file(name: str) -> Path:
 
 async def opened(name: str) -> None:
     """Return once the gate's file exists; the test runs in another process."""
-    while not gate_file(name).exists():
-        await asyncio.sleep(0.02)
+    await asyncio.to_thread(wait_for, f"the gate {name}", gate_file(name).exists)
 
 
 def build_observed(hatchet: Hatchet) -> dict[str, Any]:
@@ -82,8 +84,6 @@ def _mixed(hatchet: Hatchet) -> dict[str, Any]:
 
 def _unplaced(hatchet: Hatchet) -> dict[str, Any]:
     """A task that ends, and one after it that no worker may take."""
-    from hatchet_sdk.labels import DesiredWorkerLabel
-
     pair = hatchet.workflow(name="Unplaced")
 
     @pair.task()
@@ -125,7 +125,6 @@ def _telling(hatchet: Hatchet) -> dict[str, Any]:
     async def streams(input: Gate, ctx: Context) -> None:
         while not gate_file(input.gate).exists():
             await ctx.aio_put_stream("?")  # dropped until somebody listens
-            await asyncio.sleep(0.02)
         for chunk in CHUNKS:
             await ctx.aio_put_stream(chunk)
 

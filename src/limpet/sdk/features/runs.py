@@ -16,7 +16,7 @@ from limpet.sdk.config import HTTPMethod
 from limpet.sdk.engine_calls import EngineCalls, WorkflowRunDetail
 from limpet.sdk.priority import Priority, check_priority
 from limpet.sdk.rest.runs import V1TaskStatus, V1TaskSummary, V1TaskSummaryList, V1WorkflowRunDetails
-from limpet.sdk.run_events import StepRunEventType
+from limpet.sdk.run_events import RunEventListener, StepRunEventType
 from limpet.sdk.run_reference import WorkflowRunRef
 from limpet.sdk.serde import JSONSerializableMapping
 
@@ -111,6 +111,10 @@ class RunsClient:
         async for event in self.get_run_ref(workflow_run_id).stream():
             if event.type is StepRunEventType.STEP_RUN_EVENT_TYPE_STREAM:
                 yield event.payload
+
+    def stream_by_additional_metadata(self, key: str, value: str) -> RunEventListener:
+        """Events and chunks of all runs with this metadata pair, until the last of them has ended (W14.4)."""
+        return RunEventListener(self._calls.transport, additional_meta_kv=(key, value))
 
     # Start by name
 
