@@ -14,7 +14,6 @@ IDEMPOTENCY = "idempotency keys"
 BATCH = "batch tasks"
 EMBEDDED = "the engine inside the client's process"
 TRACING = "OpenTelemetry"
-MCP = "tools for agent SDKs"
 ACCOUNTS = "users, invitations and tenants of the hosted service"
 LEGACY = "nothing: models of the older API that no client method returns"
 HTTP_CLASSES = "nothing: generated classes of the official HTTP client, which `limpet.runs` and its siblings stand for"
@@ -105,12 +104,10 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
         DURABLE: ("durable_task",),
         FILTERS: ("aio_create_filter", "create_filter"),
         BATCH: ("batch_task",),
-        MCP: ("mcp_tool",),
         INTERNAL: ("client",),
     },
     "Standalone": {
         FILTERS: ("aio_create_filter", "create_filter"),
-        MCP: ("mcp_tool",),
         INTERNAL: ("client",),
     },
     "Task": {INTERNAL: ("validators", "workflow")},
@@ -184,7 +181,6 @@ IMPORTS: dict[str, tuple[str, ...]] = {
     ),
     BATCH: ("runnables.types.BatchMemberId",),
     TRACING: ("clients.rest.models.otel_span.OtelSpan", "opentelemetry.instrumentor.HatchetInstrumentor"),
-    MCP: ("runnables.workflow.MCPProvider",),
     HTTP_CLASSES: (
         "clients.rest.api.observability_api.ObservabilityApi",
         "clients.rest.api.task_api.TaskApi",
