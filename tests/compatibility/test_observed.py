@@ -12,8 +12,11 @@ import httpx
 import pytest
 from hatchet_sdk import BulkCancelReplayOpts, Hatchet, RunFilter
 from hatchet_sdk.clients.admin import WorkflowRunDetail
+from hatchet_sdk.clients.rest.models.otel_span_list import OtelSpanList
 from hatchet_sdk.clients.rest.models.v1_task_status import V1TaskStatus
 from hatchet_sdk.clients.rest.models.v1_task_summary import V1TaskSummary
+from hatchet_sdk.opentelemetry.instrumentor import HatchetInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
 
 from tests.compatibility.processes import EngineProcess, WorkerProcess, wait_for
 from tests.compatibility.programs.observed import CHUNKS, LINES, Gate, Odd, build_observed, gate_file
@@ -27,7 +30,7 @@ SINCE = datetime.now(UTC) - timedelta(hours=1)
 
 @pytest.fixture(scope="module", autouse=True)
 def worker(engine: EngineProcess) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, "observed", {"slots": 100, "observed": True})
+    process = WorkerProcess(engine, "observed", {"slots": 100, "observed": True, "traced": True})
     process.start()
     yield process
     process.stop()
@@ -189,3 +192,32 @@ async def test_W13_9_lists_filter_by_status_workflow_parent_and_metadata(hatchet
     assert sorted((row.additional_metadata or {})["n"] for row in failed.rows) == ["0", "2"]
     page = await hatchet.runs.aio_list(since=SINCE, additional_metadata={"batch": "W13"}, limit=3, offset=2)
     assert [row.metadata.id for row in page.rows] == [row.metadata.id for row in everything.rows[2:]]
+
+
+async def test_I5_spans_of_the_official_instrumentor_are_taken_and_shown_by_run(
+    hatchet: Hatchet, found: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    provider = TracerProvider()
+    instrumentor = HatchetInstrumentor(tracer_provider=provider, config=hatchet.config)
+    instrumentor.instrument()
+    try:
+        ref = await found["odd"].aio_run(Odd(n=1), wait_for_result=False)
+        await ref.aio_result()
+        assert provider.force_flush()
+    finally:
+        instrumentor.uninstrument()
+        provider.shutdown()
+    assert "export" not in caplog.text.lower()
+    answer = await until("the spans of client and worker", lambda: spans_of(hatchet, ref.workflow_run_id))
+    asked, ran = OtelSpanList.from_dict(answer).rows
+    assert (asked.span_name, ran.span_name) == ("hatchet.run_workflow", "hatchet.start_step_run")
+    assert (asked.span_kind.value, ran.span_kind.value, ran.parent_span_id) == ("PRODUCER", "CONSUMER", asked.span_id)
+    assert (ran.span_attributes or {})["hatchet.workflow_run_id"] == ref.workflow_run_id
+
+
+def spans_of(hatchet: Hatchet, run_id: str) -> Any:
+    """The answer, once it has the spans of both processes."""
+    url = f"{hatchet.config.server_url}/api/v1/stable/tenants/{hatchet.config.tenant_id}/traces"
+    headers = {"Authorization": f"Bearer {hatchet.config.token}"}
+    answer = httpx.get(url, params={"run_external_id": run_id}, headers=headers).json()
+    return answer if len(answer["rows"]) == 2 else None

@@ -30,6 +30,7 @@ from limpet.edges.rest.facts import RestFacts
 from limpet.edges.signing import load_key_ring
 from limpet.edges.streams import StreamRegistry
 from limpet.edges.tokens import Addresses, OpenAccess, TokenAccess, dev_token
+from limpet.edges.traces import TraceShelf
 from limpet.engine.clock import SystemClock
 from limpet.engine.engine import Engine
 from limpet.engine.settings import DAY_US
@@ -48,6 +49,7 @@ class EngineProcess:
 
     store: Store
     streams: StreamRegistry
+    traces: TraceShelf
     engine: Engine
 
     def __init__(self, plan: Plan) -> None:
@@ -55,6 +57,7 @@ class EngineProcess:
         self.plan = plan
         self.store = open_store(plan)
         self.streams = StreamRegistry()
+        self.traces = TraceShelf()
         self.engine = Engine(self.store, self.streams, SystemClock(), plan.settings)
         self._ends = AsyncExitStack()
 
@@ -86,7 +89,7 @@ class EngineProcess:
         return access
 
     async def _start_grpc(self, access: Access) -> int:
-        server = GrpcServer(self.engine, self.streams, access, self._grpc_settings())
+        server = GrpcServer(self.engine, self.streams, access, self._grpc_settings(), traces=self.traces)
         self._ends.push_async_callback(server.stop, STOP_GRACE_S)
         try:
             return await server.start(self.plan.host, self.plan.grpc_port)
@@ -110,6 +113,7 @@ class EngineProcess:
                 server_url=self.plan.server_url,
                 environment="development" if self.plan.is_dev else "production",
                 retention_days=self.plan.settings.retention_us // DAY_US,
+                traces=self.traces,
             ),
         )
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncGenerator
 
 from hatchet_sdk import Hatchet
+from hatchet_sdk.opentelemetry.instrumentor import HatchetInstrumentor
 
 from tests.compatibility.programs import journal
 from tests.compatibility.programs.limited import build_limited
@@ -24,6 +25,8 @@ async def lifespan() -> AsyncGenerator[dict[str, str], None]:
 def main() -> None:
     """Run until told to stop."""
     options = json.loads(sys.argv[1])
+    if options.get("traced"):
+        HatchetInstrumentor(schedule_delay_millis=100).instrument()
     hatchet = Hatchet()
     workflows = build_limited(hatchet) if options.get("limited") else build(hatchet)
     if options.get("observed"):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import httpx
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -16,7 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from limpet import Context, EmptyModel, Limpet, OpenTelemetryConfig, OTelAttribute
+from limpet import Context, EmptyModel, FailedTaskRunExceptionGroup, Limpet, OpenTelemetryConfig, OTelAttribute
 from limpet.opentelemetry.instrumentor import HatchetInstrumentor, LimpetInstrumentor
 
 REMOTE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -178,6 +179,33 @@ async def test_without_an_instrumentor_nothing_is_traced(limpet_client: Limpet, 
     async with limpet_client.worker("w", workflows=[quiet]):
         await quiet.aio_run()
     assert seen.all() == []
+
+
+async def test_I5_the_engine_takes_spans_and_shows_them_by_run(limpet_client: Limpet) -> None:
+    provider = TracerProvider()
+    instrumentor = LimpetInstrumentor(tracer_provider=provider, config=limpet_client.config)
+    instrumentor.instrument()
+
+    @limpet_client.task()
+    async def shown(input: EmptyModel, ctx: Context) -> None:
+        raise ValueError("broken on purpose")
+
+    async with limpet_client.worker("w", workflows=[shown]):
+        ref = await shown.aio_run(wait_for_result=False)
+        with pytest.raises(FailedTaskRunExceptionGroup):
+            await ref.aio_result()
+    await asyncio.to_thread(instrumentor.uninstrument)  # sends what is left
+    provider.shutdown()
+    config = limpet_client.config
+    async with httpx.AsyncClient(base_url=config.server_url, headers={"Authorization": f"Bearer {config.token}"}) as http:
+        path = f"/api/v1/stable/tenants/{config.tenant_id}/traces"
+        answer = await http.get(path, params={"run_external_id": ref.workflow_run_id})
+        other = await http.get(path, params={"run_external_id": config.tenant_id})
+    asked, ran = answer.json()["rows"]
+    assert (asked["spanName"], ran["spanName"]) == ("hatchet.run_workflow", "hatchet.start_step_run")
+    assert (ran["parentSpanId"], ran["statusCode"], ran["retryCount"]) == (asked["spanId"], "ERROR", 0)
+    assert "broken on purpose" in ran["statusMessage"]
+    assert other.json()["rows"] == []
 
 
 def test_the_official_name_is_there() -> None:

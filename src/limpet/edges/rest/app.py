@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from limpet._version import __version__
 from limpet.core.errors import LimpetError
-from limpet.edges.rest import absent, crons, expressions, metrics, runs, scheduled, tasks, tenants, workers, workflows
+from limpet.edges.rest import absent, crons, expressions, metrics, runs, scheduled, tasks, tenants, traces, workers, workflows
 from limpet.edges.rest.facts import RestFacts
 from limpet.edges.rest.problems import Problem, problem, problem_of, problems
 from limpet.edges.rest.schemas import ApiErrors
@@ -37,6 +37,7 @@ ROUTERS = (
     metrics.router,
     expressions.router,
     tenants.router,
+    traces.router,
 )
 ERROR_ANSWERS: dict[int | str, dict[str, Any]] = {"default": {"model": ApiErrors}}
 
