@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     from limpet.sdk.context import WorkerContext as WorkerContext
     from limpet.sdk.dependencies import Depends as Depends
     from limpet.sdk.engine_calls import RunStatus as RunStatus
+    from limpet.sdk.event_options import BulkPushEventOptions as BulkPushEventOptions
+    from limpet.sdk.event_options import BulkPushEventWithMetadata as BulkPushEventWithMetadata
+    from limpet.sdk.event_options import PushEventOptions as PushEventOptions
     from limpet.sdk.exceptions import (
         DedupeViolationError as DedupeViolationError,
     )
@@ -227,6 +230,11 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "RetryAfterException",
         "TaskRunError",
     ),
+    "limpet.sdk.event_options": (
+        "BulkPushEventOptions",
+        "BulkPushEventWithMetadata",
+        "PushEventOptions",
+    ),
     "limpet.sdk.features.cel": (
         "CELEvaluationResult",
         "CELFailure",
@@ -313,6 +321,8 @@ __all__ = [
     "APIErrors",
     "APIResourceMeta",
     "BulkCancelReplayOpts",
+    "BulkPushEventOptions",
+    "BulkPushEventWithMetadata",
     "CELEvaluationResult",
     "CELFailure",
     "CELSuccess",
@@ -340,6 +350,7 @@ __all__ = [
     "PaginationResponse",
     "ParentCondition",
     "Priority",
+    "PushEventOptions",
     "RateLimit",
     "RateLimitDuration",
     "RetryAfterException",

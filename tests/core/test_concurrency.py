@@ -12,9 +12,10 @@ import pytest
 from limpet.core.definitions import ConcurrencyLimit, Feature, LimitStrategy, StickyStrategy
 from limpet.core.errors import InvalidArgument, LimitReached, NotSupported, WorkflowChanged
 from limpet.core.explain import Outlook, Reason
-from limpet.core.inputs import RunKeys, RunsTriggered, TaskCompleted, Trigger, WorkflowPut, WorkflowPutReply
+from limpet.core.inputs import RunsTriggered, TaskCompleted, Trigger, WorkflowPut, WorkflowPutReply
 from limpet.core.records import UnusableKey
 from limpet.core.rows import EventType
+from limpet.core.run_keys import RunKeys
 from limpet.core.settings import RetryPriority, Settings
 from limpet.testing.builders import limit, make_task, make_workflow
 from limpet.testing.scenario import Scenario

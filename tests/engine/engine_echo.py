@@ -50,6 +50,7 @@ from limpet.core.inputs import (
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.settings import Settings
+from limpet.core.subscriptions import Candidate
 from limpet.core.views import LimitsView, WorkerView
 from limpet.engine.seats import Core
 
@@ -102,6 +103,9 @@ class EchoMachine:
 
     def workers(self) -> list[WorkerView]:
         return [view for worker_id in self.facts if (view := self.worker(worker_id))]
+
+    def candidates(self, event_key: str, scope: str | None) -> Sequence[Candidate]:
+        return ()
 
     def limits_of(self, workflow_name: str) -> LimitsView | None:
         return None

@@ -33,6 +33,8 @@ CLASSES: dict[str, tuple[str, str]] = {  # official module, our module
     "WorkersClient": ("features.workers", "limpet.features.workers"),
     "WorkflowsClient": ("features.workflows", "limpet.features.workflows"),
     "LogsClient": ("features.logs", "limpet.features.logs"),
+    "EventClient": ("clients.events", "limpet.clients.events"),
+    "FiltersClient": ("features.filters", "limpet.features.filters"),
     "CELClient": ("features.cel", "limpet.features.cel"),
     "MetricsClient": ("features.metrics", "limpet.features.metrics"),
     "StubsClient": ("features.stubs", "limpet.features.stubs"),

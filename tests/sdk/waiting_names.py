@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 DURABLE = "durable tasks"
-EVENTS = "events"
-FILTERS = "event filters"
 WEBHOOKS = "webhooks"
 RATE_LIMITS = "rate limits"
 IDEMPOTENCY = "idempotency keys"
@@ -21,19 +19,6 @@ INTERNAL = "nothing: inner parts of the official client, deprecated there"
 
 TOP_LEVEL: dict[str, tuple[str, ...]] = {
     DURABLE: ("DurableContext", "EvictionNotSupportedError", "EvictionPolicy", "NonDeterminismError"),
-    EVENTS: (
-        "BulkPushEventOptions",
-        "BulkPushEventWithMetadata",
-        "Event",
-        "EventData",
-        "EventKeyList",
-        "EventList",
-        "EventOrderByDirection",
-        "EventOrderByField",
-        "EventWorkflowRunSummary",
-        "PushEventOptions",
-        "ReplayEventRequest",
-    ),
     WEBHOOKS: ("V1WebhookHMACAlgorithm", "V1WebhookHMACEncoding", "V1WebhookSourceName"),
     IDEMPOTENCY: ("BulkTriggerIdempotencyCollisionError", "IdempotencyCollisionError"),
     EMBEDDED: ("EmbeddedHatchetConfig",),
@@ -65,6 +50,14 @@ TOP_LEVEL: dict[str, tuple[str, ...]] = {
     LEGACY: (
         "CreatePullRequestFromStepRun",
         "CreateWorkflowVersionOpts",
+        "Event",
+        "EventData",
+        "EventKeyList",
+        "EventList",
+        "EventOrderByDirection",
+        "EventOrderByField",
+        "EventWorkflowRunSummary",
+        "ReplayEventRequest",
         "GetStepRunDiffResponse",
         "JobRun",
         "JobRunStatus",
@@ -91,8 +84,6 @@ TOP_LEVEL: dict[str, tuple[str, ...]] = {
 MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "Hatchet": {
         DURABLE: ("durable_task",),
-        EVENTS: ("event",),
-        FILTERS: ("filters",),
         WEBHOOKS: ("webhooks",),
         RATE_LIMITS: ("rate_limits",),
         BATCH: ("batch_task",),
@@ -101,12 +92,10 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Workflow": {
         DURABLE: ("durable_task",),
-        FILTERS: ("aio_create_filter", "create_filter"),
         BATCH: ("batch_task",),
         INTERNAL: ("client",),
     },
     "Standalone": {
-        FILTERS: ("aio_create_filter", "create_filter"),
         INTERNAL: ("client",),
     },
     "Task": {INTERNAL: ("validators", "workflow")},
@@ -158,17 +147,14 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "LogsClient": {INTERNAL: ("client",)},
     "MetricsClient": {INTERNAL: ("client",)},
     "CELClient": {INTERNAL: ("client",)},
+    "EventClient": {INTERNAL: ("aio_stream", "client", "log", "stream")},
+    "FiltersClient": {INTERNAL: ("client",)},
 }
 
 
 # Documented imports from modules below the package, as `module.name`.
 IMPORTS: dict[str, tuple[str, ...]] = {
     DURABLE: ("exceptions.NonDeterminismError", "runnables.eviction.EvictionPolicy"),
-    EVENTS: (
-        "clients.events.BulkPushEventWithMetadata",
-        "clients.events.Event",
-        "clients.rest.models.v1_event.V1Event",
-    ),
     WEBHOOKS: (
         "clients.rest.models.v1_webhook.V1Webhook",
         "clients.rest.models.v1_webhook_api_key_auth.V1WebhookAPIKeyAuth",

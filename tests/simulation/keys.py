@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from limpet.core.inputs import RunKeys, RunsTriggered, Trigger
+from limpet.core.inputs import RunsTriggered, Trigger
 from limpet.core.machine import Machine
 from limpet.core.records import LimitKey, UnusableKey
+from limpet.core.run_keys import RunKeys
 
 KEYS = ("", "ada", "ada", "bob")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from limpet.core.decision import Changes
+from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FailureSource, FilterRow, PushedEventRow
 from limpet.core.ids import Instant, TenantId, TenantNo, external_id, first_key
 from limpet.core.rows import (
     EventRow,
@@ -120,6 +121,31 @@ class Rows:
 
     def event(self, task: TaskRow, **values: Any) -> EventRow:
         row = EventRow(self.key(), self.tenant_no, task.key, 0, self.at(), EventType.RETRYING, None, "again")
+        return row._replace(**values)
+
+    def pushed_event(self, **values: Any) -> PushedEventRow:
+        """An event. `payload` and its size go together."""
+        key = self.key()
+        payload = values.get("payload", b'{"n":1}')
+        row = PushedEventRow(
+            key, self.id(key), self.tenant_no, "order:created", payload, len(payload), b"{}", None, None, None, self.at()
+        )
+        return row._replace(**values)
+
+    def event_run(self, event: PushedEventRow, run: RunRow, **values: Any) -> EventRunRow:
+        """The event started the run."""
+        row = EventRunRow(run.key, self.tenant_no, run.id, event.key, event.id, event.name, None, b"{}", run.created_at)
+        return row._replace(**values)
+
+    def filter(self, **values: Any) -> FilterRow:
+        """A filter of the builder's workflow."""
+        key, at = self.key(), self.at()
+        row = FilterRow(key, self.id(key), self.tenant_no, self.workflow_row.key, 0, at, "s", "true", b"{}", key, at)
+        return row._replace(**values)
+
+    def failure(self, **values: Any) -> ExpressionFailureRow:
+        """An expression without an answer."""
+        row = ExpressionFailureRow(self.key(), self.tenant_no, self.at(), FailureSource.FILTER, "f", None, "no such key")
         return row._replace(**values)
 
     def receipt(self, **values: Any) -> ReceiptRow:

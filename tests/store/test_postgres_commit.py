@@ -273,11 +273,14 @@ async def test_every_statement_is_valid_and_has_a_sentence(postgres: PostgresSto
 
 def test_every_statement_is_used() -> None:
     code = "".join(file.read_text() for file in PACKAGE.glob("*.py")) + "".join(one.text for one in statements().values())
-    generic = {f"{kind}_from_{source}" for kind in ("runs", "tasks") for source in ("age", "parent", "metadata")}
+    generic = {f"{kind}_from_{source}" for kind in ("runs", "tasks") for source in ("age", "parent", "event", "metadata")}
+    generic |= {"events_from_age", "events_from_ids"}
     generic |= {f"planned_from_{order}_{way}" for order in ("age", "place") for way in ("up", "down")}
     for table in ("runs", "tasks", "events", "run_metadata", "log_lines"):
         generic |= {f"keep_{table}", f"stragglers_of_{table}"}
     generic |= {f"delete_{kind}" for kind in ("events", "tasks", "metadata", "names", "runs")}
+    for kind in ("event_run", "pushed_event", "expression_failure"):
+        generic |= {f"{kind}s_to_prune", f"delete_{kind}s"}
     unused = [
         name
         for name in statements()

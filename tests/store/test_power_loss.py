@@ -21,7 +21,7 @@ from tests.store.builders import stored_fence
 from tests.store.test_sqlite_commit import COMMITTER
 
 ROOT = Path(__file__).resolve().parents[2]
-SYNCS = (10, 11, 25, 60, 150)  # around the first commits, in their midst, and behind a checkpoint
+SYNCS = (12, 13, 25, 60, 150)  # around the first commits, in their midst, and behind a checkpoint
 SYNC_CALLS = "fsync,fdatasync"
 
 pytestmark = pytest.mark.slow

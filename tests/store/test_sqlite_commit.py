@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from limpet.core import event_rows
 from limpet.core import rows as core_rows
 from limpet.core.decision import Changes
 from limpet.core.timetable_rows import CronRow, ScheduleRow
@@ -193,8 +194,11 @@ def test_every_statement_is_valid_and_has_a_sentence(fresh: sqlite3.Connection) 
 
 def test_every_statement_is_used() -> None:
     code = "".join(file.read_text() for file in PACKAGE.glob("*.py")) + "".join(one.text for one in statements().values())
-    generic = {f"{kind}_from_{source}" for kind in ("runs", "tasks") for source in ("age", "parent", "metadata")}
+    generic = {f"{kind}_from_{source}" for kind in ("runs", "tasks") for source in ("age", "parent", "event", "metadata")}
+    generic |= {"events_from_age", "events_from_ids"}
     generic |= {f"planned_from_{place}_{way}" for place in ("age", "place") for way in ("up", "down")}
+    for kind in ("event_run", "pushed_event", "expression_failure"):
+        generic |= {f"{kind}s_to_prune", f"delete_{kind}"}
     unused = [
         name
         for name in statements()
@@ -209,6 +213,8 @@ def test_every_statement_is_used() -> None:
         (core_rows.WorkflowRow, "workflows"), (core_rows.VersionRow, "versions"), (core_rows.WorkerRow, "workers"),
         (core_rows.RunRow, "runs"), (core_rows.TaskRow, "tasks"), (core_rows.ReceiptRow, "receipts"),
         (core_rows.EventRow, "events"), (CronRow, "crons"), (ScheduleRow, "schedules"),
+        (event_rows.PushedEventRow, "pushed_events"), (event_rows.EventRunRow, "event_runs"), (event_rows.FilterRow, "filters"),
+        (event_rows.ExpressionFailureRow, "expression_failures"),
     ],
 )  # fmt: skip
 def test_tables_have_the_columns_of_their_rows(fresh: sqlite3.Connection, row_type: type, table: str) -> None:

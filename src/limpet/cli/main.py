@@ -29,6 +29,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "runs": ("limpet.cli.runs", "List, read, explain, cancel and replay runs."),
         "workers": ("limpet.cli.workers", "List, pause and unpause workers; read their labels."),
         "workflows": ("limpet.cli.workflows", "List workflows and trigger one."),
+        "events": ("limpet.cli.events", "Push events; see which runs they started."),
+        "filters": ("limpet.cli.filters", "List, create and delete filters of events."),
         "tenants": ("limpet.cli.tenants", "Create and list tenants: whose data it is."),
         "token": ("limpet.cli.token", "Create, list and revoke tokens of clients."),
         "cluster": ("limpet.cli.cluster", "Look at the servers that share a database."),

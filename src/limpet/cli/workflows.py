@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json as json_text
-import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from limpet.cli.api import Api
-from limpet.cli.exits import CommandError, Misuse
+from limpet.cli.exits import CommandError
 from limpet.cli.failures import headline
 from limpet.cli.follow import wait_for_run
+from limpet.cli.given import read_input, read_metadata
 from limpet.cli.grammar import Json, Token, Url, command_group, examples
 from limpet.cli.names import workflow_id_of
 from limpet.cli.printing import JsonObject, moment, print_json, print_line, print_table, printable
@@ -99,33 +97,6 @@ def print_result(run: JsonObject, *, json: bool) -> None:
         identity = run["metadata"]["id"]
         ending = f": {printable(headline(run['errorMessage']))}" if run.get("errorMessage") else "."
         raise CommandError(f"Run {identity} is {run['status']}{ending}", f"See what happened: limpet runs get {identity}")
-
-
-def read_input(text: str) -> dict[str, Any]:
-    """The input object: written here, in a file, or on standard input."""
-    try:
-        content = (
-            sys.stdin.read() if text == "-" else Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
-        )
-        value = json_text.loads(content)
-    except OSError as error:
-        raise Misuse(f"The input file {text[1:]} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise Misuse(f"The input is not JSON: {error}.", """Write an object, for example --input '{"name": "Ada"}'""") from error
-    if not isinstance(value, dict):
-        raise Misuse("The input must be a JSON object.", """Write an object, for example --input '{"name": "Ada"}'""")
-    return value
-
-
-def read_metadata(given: list[str] | None) -> dict[str, str]:
-    """`key=value` pairs as an object."""
-    found = {}
-    for text in given or ():
-        key, sign, value = text.partition("=")
-        if not key or not sign:
-            raise Misuse(f"'{text}' is no metadata.", "Write key=value, for example --metadata customer=42")
-        found[key] = value
-    return found
 
 
 def workflow_row(row: JsonObject) -> tuple[object, ...]:

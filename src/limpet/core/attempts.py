@@ -152,6 +152,7 @@ def start_message(task: TaskRun, worker: Worker) -> StartTask:
         run.parent_run_id,
         run.child_index,
         run.child_key,
+        run.source,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from limpet.core.errors import LimpetError
+from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.ids import ActionId, Instant, RunKey, TaskKey, TaskRunId, WorkerId, WorkflowRunId
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
@@ -33,6 +34,11 @@ class Changes:
     crons: list[CronRow] = field(default_factory=list)  # insert or replace
     schedules_dropped: list[int] = field(default_factory=list)  # delete by key
     schedules: list[ScheduleRow] = field(default_factory=list)  # insert or replace
+    pushed_events: list[PushedEventRow] = field(default_factory=list)  # insert
+    event_runs: list[EventRunRow] = field(default_factory=list)  # insert
+    filters_dropped: list[int] = field(default_factory=list)  # delete by key
+    filters: list[FilterRow] = field(default_factory=list)  # insert or replace
+    expression_failures: list[ExpressionFailureRow] = field(default_factory=list)  # insert
 
     def __bool__(self) -> bool:
         return bool(
@@ -48,12 +54,18 @@ class Changes:
             or self.workflows
             or self.versions
             or self.has_timetable
+            or self.has_events
         )
 
     @property
     def has_timetable(self) -> bool:
         """Whether crons or scheduled runs change."""
         return bool(self.crons or self.schedules or self.crons_dropped or self.schedules_dropped)
+
+    @property
+    def has_events(self) -> bool:
+        """Whether events were pushed, or filters change."""
+        return bool(self.pushed_events or self.filters or self.filters_dropped or self.expression_failures)
 
 
 @dataclass(slots=True)
@@ -72,9 +84,21 @@ class PayloadRef:
     created_at: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class EventSource:
+    """The event that started a run, as each of its tasks is told. `filter_payload`: a JSON object."""
+
+    event_id: str
+    event_name: str
+    filter_payload: bytes
+
+
 @dataclass(slots=True)
 class StartTask:
-    """Send this attempt to that worker's newest stream, once (R25)."""
+    """Send this attempt to that worker's newest stream, once (R25).
+
+    source: the event that started the run; None: no event did
+    """
 
     worker_id: WorkerId
     task_key: TaskKey
@@ -95,6 +119,7 @@ class StartTask:
     parent_run_id: str | None = None
     child_index: int | None = None
     child_key: str | None = None
+    source: EventSource | None = None
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from limpet.core import cron_time
+from limpet.core import cron_time, event_rules
 from limpet.core.affinity import check_labels
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN, ConcurrencyLimit, TaskDefinition, WorkflowDefinition
 from limpet.core.errors import InvalidArgument, LimitReached
@@ -36,6 +36,7 @@ def check_definition(definition: WorkflowDefinition, settings: Settings | None =
         _check_task(definition, task, limits)
     _check_graph(definition)
     _check_crons(definition, limits)
+    event_rules.check_events(definition, limits)
 
 
 def _check_name(what: str, name: str, limits: Settings) -> None:

@@ -82,6 +82,15 @@ class Gate:
     of_run: bool
 
 
+@dataclass(frozen=True, slots=True)
+class DefaultFilter:
+    """Which events of a scope start the workflow (F5.22). `expression`: CEL, an edge evaluates it; `payload`: a JSON object."""
+
+    expression: str
+    scope: str
+    payload: bytes = b"{}"
+
+
 class Feature(StrEnum):
     """Features that a definition may declare and this engine does not carry out yet."""
 
@@ -93,8 +102,8 @@ class Feature(StrEnum):
     IDEMPOTENCY = "idempotency"
     DURABLE = "durable tasks"
     BATCH = "batch tasks"
-    EVENTS = "event triggers"
-    FILTERS = "event filters"
+    EVENTS = "event triggers"  # only in rows of releases that did not carry it out
+    FILTERS = "event filters"  # the same
     CRON = "cron triggers"  # of workflows with limits, whose keys need an edge; and as older releases have stored it
 
 
@@ -146,6 +155,7 @@ class WorkflowDefinition:
     on_failure: runs once when a task of the run has failed for good
     undelivered: (feature, where) for everything declared that this engine does not carry out yet
     crons:      expressions of `core.cron_time`; cron_input: what their runs get, a JSON object
+    events:     event keys that start it; `*` stands for any run of characters
     """
 
     name: str
@@ -160,6 +170,8 @@ class WorkflowDefinition:
     crons: tuple[str, ...] = ()
     cron_input: bytes = b"{}"
     concurrency: tuple[ConcurrencyLimit, ...] = ()
+    events: tuple[str, ...] = ()
+    filters: tuple[DefaultFilter, ...] = ()
 
     @cached_property
     def steps(self) -> tuple[TaskDefinition, ...]:

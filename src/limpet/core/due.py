@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from limpet.core import crons, schedules, triggers
+from limpet.core import crons, schedules
 from limpet.core.ids import is_uuid
-from limpet.core.inputs import WorkflowPut, WorkflowPutReply
+from limpet.core.inputs import WorkflowPut
 from limpet.core.records import Workflow
 from limpet.core.state import State
 from limpet.core.timetable_inputs import (
@@ -22,18 +22,7 @@ from limpet.core.timetable_inputs import (
 )
 from limpet.core.timetable_rows import CronRow, ScheduleRow, TimetableNeeds
 
-
-def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
-    """A new version brings its crons along."""
-    reply = triggers.put_workflow(state, item)
-    newest = state.workflows[item.definition.name].newest
-    if reply.created and newest is not None:
-        crons.declare(state, newest)
-    return reply
-
-
 HANDLERS: dict[type, Callable[[State, Any], object]] = {
-    WorkflowPut: put_workflow,
     CronCreated: crons.create,
     CronSwitched: crons.switch,
     CronDeleted: crons.delete,

@@ -8,6 +8,7 @@
     │   ├── NotAllowed              the thing exists, and is not the caller's to change this way
     │   ├── NotSupported            declared or asked for, not carried out by this engine yet
     │   ├── WorkflowChanged         it was registered anew while the call was on its way; calling again helps
+    │   ├── SubscriptionsChanged    what an event starts changed while the call was on its way; calling again helps
     │   └── LimitReached
     └── TemporaryError              trying again may help
         ├── StoreUnavailable
@@ -65,6 +66,14 @@ class WorkflowChanged(RequestError):
     def __init__(self, workflow: str) -> None:
         self.workflow = workflow
         super().__init__(f"workflow {workflow} was registered anew while this call was on its way: call again")
+
+
+class SubscriptionsChanged(RequestError):
+    """What an event starts is not what it was when its filters were evaluated."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"what event {name} starts changed while this call was on its way: call again")
 
 
 class LimitReached(RequestError):

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limpet.core.definitions import DesiredLabel, LabelValue, WorkflowDefinition
+from limpet.core.event_inputs import EventInput
 from limpet.core.ids import ActionId, WorkerId
-from limpet.core.records import LimitKey
+from limpet.core.run_keys import RunKeys
 from limpet.core.timetable_inputs import TimetableInput
 
 
@@ -96,20 +97,6 @@ class WorkerUnsubscribed:
 
     worker_id: str
     drains: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RunKeys:
-    """The concurrency keys of one run, computed by an edge (R3).
-
-    version_id: the version whose expressions were evaluated
-    keys:       one for each limit of that version, by number
-    stand_in:   a text that nobody else has, given to the expressions as the run's id, which the core makes later
-    """
-
-    version_id: str
-    keys: tuple[LimitKey, ...]
-    stand_in: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +234,7 @@ Input = (
     | StartUndeliverable
     | TimePassed
     | TimetableInput
+    | EventInput
 )
 
 

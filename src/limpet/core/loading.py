@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from limpet.core import attempts, deadlines, fleet, notices, pins
+from limpet.core.decision import EventSource
 from limpet.core.definition_text import decode_definition
 from limpet.core.definitions import DesiredLabel, StickyStrategy
+from limpet.core.event_rows import EventRunRow
 from limpet.core.gates import next_gate
 from limpet.core.ids import (
     ActionId,
@@ -36,6 +38,7 @@ from limpet.core.rows import PinState, ReceiptRow, RunRow, RunStatus, TaskRow, T
 from limpet.core.settings import Settings
 from limpet.core.slots import take
 from limpet.core.state import RECEIPT, State
+from limpet.core.subscriptions import Subscriptions
 from limpet.core.timers import Due
 from limpet.core.timetable import Timetable
 
@@ -52,9 +55,11 @@ def load(
         by_key[row.key] = state.workflows[row.name] = workflow
     for version_row in snapshot.versions:
         _load_version(state, version_row, by_key)
+    _load_subscriptions(state, snapshot)
     for worker_row in snapshot.workers:
         fleet.enlist(state, _worker(worker_row, now, seen))
     tasks = _load_runs(state, zip_tasks(snapshot.runs, snapshot.tasks))
+    _load_sources(state, snapshot.event_runs)
     _count_on_from_admissions(state)
     _load_receipts(state, tasks, snapshot.receipts)
     for run in state.runs.values():
@@ -67,6 +72,24 @@ def load(
             pins.watch_grace(state, run)
     state.begin(now)
     return state
+
+
+def _load_subscriptions(state: State, snapshot: Snapshot) -> None:
+    state.subscriptions = Subscriptions(snapshot.filters)
+    state.next_key = max(state.next_key, 1 + max((row.revision for row in snapshot.filters), default=0))
+    for workflow in state.workflows.values():
+        if workflow.newest is not None:
+            state.subscriptions.subscribe(workflow, workflow.newest.definition.events)
+
+
+def _load_sources(state: State, rows: Iterable[EventRunRow]) -> None:
+    """Equal payloads of filters are there once."""
+    payloads: dict[bytes, bytes] = {}
+    for row in rows:
+        run = state.runs.get(row.run_id)
+        if run is not None:
+            payload = payloads.setdefault(row.filter_payload, row.filter_payload)
+            run.source = EventSource(row.event_id, row.event_name, payload)
 
 
 def _load_version(state: State, row: VersionRow, workflows: Mapping[int, Workflow]) -> Version:
@@ -245,6 +268,7 @@ def hydrate(state: State, found: Found) -> None:
             _load_version(state, row, by_key)
     fresh = [(run, tasks) for run, tasks in found.runs if run.id not in state.runs]
     _load_runs(state, fresh)
+    _load_sources(state, found.event_runs)
     for run, _ in fresh:
         state.run_ended(state.runs[run.id])
 

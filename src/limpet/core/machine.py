@@ -11,10 +11,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from limpet.core import attempts, checks, concurrency, deadlines, due, fleet, loading, notices, reports, runs, triggers, views
+from limpet.core import (
+    attempts,
+    checks,
+    concurrency,
+    deadlines,
+    due,
+    event_filters,
+    events,
+    fleet,
+    loading,
+    notices,
+    registration,
+    reports,
+    runs,
+    triggers,
+    views,
+)
 from limpet.core.assignment import plan
 from limpet.core.decision import Decision
 from limpet.core.errors import RequestError
+from limpet.core.event_inputs import EventsPushed, ExpressionFailed, FilterCreated, FilterDeleted, FilterUpdated
 from limpet.core.explain import Explanation
 from limpet.core.ids import Instant, TenantNo
 from limpet.core.inputs import (
@@ -38,11 +55,13 @@ from limpet.core.inputs import (
     WorkerSeen,
     WorkerUnsubscribed,
     WorkflowDeleted,
+    WorkflowPut,
 )
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.reasons import explain_task
 from limpet.core.settings import Settings
 from limpet.core.state import State
+from limpet.core.subscriptions import Candidate
 from limpet.core.timers import Due
 from limpet.core.timetable_rows import earliest
 
@@ -63,7 +82,8 @@ HANDLERS: dict[type, Handler] = {
     TimeoutRefreshed: reports.timeout_refreshed,
     CancelRequested: triggers.cancel,
     ReplayRequested: triggers.replay,
-    WorkflowDeleted: triggers.delete_workflow,
+    WorkflowPut: registration.put_workflow,
+    WorkflowDeleted: registration.delete_workflow,
     WorkerRegistered: fleet.register,
     StreamOpened: fleet.open_stream,
     StreamClosed: fleet.close_stream,
@@ -72,6 +92,10 @@ HANDLERS: dict[type, Handler] = {
     WorkerUnsubscribed: fleet.unsubscribe,
     StartUndeliverable: reports.undeliverable,
     TimePassed: _nothing,
+    FilterCreated: event_filters.create,
+    FilterUpdated: event_filters.update,
+    FilterDeleted: event_filters.delete,
+    ExpressionFailed: events.expression_failed,
     **due.HANDLERS,
 }
 
@@ -114,7 +138,9 @@ class Machine:
                         needs.child_refs.add(ref)
             elif isinstance(item, ReplayRequested):
                 needs.run_or_task_ids.update(i for i in item.ids if i not in self.state.runs and i not in self.state.tasks)
-            elif type(item) in due.HANDLERS:
+            elif isinstance(item, EventsPushed):
+                needs.event_ids.update(event.id for event in item.events if item.is_repeatable)
+            elif isinstance(item, WorkflowPut) or type(item) in due.HANDLERS:
                 due.add_needs(self.state, item, needs.timetable)
         self.state.timetable.ask(needs.timetable, self.state.now, self.state.settings.due_batch_max)
         return needs
@@ -179,6 +205,8 @@ class Machine:
         try:
             if isinstance(item, RunsTriggered):
                 return triggers.trigger(self.state, item, found)
+            if isinstance(item, EventsPushed):
+                return events.push(self.state, item, found)
             return HANDLERS[type(item)](self.state, item)
         except RequestError as refusal:
             return refusal
@@ -214,6 +242,10 @@ class Machine:
             return None
         version = workflow.newest
         return views.LimitsView(version.id, tuple(gate.limit.expression for gate in version.definition.gates))
+
+    def candidates(self, event_key: str, scope: str | None) -> tuple[Candidate, ...]:
+        """What an edge evaluates before it hands in an event."""
+        return self.state.subscriptions.candidates(event_key, scope)
 
     def explain(self, task_run_id: str, now: Instant) -> Explanation | None:
         """Why a task waits, or where it is. None: not in memory, so ended or unknown."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from limpet.core.event_rows import EventRunRow, FilterRow, PushedEventRow
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import TimetableFound, TimetableNeeds
 
@@ -16,10 +17,11 @@ class Needs:
     child_refs: set[str] = field(default_factory=set)
     request_ids: set[str] = field(default_factory=set)
     run_or_task_ids: set[str] = field(default_factory=set)
+    event_ids: set[str] = field(default_factory=set)
     timetable: TimetableNeeds = field(default_factory=TimetableNeeds)
 
     def __bool__(self) -> bool:
-        return bool(self.child_refs or self.request_ids or self.run_or_task_ids or self.timetable)
+        return bool(self.child_refs or self.request_ids or self.run_or_task_ids or self.event_ids or self.timetable)
 
 
 @dataclass(slots=True)
@@ -30,6 +32,8 @@ class Found:
     runs_by_request: request id to run id
     runs:            whole runs with all their tasks, for every id in `run_or_task_ids` that exists
     versions:        the versions those runs were made with
+    event_runs:      of those runs that events started
+    events:          by id, without their payloads
     """
 
     runs_by_ref: dict[str, str] = field(default_factory=dict)
@@ -37,6 +41,8 @@ class Found:
     runs: Sequence[tuple[RunRow, Sequence[TaskRow]]] = ()
     versions: Sequence[VersionRow] = ()
     timetable: TimetableFound = field(default_factory=TimetableFound)
+    event_runs: list[EventRunRow] = field(default_factory=list)
+    events: dict[str, PushedEventRow] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -50,6 +56,7 @@ class Snapshot:
     runs:      the unfinished ones; tasks: all tasks of those runs, finished ones too. Payload columns may be None
     receipts:  all that are not folded away
     due_at:    when the first cron or scheduled run is due; None: nothing is planned
+    filters:   all of workflows that are not deleted; event_runs: of the unfinished runs that events started
     """
 
     next_key: int
@@ -60,3 +67,5 @@ class Snapshot:
     tasks: Sequence[TaskRow] = ()
     receipts: Sequence[ReceiptRow] = ()
     due_at: int | None = None
+    filters: Sequence[FilterRow] = ()
+    event_runs: Sequence[EventRunRow] = ()

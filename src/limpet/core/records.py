@@ -27,7 +27,7 @@ from limpet.core.ids import (
 from limpet.core.rows import PinState, RunStatus, TaskStatus
 
 if TYPE_CHECKING:
-    from limpet.core.decision import CancelTask
+    from limpet.core.decision import CancelTask, EventSource
 
 
 Order = tuple[int, int, int, int]
@@ -126,6 +126,7 @@ class Run:
     keys:     of its concurrency limits, by number; empty when the workflow has none
     stage:    how many of the limits that it passes as a whole have admitted it
     at_gate:  whether it waits at the next of them
+    source:   the event that started it; None: no event did
     """
 
     key: RunKey
@@ -155,6 +156,7 @@ class Run:
     keys: tuple[LimitKey, ...] = ()
     stage: int = 0
     at_gate: bool = False
+    source: EventSource | None = None
     tasks: dict[int, TaskRun] = field(default_factory=dict)
 
     @property

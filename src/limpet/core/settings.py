@@ -56,5 +56,11 @@ class Settings:
     dag_tasks_max: int = 1_000
     workflow_crons_max: int = 100  # declared ones; a new version reads and writes them all
     cron_late_max_us: int = 10 * SECOND_US  # a change of owner takes as long; older ticks are not made up [F6.6]
+    event_triggers_max: int = 100  # event keys of a workflow, and filters that it declares
+    event_runs_max: int = 10_000  # that one push may start; one commit, so it takes the loop a second at the worst
+    event_runs_bytes_max: int = 64 * 1024 * 1024  # inputs of those runs; each gets the payload as its own
+    filters_max: int = 10_000  # of a tenant, in memory
+    filters_bytes_max: int = 16 * 1024 * 1024  # scopes, expressions and payloads of them all
+    expression_bytes_max: int = 4 * 1024  # [X15]
     concurrency_limits_max: int = 10  # of a workflow as a whole, and of each task
     concurrency_key_bytes_max: int = 1_000  # a longer key is an error of its expression; it is stored with every run

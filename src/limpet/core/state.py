@@ -33,6 +33,7 @@ from limpet.core.rows import (
     WorkflowRow,
 )
 from limpet.core.settings import Settings
+from limpet.core.subscriptions import Subscriptions
 from limpet.core.timers import Due, Timers
 from limpet.core.timetable import Timetable
 
@@ -68,6 +69,7 @@ class State:
         self.gates: Gates = Gates()
         self.timers = Timers()
         self.timetable: Timetable = Timetable(None, now)
+        self.subscriptions: Subscriptions = Subscriptions()
         self.receipts_open: dict[int, int] = {}  # receipt key to its attempts that still live
         self._awake: dict[int, SchedulingClass] = {}
         self._stirred: dict[WorkerKey, Worker] = {}
@@ -159,6 +161,7 @@ class State:
         for run in self._ended:
             self._let_go(run)
         self.timetable.collect(changes)
+        self.subscriptions.collect(changes)
         return changes
 
     def _collect_receipts(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from limpet.core import runs
 from limpet.core.affinity import check_labels
+from limpet.core.decision import EventSource
 from limpet.core.definition_rules import check_definition
 from limpet.core.definition_text import checksum, encode_definition
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN
@@ -12,7 +13,6 @@ from limpet.core.ids import RunKey, VersionKey, WorkflowId, WorkflowKey, Workflo
 from limpet.core.inputs import (
     CancelRequested,
     ReplayRequested,
-    RunKeys,
     RunsTriggered,
     Trigger,
     WorkflowDeleted,
@@ -22,6 +22,7 @@ from limpet.core.inputs import (
 from limpet.core.needs import Found
 from limpet.core.records import LimitKey, Run, TaskRun, UnusableKey, Version, Workflow
 from limpet.core.rows import RunStatus
+from limpet.core.run_keys import RunKeys
 from limpet.core.state import State, version_row, workflow_row
 from limpet.core.undelivered import check_runnable, warnings_of
 
@@ -52,13 +53,14 @@ def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
     return WorkflowPutReply(workflow.id, version.id, True)
 
 
-def delete_workflow(state: State, item: WorkflowDeleted) -> None:
-    """New triggers by its name find nothing; runs that exist go on (W3.8)."""
+def delete_workflow(state: State, item: WorkflowDeleted) -> Workflow:
+    """New triggers by its name find nothing; runs that exist go on (W3.8). Returns what it was."""
     workflow = next((w for w in state.workflows.values() if w.id == item.workflow_id), None)
     if workflow is None:
         raise NotFound("workflow", item.workflow_id)
     del state.workflows[workflow.name]
     state.changes.workflows.append(workflow_row(workflow, state.tenant_no, state.now))
+    return workflow
 
 
 def trigger(state: State, item: RunsTriggered, found: Found) -> tuple[WorkflowRunId, ...]:
@@ -116,9 +118,15 @@ def unusable_keys(workflow: Workflow, why: str) -> RunKeys | None:
 
 def start(state: State, item: Trigger) -> WorkflowRunId:
     """A run of a checked item that nobody may have started before."""
+    return start_run(state, item, None).id
+
+
+def start_run(state: State, item: Trigger, source: EventSource | None) -> Run:
+    """The same, for an event when there is a source."""
     run = _new_run(state, item, None)
+    run.source = source
     runs.open_run(state, run)
-    return run.id
+    return run
 
 
 def _check_names(state: State, items: tuple[Trigger, ...]) -> None:

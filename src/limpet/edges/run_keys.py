@@ -13,8 +13,9 @@ from uuid import uuid4
 from limpet.core.definitions import WorkflowDefinition
 from limpet.core.errors import InvalidArgument, WorkflowChanged
 from limpet.core.ids import TenantId
-from limpet.core.inputs import RunKeys, RunsTriggered, Trigger
+from limpet.core.inputs import RunsTriggered, Trigger
 from limpet.core.records import LimitKey, UnusableKey
+from limpet.core.run_keys import RunKeys
 from limpet.core.views import LimitsView
 from limpet.edges.expressions.errors import ExpressionError
 from limpet.edges.expressions.evaluator import Environment, as_text, compile_expression

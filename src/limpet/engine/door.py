@@ -9,6 +9,7 @@ from limpet.core.decision import Delivery
 from limpet.core.explain import Explanation
 from limpet.core.ids import TenantId, TenantNo
 from limpet.core.inputs import Input
+from limpet.core.subscriptions import Candidate
 from limpet.core.views import LimitsView, WorkerView
 from limpet.store.api import LogLine, Reader
 
@@ -41,6 +42,9 @@ class Door(Protocol):
 
     def limits(self, tenant: TenantId, workflow_name: str) -> LimitsView | None:
         """The concurrency expressions of the version in force, from memory; None: it has none, or is unknown."""
+
+    def candidates(self, tenant: TenantId, event_key: str, scope: str | None) -> Sequence[Candidate]:
+        """What an event with that key and scope may start now, from memory."""
 
     async def explain(self, tenant: TenantId, task_run_id: str) -> Explanation:
         """Why a task waits, or where it is. Raises NotFound."""

@@ -18,6 +18,7 @@ from limpet.core.explain import Explanation
 from limpet.core.ids import SECOND_US, Instant, TenantId, TenantNo
 from limpet.core.inputs import Input, ReplayRequested, RunsTriggered, TimePassed, WorkerRegistered, WorkflowPut
 from limpet.core.machine import Machine
+from limpet.core.subscriptions import Candidate
 from limpet.core.views import LimitsView, WorkerView
 from limpet.engine.clock import Clock
 from limpet.engine.committing import Committer
@@ -220,6 +221,10 @@ class Engine:
     def limits(self, tenant: TenantId, workflow_name: str) -> LimitsView | None:
         """See `Door.limits`. What is not durable yet may be told: the core refuses keys of another version."""
         return self._core(tenant).limits_of(workflow_name)
+
+    def candidates(self, tenant: TenantId, event_key: str, scope: str | None) -> Sequence[Candidate]:
+        """See `Door.candidates`. What is not durable yet may be told: the core looks again when the event is there."""
+        return self._core(tenant).candidates(event_key, scope)
 
     async def explain(self, tenant: TenantId, task_run_id: str) -> Explanation:
         """See `Door.explain`. What memory says is told only once it is durable (R6)."""

@@ -13,6 +13,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
 from limpet.core.errors import LimitReached, LimpetError
+from limpet.core.event_inputs import EventsPushed
 from limpet.core.ids import TenantNo
 from limpet.core.inputs import Input, RunsTriggered, TaskCompleted, TaskFailed, TimePassed, WorkerSeen, WorkflowPut
 from limpet.engine.settings import EngineSettings
@@ -62,6 +63,8 @@ def size_of(item: Input) -> int:
         return ENTRY_BYTES + len(item.output)
     if isinstance(item, RunsTriggered):
         return sum(ENTRY_BYTES + len(one.input) + len(one.metadata) for one in item.items)
+    if isinstance(item, EventsPushed):
+        return sum(ENTRY_BYTES * (1 + len(one.starts)) + len(one.payload) + len(one.metadata) for one in item.events)
     if isinstance(item, TaskFailed):
         return ENTRY_BYTES + len(item.error)
     if isinstance(item, WorkflowPut):
@@ -72,7 +75,9 @@ def size_of(item: Input) -> int:
 
 def cost_of(item: Input) -> int:
     """How much of a turn an input takes: a bulk call costs as much as its items would one by one."""
-    return max(1, len(item.items)) if isinstance(item, RunsTriggered) else 1
+    if isinstance(item, RunsTriggered):
+        return max(1, len(item.items))
+    return sum(1 + len(event.starts) for event in item.events) if isinstance(item, EventsPushed) else 1
 
 
 class Inbox:

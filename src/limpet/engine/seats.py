@@ -15,6 +15,7 @@ from limpet.core.ids import Instant, TenantId, TenantNo
 from limpet.core.inputs import Input
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.settings import Settings
+from limpet.core.subscriptions import Candidate
 from limpet.core.views import LimitsView, WorkerView
 from limpet.engine.presence import Presence
 from limpet.store.api import Tenant
@@ -37,6 +38,8 @@ class Core(Protocol):
     def started_at(self, task_run_ids: Sequence[str]) -> dict[str, int]: ...
 
     def limits_of(self, workflow_name: str) -> LimitsView | None: ...
+
+    def candidates(self, event_key: str, scope: str | None) -> Sequence[Candidate]: ...
 
     def explain(self, task_run_id: str, now: Instant) -> Explanation | None: ...
 

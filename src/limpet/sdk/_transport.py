@@ -100,6 +100,8 @@ SUBSCRIBE_EVENTS = Rpc(
     dispatcher_pb2.SubscribeToWorkflowEventsRequest,
     dispatcher_pb2.WorkflowEvent,
 )
+PUSH_EVENT = Rpc("/EventsService/Push", events_pb2.PushEventRequest, events_pb2.Event)
+BULK_PUSH_EVENTS = Rpc("/EventsService/BulkPush", events_pb2.BulkPushEventRequest, events_pb2.Events)
 PUT_LOG = Rpc("/EventsService/PutLog", events_pb2.PutLogRequest, events_pb2.PutLogResponse)
 PUT_STREAM = Rpc("/EventsService/PutStreamEvent", events_pb2.PutStreamEventRequest, events_pb2.PutStreamEventResponse)
 

@@ -19,6 +19,8 @@ from limpet.sdk.durations import Duration
 from limpet.sdk.engine_calls import EngineCalls
 from limpet.sdk.features.cel import CELClient
 from limpet.sdk.features.cron import CronClient
+from limpet.sdk.features.events import EventClient
+from limpet.sdk.features.filters import FiltersClient
 from limpet.sdk.features.logs import LogsClient
 from limpet.sdk.features.metrics import MetricsClient
 from limpet.sdk.features.runs import RunsClient
@@ -62,9 +64,10 @@ class Limpet:
         if debug if debug is not None else calls.config.debug:
             logging.getLogger("limpet").setLevel(logging.DEBUG)
         self._calls = calls
-        self._parts = ClientParts(calls, RunsClient(calls), WorkflowsClient(calls), CronClient(calls))
+        self._parts = ClientParts(calls, RunsClient(calls), WorkflowsClient(calls), CronClient(calls), FiltersClient(calls))
         self._workers = WorkersClient(calls)
         self._scheduled = ScheduledClient(calls)
+        self._event = EventClient(calls)
         self._logs = LogsClient(calls)
         self._metrics = MetricsClient(calls)
         self._cel = CELClient(calls)
@@ -110,6 +113,16 @@ class Limpet:
     def scheduled(self) -> ScheduledClient:
         """Plan runs for a point in time, move them, delete them."""
         return self._scheduled
+
+    @property
+    def event(self) -> EventClient:
+        """Push events, and see what they started."""
+        return self._event
+
+    @property
+    def filters(self) -> FiltersClient:
+        """Make, see, change and delete filters of events."""
+        return self._parts.filters
 
     @property
     def logs(self) -> LogsClient:

@@ -197,13 +197,18 @@ class ClientConfig(BaseSettings):
 
     def apply_namespace(self, name: str) -> str:
         """The name with the namespace in front, not twice."""
-        return name if name.startswith(self.namespace) else self.namespace + name
+        return with_prefix(name, self.namespace)
 
     def _completed_tls(self) -> dict[str, str]:
         host = self.host_port.rpartition(":")[0] or self.host_port
         plain = host in _LOOPBACK_HOSTS and not self.server_url.startswith("https://")
         strategy = self.tls_config.strategy or ("none" if plain else "tls")
         return {"strategy": strategy, "server_name": self.tls_config.server_name or host or "localhost"}
+
+
+def with_prefix(name: str, prefix: str) -> str:
+    """The name with the prefix in front, not twice."""
+    return name if name.startswith(prefix) else prefix + name
 
 
 def read_claims(token: str) -> TokenClaims:

@@ -14,6 +14,7 @@ from limpet.contracts import admin_pb2, trigger_pb2, workflows_pb2
 from limpet.sdk.agent_tools import MCPProvider, ToolSource, agent_tool
 from limpet.sdk.engine_calls import EngineCalls
 from limpet.sdk.features.cron import CronClient
+from limpet.sdk.features.filters import FiltersClient
 from limpet.sdk.features.runs import RunsClient
 from limpet.sdk.features.scheduled import in_utc
 from limpet.sdk.features.workflows import QueueBehavior, WorkflowsClient
@@ -21,8 +22,9 @@ from limpet.sdk.labels import DesiredWorkerLabel
 from limpet.sdk.priority import Priority, check_priority
 from limpet.sdk.rest import workflows as rest_workflows
 from limpet.sdk.rest.crons import CronWorkflows
+from limpet.sdk.rest.events import V1Filter
 from limpet.sdk.rest.runs import V1TaskStatus, V1TaskSummary
-from limpet.sdk.serde import EmptyModel, dump_input
+from limpet.sdk.serde import EmptyModel, JSONSerializableMapping, dump_input
 from limpet.sdk.sticky_child import StickyTarget
 from limpet.sdk.task import (
     StepType,
@@ -54,6 +56,7 @@ class ClientParts:
     runs: RunsClient
     workflows: WorkflowsClient
     cron: CronClient
+    filters: FiltersClient
 
 
 class Declaration(Generic[TWorkflowInput]):
@@ -183,6 +186,14 @@ class Declaration(Generic[TWorkflowInput]):
         """As `create_cron`."""
         metadata, data = dict(additional_metadata or {}), json.loads(dump_input(input, self.input_validator))
         return await self.parts.cron.aio_create(self.name, cron_name, expression, data, metadata, priority)
+
+    def create_filter(self, expression: str, scope: str, payload: JSONSerializableMapping | None = None) -> V1Filter:
+        """A filter of the events that start this workflow, which must be registered."""
+        return self.parts.filters.create(self.id, expression, scope, payload)
+
+    async def aio_create_filter(self, expression: str, scope: str, payload: JSONSerializableMapping | None = None) -> V1Filter:
+        """As `create_filter`."""
+        return await self.parts.filters.aio_create(self.id, expression, scope, payload)
 
     def list_runs(
         self,

@@ -9,8 +9,10 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
+
+from google.protobuf.message import Message
 
 from limpet.contracts import trigger_pb2, workflows_pb2
 from limpet.sdk.context import Context
@@ -20,6 +22,7 @@ from limpet.sdk.run_variables import ctx_action_key, ctx_hatchet_context, next_c
 from limpet.sdk.sticky_child import StickyTarget, check_sticky_child
 from limpet.sdk.trigger_options import ScheduleTriggerWorkflowOptions, TriggerWorkflowOptions, labels_of
 
+Item = TypeVar("Item", bound=Message)
 BULK_ITEMS_MAX = 1_000  # the engine's limit of one call [W8.4]
 BULK_OVERHEAD_BYTES = 64 * 1024  # room for metadata and framing below the send limit
 
@@ -71,18 +74,24 @@ def schedule_request(
 def bulk_chunks(
     requests: Sequence[trigger_pb2.TriggerWorkflowRequest], *, bytes_max: int
 ) -> Iterator[workflows_pb2.BulkTriggerWorkflowRequest]:
-    """The items in order, in messages that the engine takes: at most 1,000 items and below the send limit."""
-    chunk: list[trigger_pb2.TriggerWorkflowRequest] = []
-    size = 0
-    for request in requests:
-        request_size = request.ByteSize()
-        if chunk and (len(chunk) >= BULK_ITEMS_MAX or size + request_size > bytes_max - BULK_OVERHEAD_BYTES):
-            yield workflows_pb2.BulkTriggerWorkflowRequest(workflows=chunk)
-            chunk, size = [], 0
-        chunk.append(request)
-        size += request_size
-    if chunk:
+    """The items in order, in messages that the engine takes."""
+    for chunk in chunked(requests, bytes_max=bytes_max):
         yield workflows_pb2.BulkTriggerWorkflowRequest(workflows=chunk)
+
+
+def chunked(messages: Sequence[Item], *, bytes_max: int) -> Iterator[list[Item]]:
+    """The messages in order, at most 1,000 together and below the send limit."""
+    chunk: list[Item] = []
+    size = 0
+    for message in messages:
+        message_size = message.ByteSize()
+        if chunk and (len(chunk) >= BULK_ITEMS_MAX or size + message_size > bytes_max - BULK_OVERHEAD_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(message)
+        size += message_size
+    if chunk:
+        yield chunk
 
 
 def new_request_id() -> str:

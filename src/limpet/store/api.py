@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, NewType, Protocol
 
 from limpet.core.decision import Changes
+from limpet.core.event_rows import ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.ids import TenantId, TenantNo
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
@@ -70,11 +71,13 @@ class ReadTimedOut(StoreError):
 
 
 LIST_ROWS_MAX = 10_000  # records of one page, whatever the query asks for: about 30 MB; more pages by offset
-SCAN_MAX = 100_000  # crons or scheduled runs that a search by metadata looks at; a narrower query looks at others
+SCAN_MAX = 100_000  # crons, scheduled runs or events that a search by metadata looks at; a narrower query looks at others
 COUNT_MAX = 10_000  # matches are counted up to here, so that a page never waits for the count of a million
 PAGE_PAYLOAD_BYTES_MAX = 16 * 1024 * 1024  # inputs and outputs that come along with one answer (see `Reader`)
 EVENT_ROWS_MAX = 10_000  # ten events for each task of the largest graph
 LOG_LINES_MAX = 10_000  # lines of one answer
+EVENT_RUNS_MAX = 10_000  # started runs that come along with one page of events; their counts are of all
+EVENT_NAMES_MAX = 10_000  # different event keys of one answer
 QUARANTINE_MAX = 1_000  # inputs kept for the operator; the oldest go first
 PRUNE_ROWS_MAX = 1_000  # rows one deletion may touch (R50)
 READ_SECONDS_MAX = 15.0  # longer reads are ended, because they hold checkpoints back (R22, R51)
@@ -146,6 +149,7 @@ class RunQuery:
     metadata:        (key, value) pairs, values compared as text; a run matches with any of them (W9.4)
     metadata_all:    a run must match with all of them
     since, until:    by created_at, in microseconds; since inclusive, until exclusive
+    event_id:        of the event that started the run
     """
 
     since: int | None = None
@@ -154,6 +158,7 @@ class RunQuery:
     workflow_ids: Collection[str] | None = None
     worker_id: str | None = None
     parent_task_id: str | None = None
+    event_id: str | None = None
     metadata: Sequence[tuple[str, str]] = ()
     metadata_all: bool = False
     limit: int = 50
@@ -253,6 +258,66 @@ class ScheduleRecord(NamedTuple):
     input: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """Which pushed events a reader asks for; everything given must hold, of collections any member.
+
+    names:        event keys
+    workflow_ids: of workflows of which it started a run; run_statuses: numbers of RunStatus that one of its runs has
+    metadata:     (key, value) pairs, values compared as text; all must match
+    since, until: by the time of the push, in microseconds; since inclusive, until exclusive
+    """
+
+    ids: Collection[str] | None = None
+    names: Collection[str] | None = None
+    scopes: Collection[str] | None = None
+    workflow_ids: Collection[str] | None = None
+    run_statuses: Collection[int] | None = None
+    metadata: Sequence[tuple[str, str]] = ()
+    since: int | None = None
+    until: int | None = None
+    limit: int = 50
+    offset: int = 0
+
+
+class StartedRun(NamedTuple):
+    """A run that an event started, and the filter that let it through."""
+
+    run_id: str
+    filter_id: str | None
+
+
+class EventRecord(NamedTuple):
+    """An event with its runs. The row comes without its payload; that is None when the page has no room for it.
+
+    runs:     at most `EVENT_RUNS_MAX` on a page
+    statuses: how many of its runs have which RunStatus, of all
+    """
+
+    event: PushedEventRow
+    payload: bytes | None
+    runs: Sequence[StartedRun]
+    statuses: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FilterQuery:
+    """Which filters a reader asks for; everything given must hold. Those of deleted workflows are gone."""
+
+    ids: Collection[str] | None = None
+    workflow_ids: Collection[str] | None = None
+    scopes: Collection[str] | None = None
+    limit: int = 50
+    offset: int = 0
+
+
+class FilterRecord(NamedTuple):
+    """A filter and its workflow's id."""
+
+    filter: FilterRow
+    workflow_id: str
+
+
 class Reader(Protocol):
     """Committed rows for people. Every method returns None or an empty list when nothing is found.
 
@@ -290,6 +355,18 @@ class Reader(Protocol):
 
     async def schedules(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[ScheduleRecord], int]:
         """As `crons`; those that have started their run are gone."""
+
+    async def pushed_events(self, tenant_no: TenantNo, query: EventQuery) -> tuple[Sequence[EventRecord], int]:
+        """Newest first; the second value is the number of all matches, counted up to 10,000."""
+
+    async def event_names(self, tenant_no: TenantNo) -> Sequence[str]:
+        """The keys of all events that are not gone, each once, in order; at most `EVENT_NAMES_MAX`."""
+
+    async def filters(self, tenant_no: TenantNo, query: FilterQuery) -> Sequence[FilterRecord]:
+        """Newest first."""
+
+    async def expression_failures(self, tenant_no: TenantNo, limit: int) -> Sequence[ExpressionFailureRow]:
+        """Newest first."""
 
     async def payloads(
         self, runs: Collection[Born], tasks: Collection[Born]
@@ -366,6 +443,12 @@ class Store(Protocol):
 
         Off the commit path; returns how many went. From the call on, every run that ended before the instant is
         gone for whoever asks, also while its rows still wait (R50).
+        """
+
+    async def prune_events(self, before: int, limit: int) -> int:
+        """Delete up to `limit` rows of events, of what they started, and of failed expressions, each older than the instant.
+
+        An event of which a run is left stays. Off the commit path; returns how many rows went.
         """
 
 

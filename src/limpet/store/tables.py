@@ -49,7 +49,13 @@ def misfit(row: Row, *, is_birth: bool) -> str | None:
 
 def dropped_keys(changes: Changes) -> tuple[int, ...]:
     """Keys of rows that a commit deletes; none of them is ever given again."""
-    return (*changes.workers_forgotten, *changes.receipts_folded, *changes.crons_dropped, *changes.schedules_dropped)
+    return (
+        *changes.workers_forgotten,
+        *changes.receipts_folded,
+        *changes.crons_dropped,
+        *changes.schedules_dropped,
+        *changes.filters_dropped,
+    )
 
 
 def _column(name: str, hint: Any, born_with: frozenset[str]) -> Column:

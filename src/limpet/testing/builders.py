@@ -11,6 +11,7 @@ from limpet.core.definitions import (
     DEFAULT_SLOT_TYPE,
     Comparator,
     ConcurrencyLimit,
+    DefaultFilter,
     DesiredLabel,
     LabelValue,
     LimitStrategy,
@@ -88,6 +89,8 @@ def make_workflow(
     crons: Sequence[str] = (),
     cron_input: bytes = b"{}",
     concurrency: Iterable[ConcurrencyLimit] = (),
+    events: Iterable[str] = (),
+    filters: Iterable[DefaultFilter] = (),
 ) -> WorkflowDefinition:
     """A workflow; a task that is only a text is a task of that name without parents."""
     return WorkflowDefinition(
@@ -99,6 +102,8 @@ def make_workflow(
         crons=tuple(crons),
         cron_input=cron_input,
         concurrency=tuple(concurrency),
+        events=tuple(events),
+        filters=tuple(filters),
     )
 
 

@@ -35,7 +35,7 @@ def _facts(machine: Machine) -> Iterator[tuple[tuple[str, Any], Any]]:
         yield ("tasks of", worker.id), sorted(worker.tasks)
         yield ("runs pinned to", worker.id), sorted(worker.pinned)
     for run in state.runs.values():
-        yield ("run", run.id), run_row(run, no)._replace(input=None)
+        yield ("run", run.id), (run_row(run, no)._replace(input=None), run.source)
         for task in run.tasks.values():
             row_of_task = task_row(task, no)._replace(output=None)
             if task.status.is_terminal:
@@ -44,6 +44,7 @@ def _facts(machine: Machine) -> Iterator[tuple[tuple[str, Any], Any]]:
     yield ("queues", ""), sorted((cls.id, cls.size) for cls in state.classes.values() if cls.size)
     for group in state.gates.groups.values():
         yield ("group", group.name), (sorted(group.held), sorted(group.waiting))
+    yield ("filters", ""), sorted(state.subscriptions.filters.values())
     yield ("receipts", ""), sorted((key, live) for key, live in state.receipts_open.items() if live)
 
 

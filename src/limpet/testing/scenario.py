@@ -17,20 +17,20 @@ A task is named by its name and means the newest run that has it; another run is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from limpet.core.decision import CancelTask, CloseStreams, Decision, Delivery, RunFinished, StartTask
-from limpet.core.definitions import ConcurrencyLimit, DesiredLabel, LabelValue, StickyStrategy, TaskDefinition
+from limpet.core.definitions import ConcurrencyLimit, DefaultFilter, DesiredLabel, LabelValue, StickyStrategy, TaskDefinition
 from limpet.core.errors import LimpetError
+from limpet.core.event_inputs import EventsPushed, EventStart, PushedEvent
 from limpet.core.ids import ActionId, Instant, TenantNo, first_key
 from limpet.core.inputs import (
     CancelRequested,
     Input,
     LabelsUpserted,
     ReplayRequested,
-    RunKeys,
     RunsTriggered,
     SlotReleased,
     StartUndeliverable,
@@ -53,7 +53,9 @@ from limpet.core.inputs import (
 from limpet.core.machine import Machine
 from limpet.core.records import LimitKey
 from limpet.core.rows import TaskStatus
+from limpet.core.run_keys import RunKeys
 from limpet.core.settings import Settings
+from limpet.core.subscriptions import Candidate
 from limpet.testing.builders import Slots, make_workflow, slots_of, us
 from limpet.testing.equivalence import differences, unsaved
 from limpet.testing.oracles import WatchedMachine
@@ -88,6 +90,7 @@ class Scenario(Readings):
         self.now, self.tables = START, Tables(first_key(self.tenant_no))
         super().__init__(self._load(), self.tables, self.now)
         self._sessions = 0
+        self._events = 0
         self._actions: dict[str, None] = {}
         self._beat_at = us(HEARTBEAT) + START
         self._sent: set[tuple[str, int]] = set()
@@ -202,11 +205,13 @@ class Scenario(Readings):
         crons: Sequence[str] = (),
         cron_input: bytes = b"{}",
         concurrency: Iterable[ConcurrencyLimit] = (),
+        events: Iterable[str] = (),
+        filters: Iterable[DefaultFilter] = (),
     ) -> WorkflowPutReply:
         """Register a workflow. Workers made later offer its actions unless they name their own."""
         definition = make_workflow(
             name, *tasks, sticky=sticky, priority=priority, on_failure=on_failure, crons=crons, cron_input=cron_input,
-            concurrency=concurrency,
+            concurrency=concurrency, events=events, filters=filters,
         )  # fmt: skip
         reply = self.ask(WorkflowPut(definition), WorkflowPutReply)
         self._actions.update(dict.fromkeys(step.action_id for step in definition.steps))
@@ -250,6 +255,27 @@ class Scenario(Readings):
         """Start several runs in one call; their ids."""
         whole = tuple(one if one.keys else replace(one, keys=self.keys_of(one.workflow_name, {})) for one in items)
         return self.ask(RunsTriggered(whole), tuple)
+
+    def pushed(
+        self, name: str, payload: bytes = b"{}", *, scope: str | None = None, priority: int | None = None,
+        metadata: bytes = b"{}", passes: Callable[[Candidate], bool] = lambda _: True,
+    ) -> PushedEvent:  # fmt: skip
+        """What an edge would hand in for an event. `passes`: what the filters say; without keys limits count as their texts."""
+        candidates = self.machine.candidates(name, scope)
+        starts = tuple(
+            EventStart(one.stamp, metadata, self.keys_of(one.workflow_name, {}))
+            for one in candidates
+            if one.filter_id is None or passes(one)
+        )
+        self._events += 1
+        event_id = f"00000000-0000-4000-8000-{self._events:012x}"
+        considered = tuple(one.stamp for one in candidates)
+        return PushedEvent(event_id, name, payload, metadata, priority, scope, None, considered, starts)
+
+    def push(self, name: str, payload: bytes = b"{}", **values: Any) -> tuple[str, ...]:
+        """Push one event; the ids of the runs it started."""
+        (row,) = self.ask(EventsPushed((self.pushed(name, payload, **values),)), tuple)
+        return tuple(one.run_id for one in self.tables.event_runs.values() if one.event_key == row.key)
 
     def keys_of(self, workflow: str, values: Mapping[str, LimitKey]) -> RunKeys | None:
         """What an edge would hand in: the values of the expressions that are in force."""

@@ -6,14 +6,21 @@ The rules of `core.decision.Changes` to the letter and nothing else; it is synch
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from limpet.core.decision import Changes
+from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
 
-_Row = TypeVar("_Row", VersionRow, WorkflowRow, WorkerRow, RunRow, TaskRow, ReceiptRow, EventRow, CronRow, ScheduleRow)
+
+class _Keyed(Protocol):
+    @property
+    def key(self) -> int: ...
+
+
+_Row = TypeVar("_Row", bound=_Keyed)
 
 
 class Tables:
@@ -30,6 +37,10 @@ class Tables:
         self.events: dict[int, EventRow] = {}
         self.crons: dict[int, CronRow] = {}
         self.schedules: dict[int, ScheduleRow] = {}
+        self.pushed_events: dict[int, PushedEventRow] = {}
+        self.event_runs: dict[int, EventRunRow] = {}
+        self.filters: dict[int, FilterRow] = {}
+        self.expression_failures: dict[int, ExpressionFailureRow] = {}
         self._task_keys: dict[int, list[int]] = {}
 
     def apply(self, changes: Changes) -> None:
@@ -58,6 +69,15 @@ class Tables:
         for key in changes.schedules_dropped:
             del self.schedules[key]
         self._replace(self.schedules, changes.schedules)
+        self._apply_events(changes)
+
+    def _apply_events(self, changes: Changes) -> None:
+        self._insert(self.pushed_events, changes.pushed_events)
+        self._insert(self.event_runs, changes.event_runs)
+        for key in changes.filters_dropped:
+            del self.filters[key]
+        self._replace(self.filters, changes.filters)
+        self._insert(self.expression_failures, changes.expression_failures)
 
     def _insert(self, table: dict[int, _Row], rows: Iterable[_Row]) -> None:
         for row in rows:
@@ -89,6 +109,8 @@ class Tables:
             [task._replace(output=None) for run in runs for task in self.tasks_of(run.key)],
             list(self.receipts.values()),
             first_due(self.crons.values(), self.schedules.values()),
+            list(self.filters.values()),
+            [self.event_runs[run.key] for run in runs if run.key in self.event_runs],
         )
 
     def found(self, needs: Needs) -> Found:
@@ -105,6 +127,8 @@ class Tables:
         found.runs = [(run._replace(input=None), self.tasks_of(run.key)) for run in wanted]
         found.versions = [self.versions[key] for key in sorted({run.version_key for run in wanted})]
         found.timetable = answer(needs.timetable, self.crons.values(), self.schedules.values())
+        found.event_runs = [self.event_runs[run.key] for run in wanted if run.key in self.event_runs]
+        found.events = {row.id: row for row in self.pushed_events.values() if row.id in needs.event_ids}
         return found
 
     def _is_wanted(self, run: RunRow, ids: set[str]) -> bool:

@@ -10,13 +10,28 @@ from typing import Any
 from limpet.core.definition_text import encode_definition
 from limpet.core.definitions import TaskDefinition, WorkflowDefinition
 from limpet.core.errors import LimpetError
+from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.explain import Explanation, Outlook, Reason
 from limpet.core.ids import ActionId, TenantId, TenantNo
 from limpet.core.inputs import Input
 from limpet.core.rows import Born, EventRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.subscriptions import Candidate
 from limpet.core.views import LimitsView, WorkerView
 from limpet.edges.access import AccessUnavailable, NotAuthenticated
-from limpet.store.api import CronRecord, LogLine, LogQuery, RunQuery, RunRecord, ScheduleRecord, TaskRecord, TimetableQuery
+from limpet.store.api import (
+    CronRecord,
+    EventQuery,
+    EventRecord,
+    FilterQuery,
+    FilterRecord,
+    LogLine,
+    LogQuery,
+    RunQuery,
+    RunRecord,
+    ScheduleRecord,
+    TaskRecord,
+    TimetableQuery,
+)
 
 TENANT = TenantId("707d0855-80ab-4e1f-a156-f1c4546cbf52")
 OTHER_TENANT = TenantId("11111111-80ab-4e1f-a156-f1c4546cbf52")
@@ -117,6 +132,22 @@ class FakeReader:
         self._ask("schedules", "")
         return [], 0
 
+    async def pushed_events(self, tenant_no: TenantNo, query: EventQuery) -> tuple[Sequence[EventRecord], int]:
+        self._ask("pushed_events", "")
+        return [], 0
+
+    async def event_names(self, tenant_no: TenantNo) -> Sequence[str]:
+        self._ask("event_names", "")
+        return []
+
+    async def filters(self, tenant_no: TenantNo, query: FilterQuery) -> Sequence[FilterRecord]:
+        self._ask("filters", "")
+        return []
+
+    async def expression_failures(self, tenant_no: TenantNo, limit: int) -> Sequence[ExpressionFailureRow]:
+        self._ask("expression_failures", "")
+        return []
+
     async def payloads(
         self, runs: Collection[Born], tasks: Collection[Born]
     ) -> tuple[Mapping[int, bytes], Mapping[int, TaskRow]]:
@@ -145,6 +176,7 @@ class FakeDoor:
     views: dict[str, WorkerView] = field(default_factory=dict)
     receipts: dict[str, int] = field(default_factory=dict)
     expressions: dict[str, LimitsView] = field(default_factory=dict)
+    subscribed: dict[tuple[str, str | None], Sequence[Candidate]] = field(default_factory=dict)
     happened: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def submit(self, tenant: TenantId, item: Input) -> object:
@@ -166,6 +198,9 @@ class FakeDoor:
 
     def workers(self, tenant: TenantId) -> Sequence[WorkerView]:
         return list(self.views.values())
+
+    def candidates(self, tenant: TenantId, event_key: str, scope: str | None) -> Sequence[Candidate]:
+        return self.subscribed.get((event_key, scope), ())
 
     def limits(self, tenant: TenantId, workflow_name: str) -> LimitsView | None:
         return self.expressions.get(workflow_name)

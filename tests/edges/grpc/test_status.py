@@ -105,7 +105,7 @@ async def test_R35_a_token_of_a_tenant_that_is_not_served_yet_is_told_to_come_ba
 
 async def test_X19_calls_beyond_the_rate_are_refused_per_tenant_and_workers_get_ten_times_more() -> None:
     async with Edge(calls_per_second=2.0) as edge:
-        push = edge.channel.unary_unary("/EventsService/Push")
+        push = edge.channel.unary_unary("/EventsService/ReplaySingleEvent")
         codes = [(await status_of(push(b"", metadata=MINE)))[0] for _ in range(4)]
         assert codes == [S.UNIMPLEMENTED, S.UNIMPLEMENTED, S.RESOURCE_EXHAUSTED, S.RESOURCE_EXHAUSTED]
         assert (await status_of(push(b"", metadata=THEIRS)))[0] is S.UNIMPLEMENTED
@@ -114,6 +114,9 @@ async def test_X19_calls_beyond_the_rate_are_refused_per_tenant_and_workers_get_
 
 
 DELIVERED = {
+    "/EventsService/Push",
+    "/EventsService/BulkPush",
+    "/EventsService/ReplaySingleEvent",
     "/Dispatcher/GetVersion",
     "/Dispatcher/Register",
     "/Dispatcher/ListenV2",

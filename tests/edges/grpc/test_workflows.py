@@ -321,11 +321,11 @@ class TestPutWorkflow:
         request = Put(
             name="wf", tasks=[full], on_failure_task=Task(readable_id="f", action="f", is_durable=True),
             concurrency=admin.Concurrency(expression="'k'", name="n", is_tenant_scoped=True), idempotency=admin.IdempotencyConfig(expression="'k'", ttl_ms=1),
-            event_triggers=["e"], cron_triggers=["* * * * *"], default_filters=[admin.DefaultFilter(expression="true")],
+            cron_triggers=["* * * * *"],
         )  # fmt: skip
         assert (await registered(edge, request)).undelivered == (
-            (Feature.TENANT_CONCURRENCY, "workflow"), (Feature.IDEMPOTENCY, "workflow"), (Feature.EVENTS, "workflow"), (Feature.CRON, "workflow with concurrency limits"),
-            (Feature.FILTERS, "workflow"), (Feature.CONDITIONS, "task t"), (Feature.COMPUTED_CONCURRENCY, "task t"), (Feature.RATE_LIMITS, "task t"),
+            (Feature.TENANT_CONCURRENCY, "workflow"), (Feature.IDEMPOTENCY, "workflow"), (Feature.CRON, "workflow with concurrency limits"),
+            (Feature.CONDITIONS, "task t"), (Feature.COMPUTED_CONCURRENCY, "task t"), (Feature.RATE_LIMITS, "task t"),
             (Feature.DURABLE, "task t"), (Feature.BATCH, "task t"), (Feature.DURABLE, "task f"),
         )  # fmt: skip
 

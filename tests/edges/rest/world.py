@@ -14,8 +14,20 @@ from limpet.core.decision import Changes
 from limpet.core.definition_text import checksum, decode_definition, encode_definition
 from limpet.core.definitions import TaskDefinition, WorkflowDefinition
 from limpet.core.errors import InvalidArgument, LimpetError, NotOwner
+from limpet.core.event_inputs import EventsPushed, ExpressionFailed, FilterCreated, FilterDeleted, FilterUpdated
 from limpet.core.explain import Explanation, Outlook, Reason, Verdict
-from limpet.core.ids import SECOND_US, TENANT_KEY_SHIFT, ActionId, Instant, TenantId, TenantNo, external_id, first_key
+from limpet.core.ids import (
+    SECOND_US,
+    TENANT_KEY_SHIFT,
+    ActionId,
+    Instant,
+    TenantId,
+    TenantNo,
+    WorkflowId,
+    WorkflowKey,
+    external_id,
+    first_key,
+)
 from limpet.core.inputs import (
     CancelRequested,
     Input,
@@ -25,9 +37,12 @@ from limpet.core.inputs import (
     Trigger,
     WorkerPaused,
     WorkflowDeleted,
+    WorkflowPut,
 )
 from limpet.core.machine import Machine
+from limpet.core.records import Workflow
 from limpet.core.rows import EventRow, EventType, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.subscriptions import Candidate, Subscriptions
 from limpet.core.timetable_inputs import (
     CronCreated,
     CronDeleted,
@@ -179,6 +194,8 @@ class World:
                 return await self._by_core(item)
             case SchedulesCreated() | ScheduleMoved() | ScheduleDeleted() | ScheduleTriggered():
                 return await self._by_core(item)
+            case WorkflowPut() | EventsPushed() | FilterCreated() | FilterUpdated() | FilterDeleted() | ExpressionFailed():
+                return await self._by_core(item)
             case WorkflowDeleted():
                 row = next(row for row in await self.reader.workflows(TENANT.no) if row.id == item.workflow_id)
                 await self.write(TENANT.no, workflows=[row._replace(deleted_at=NOW)])
@@ -211,6 +228,17 @@ class World:
     def workers(self, tenant: TenantId) -> Sequence[WorkerView]:
         no = self.tenant_no(tenant)
         return [view for view in self.views.values() if no is not None and view.key >> TENANT_KEY_SHIFT == no]
+
+    def candidates(self, tenant: TenantId, event_key: str, scope: str | None) -> Sequence[Candidate]:
+        """As the real core tells them, over the same rows."""
+        content = self.store.content
+        known = Subscriptions(content.filters.values())
+        for row in content.workflows.values():
+            newest = max((one for one in content.versions.values() if one.workflow_key == row.key), key=lambda one: one.number)
+            workflow = Workflow(WorkflowKey(row.key), WorkflowId(row.id), row.name, Instant(row.created_at))
+            if row.tenant_no == self.tenant_no(tenant) and row.deleted_at is None:
+                known.subscribe(workflow, decode_definition(newest.definition).events)
+        return known.candidates(event_key, scope)
 
     def limits(self, tenant: TenantId, workflow_name: str) -> LimitsView | None:
         return self.expressions.get(workflow_name)

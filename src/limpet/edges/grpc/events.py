@@ -1,17 +1,19 @@
-"""Log lines and stream chunks. Neither passes the commit writer; chunks are not stored at all (R10)."""
+"""Events that are pushed; log lines and stream chunks, which do not pass the commit writer (R10)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from limpet.contracts import events_pb2 as wire
-from limpet.core.errors import InvalidArgument, NotFound
+from limpet.core.errors import InvalidArgument, NotFound, NotSupported
 from limpet.edges import json_text
 from limpet.edges.chunk_order import Chunk
+from limpet.edges.events import push
 from limpet.edges.grpc.binding import Handler
 from limpet.edges.grpc.gate import Call
 from limpet.edges.grpc.lookups import TaskRuns
 from limpet.edges.grpc.settings import GrpcSettings
+from limpet.edges.grpc.translate.events import event_answer, new_event, new_events
 from limpet.edges.grpc.translate.instants import instant
 from limpet.edges.streams import StreamRegistry
 from limpet.engine.door import Door
@@ -31,7 +33,30 @@ class Events:
 
     def handlers(self) -> dict[str, Handler]:
         """By path."""
-        return {"/EventsService/PutLog": self.put_log, "/EventsService/PutStreamEvent": self.put_stream_event}
+        return {
+            "/EventsService/Push": self.push,
+            "/EventsService/BulkPush": self.bulk_push,
+            "/EventsService/ReplaySingleEvent": self.replay_single_event,
+            "/EventsService/PutLog": self.put_log,
+            "/EventsService/PutStreamEvent": self.put_stream_event,
+        }
+
+    async def push(self, call: Call, request: wire.PushEventRequest) -> wire.Event:
+        """One event; it is stored, and its runs exist, when this returns (F5.6)."""
+        event = new_event(request, self._limits)
+        rows = await push(self._door, call.tenant, [event], self._limits, call.request_id)
+        return event_answer(call.tenant, event, rows[0])
+
+    async def bulk_push(self, call: Call, request: wire.BulkPushEventRequest) -> wire.Events:
+        """All or none, in order (F5.2)."""
+        events = new_events(request.events, self._limits)
+        rows = await push(self._door, call.tenant, events, self._limits, call.request_id)
+        answers = [event_answer(call.tenant, event, row) for event, row in zip(events, rows, strict=True)]
+        return wire.Events(events=answers)
+
+    async def replay_single_event(self, call: Call, request: wire.ReplayEventRequest) -> wire.Event:
+        """Refused (F5.4)."""
+        raise NotSupported("events cannot be replayed; push the event again, or replay the runs it started")
 
     async def put_log(self, call: Call, request: wire.PutLogRequest) -> wire.PutLogResponse:
         """A line for the logs' own writer; when its queue is full the line is dropped and counted there."""

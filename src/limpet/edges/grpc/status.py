@@ -30,6 +30,7 @@ CODES: dict[type[Exception], StatusCode] = {
     errors.NotAllowed: StatusCode.PERMISSION_DENIED,
     errors.NotSupported: StatusCode.UNIMPLEMENTED,
     errors.WorkflowChanged: StatusCode.ABORTED,
+    errors.SubscriptionsChanged: StatusCode.ABORTED,
     errors.LimitReached: StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreUnavailable: StatusCode.UNAVAILABLE,
     errors.EngineStopping: StatusCode.UNAVAILABLE,

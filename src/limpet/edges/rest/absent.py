@@ -25,18 +25,12 @@ class Absent:
     instead: str = ""
 
 
-EVENTS = "/v1/stable/tenants/{tenant}/events"
-FILTERS = "/v1/stable/tenants/{tenant}/filters"
 WEBHOOKS = "/v1/stable/tenants/{tenant}/webhooks"
+LIST_EVENTS = "use GET /api/v1/stable/tenants/{tenant}/events"
 LIST_RUNS = "use GET /api/v1/stable/tenants/{tenant}/workflow-runs"
 
 ABSENT = (
-    Absent(("GET",), EVENTS, "events"),
-    Absent(("GET",), EVENTS + "/{event}", "events"),
-    Absent(("POST", "GET"), "/v1/tenants/{tenant}/events", "events"),
-    Absent(("POST",), "/v1/tenants/{tenant}/events/bulk", "events"),
-    Absent(("GET", "POST"), FILTERS, "event filters"),
-    Absent(("GET", "PATCH", "DELETE"), FILTERS + "/{filter}", "event filters"),
+    Absent(("GET",), "/v1/tenants/{tenant}/events", "the older list of events", LIST_EVENTS),
     Absent(("GET", "POST"), WEBHOOKS, "webhooks"),
     Absent(("GET", "PATCH", "DELETE", "POST"), WEBHOOKS + "/{webhook}", "webhooks"),
     Absent(("POST",), "/v1/tenants/{tenant}/webhook-workers", "webhook workers"),

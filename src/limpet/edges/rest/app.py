@@ -16,7 +16,21 @@ from starlette.responses import Response
 
 from limpet._version import __version__
 from limpet.core.errors import LimpetError
-from limpet.edges.rest import absent, crons, expressions, metrics, runs, scheduled, tasks, tenants, traces, workers, workflows
+from limpet.edges.rest import (
+    absent,
+    crons,
+    events,
+    expressions,
+    filters,
+    metrics,
+    runs,
+    scheduled,
+    tasks,
+    tenants,
+    traces,
+    workers,
+    workflows,
+)
 from limpet.edges.rest.facts import RestFacts
 from limpet.edges.rest.problems import Problem, problem, problem_of, problems
 from limpet.edges.rest.schemas import ApiErrors
@@ -36,6 +50,8 @@ ROUTERS = (
     workflows.router,
     metrics.router,
     expressions.router,
+    events.router,
+    filters.router,
     tenants.router,
     traces.router,
 )

@@ -36,15 +36,16 @@ async def task_metrics(
     triggering_event_external_id: str | None = None,
     additional_metadata: Names = None,
 ) -> Response:
-    """Tasks by status; each of the five is there, also with zero. No run here has a triggering event."""
+    """Tasks by status; each of the five is there, also with zero."""
     query = RunQuery(
         since=instant(since),
         until=None if until is None else instant(until),
         workflow_ids=lowered(workflow_ids),
         parent_task_id=parent_task_external_id and parent_task_external_id.lower(),
+        event_id=triggering_event_external_id and triggering_event_external_id.lower(),
         metadata=metadata_pairs(additional_metadata or ()),
     )
-    counts = {} if triggering_event_external_id else await caller.reader.status_counts(caller.tenant_no, query)
+    counts = await caller.reader.status_counts(caller.tenant_no, query)
     return await answer(lambda: status_counts(counts))
 
 

@@ -31,7 +31,7 @@ Statuses = Annotated[list[TaskStatusName] | None, Query()]
 class RunFilter:
     """The filters that lists of runs, of tasks, and of ids share.
 
-    Asked for by event or by idempotency key, nothing is found: no run of this engine carries either.
+    Asked for by idempotency key, nothing is found: no run of this engine carries one.
     """
 
     since: datetime
@@ -49,7 +49,7 @@ class RunFilter:
     @property
     def finds_nothing(self) -> bool:
         """Whether the answer is known to be empty."""
-        return bool(self.triggering_event_external_id or self.idempotency_keys or self._names() == frozenset())
+        return bool(self.idempotency_keys or self._names() == frozenset())
 
     def query(self, *, tasks: bool, limit: int, offset: int) -> RunQuery:
         """For the reader; statuses are counted over tasks or over runs."""
@@ -61,6 +61,7 @@ class RunFilter:
             workflow_ids=lowered(self.workflow_ids),
             worker_id=self.worker_id and self.worker_id.lower(),
             parent_task_id=self.parent_task_external_id and self.parent_task_external_id.lower(),
+            event_id=self.triggering_event_external_id and self.triggering_event_external_id.lower(),
             metadata=metadata_pairs(self.additional_metadata or ()),
             metadata_all=self.additional_metadata_operator is MetadataOperator.AND,
             limit=limit,

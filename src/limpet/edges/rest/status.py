@@ -16,6 +16,7 @@ from limpet.core.errors import (
     NotOwner,
     NotSupported,
     StoreUnavailable,
+    SubscriptionsChanged,
     WorkerNotListening,
     WorkflowChanged,
 )
@@ -41,6 +42,7 @@ STATUS_OF: dict[type[LimpetError], int] = {
     NotAllowed: FORBIDDEN,
     NotSupported: NOT_IMPLEMENTED,
     WorkflowChanged: CONFLICT,
+    SubscriptionsChanged: CONFLICT,
     LimitReached: TOO_MANY,
     StoreUnavailable: UNAVAILABLE,
     EngineStopping: UNAVAILABLE,

@@ -1,4 +1,4 @@
-"""Delete finished runs after their retention, in small batches, off the commit path (R50)."""
+"""Delete finished runs and events after their retention, in small batches, off the commit path (R50, F9.3)."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class PruneHistory(PeriodicDuty):
         while self._is_owner():
             gone = await self._store.prune(before, self._settings.prune_batch_max)
             self._metrics.pruned_runs.inc(gone)
+            gone += await self._store.prune_events(before, self._settings.prune_batch_max)
             if gone < self._settings.prune_batch_max:
                 return
             await asyncio.sleep(0)  # commits and callers in between

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
@@ -35,6 +36,10 @@ class Content:
     events: dict[int, EventRow] = field(default_factory=dict)
     crons: dict[int, CronRow] = field(default_factory=dict)
     schedules: dict[int, ScheduleRow] = field(default_factory=dict)
+    pushed_events: dict[int, PushedEventRow] = field(default_factory=dict)
+    event_runs: dict[int, EventRunRow] = field(default_factory=dict)
+    filters: dict[int, FilterRow] = field(default_factory=dict)
+    expression_failures: dict[int, ExpressionFailureRow] = field(default_factory=dict)
     names: dict[tuple[Any, ...], int] = field(default_factory=dict)
     tasks_of: dict[int, tuple[int, ...]] = field(default_factory=dict)
     events_of: dict[int, tuple[int, ...]] = field(default_factory=dict)

@@ -63,6 +63,7 @@ class Draft:
             self._insert(content.events, event, "event", {})
             self._append(content.events_of, event.task_key, event.key)
         self._apply_timetable(changes)
+        self._apply_events(changes)
         self._raise_floor(tenant_no, dropped_keys(changes))
 
     def _apply_timetable(self, changes: Changes) -> None:
@@ -75,6 +76,19 @@ class Draft:
             self._forget(content.schedules, key, "schedule", _id_alone)
         for schedule in changes.schedules:
             self._put(content.schedules, schedule, "schedule", _id_alone(schedule))
+
+    def _apply_events(self, changes: Changes) -> None:
+        content = self._content
+        for event in changes.pushed_events:
+            self._insert(content.pushed_events, event, "event", _id_alone(event))
+        for started in changes.event_runs:
+            self._insert(content.event_runs, started, "run of an event", {})
+        for key in changes.filters_dropped:
+            self._forget(content.filters, key, "filter", _id_alone)
+        for one in changes.filters:
+            self._put(content.filters, one, "filter", _id_alone(one))
+        for failure in changes.expression_failures:
+            self._insert(content.expression_failures, failure, "failure", {})
 
     def _insert(self, table: dict[int, Any], row: Any, kind: str, names: Mapping[str, object]) -> None:
         if row.key in table:

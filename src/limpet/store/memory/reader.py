@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.ids import TenantNo
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
@@ -16,6 +17,10 @@ from limpet.store.api import (
     LOG_LINES_MAX,
     PAGE_PAYLOAD_BYTES_MAX,
     CronRecord,
+    EventQuery,
+    EventRecord,
+    FilterQuery,
+    FilterRecord,
     LogLine,
     LogQuery,
     RunQuery,
@@ -25,6 +30,7 @@ from limpet.store.api import (
     TimetableQuery,
 )
 from limpet.store.matching import contains_text, metadata_matches, page_of, within_budget
+from limpet.store.memory import events
 from limpet.store.memory.content import Content
 
 Row = TypeVar("Row", RunRow, TaskRow)
@@ -100,6 +106,18 @@ class MemoryReader:
         page, total = _timetable_page(found, query)
         return [ScheduleRecord(row._replace(input=b""), *self._home_of(row), data) for row, data in page], total
 
+    async def pushed_events(self, tenant_no: TenantNo, query: EventQuery) -> tuple[Sequence[EventRecord], int]:
+        return events.page(self.content, tenant_no, query)
+
+    async def event_names(self, tenant_no: TenantNo) -> Sequence[str]:
+        return events.names(self.content, tenant_no)
+
+    async def filters(self, tenant_no: TenantNo, query: FilterQuery) -> Sequence[FilterRecord]:
+        return events.filters(self.content, tenant_no, query)
+
+    async def expression_failures(self, tenant_no: TenantNo, limit: int) -> Sequence[ExpressionFailureRow]:
+        return events.failures(self.content, tenant_no, limit)
+
     def _is_planned(self, row: CronRow | ScheduleRow, query: TimetableQuery) -> bool:
         workflow = self.content.workflows[row.workflow_key]
         return (
@@ -155,8 +173,13 @@ class MemoryReader:
             not self.content.is_gone(run)
             and (query.workflow_ids is None or self.content.workflows[run.workflow_key].id in query.workflow_ids)
             and (query.parent_task_id is None or run.parent_task_id == query.parent_task_id)
+            and (query.event_id is None or self._is_of_event(run, query.event_id))
             and (not query.metadata or metadata_matches(run.metadata or b"{}", query.metadata, every=query.metadata_all))
         )
+
+    def _is_of_event(self, run: RunRow, event_id: str) -> bool:
+        started = self.content.event_runs.get(run.key)
+        return started is not None and started.event_id == event_id
 
     def _is_of_worker(self, task: TaskRow, worker_id: str) -> bool:
         worker = None if task.worker_key is None else self.content.workers.get(task.worker_key)

@@ -30,6 +30,7 @@ from limpet.store.api import (
     Token,
     TransientStoreError,
 )
+from limpet.store.memory import events
 from limpet.store.memory.content import Content
 from limpet.store.memory.draft import Draft
 from limpet.store.memory.reader import MemoryReader
@@ -97,6 +98,8 @@ class MemoryStore:
             tasks=sorted(_without_output(content.tasks[key]) for run in runs for key in content.tasks_of.get(run.key, ())),
             receipts=content.of(tenant_no, content.receipts),
             due_at=first_due(content.of(tenant_no, content.crons), content.of(tenant_no, content.schedules)),
+            filters=content.of(tenant_no, content.filters),
+            event_runs=[content.event_runs[run.key] for run in runs if run.key in content.event_runs],
         )
 
     async def commit(self, batch: Batch) -> None:
@@ -128,6 +131,8 @@ class MemoryStore:
             runs=[(run, [_without_output(task) for task in content.tasks_of_run(run.key)]) for run in runs],
             versions=[content.versions[key] for key in sorted({run.version_key for run in runs})],
             timetable=answer(needs.timetable, content.of(tenant_no, content.crons), content.of(tenant_no, content.schedules)),
+            event_runs=[content.event_runs[run.key] for run in runs if run.key in content.event_runs],
+            events=events.known(content, tenant_no, needs.event_ids),
         )
 
     async def tenants(self) -> Sequence[Tenant]:
@@ -161,6 +166,9 @@ class MemoryStore:
             task = (line.tenant_no, line.task_run_id)
             logs.setdefault(task, deque(maxlen=LOG_LINES_MAX)).append(line)
 
+    async def prune_events(self, before: int, limit: int) -> int:
+        return events.prune(self._opened(), before, limit)
+
     async def prune(self, before: int, limit: int) -> int:
         content = self._opened()
         content.gone_before = max(content.gone_before, before)
@@ -187,7 +195,7 @@ def _without_output(task: TaskRow) -> TaskRow:
 def _largest_key(content: Content, tenant_no: TenantNo) -> int:
     tables: Sequence[Mapping[int, object]] = (
         content.workflows, content.versions, content.workers, content.runs, content.tasks, content.receipts, content.events,
-        content.crons, content.schedules,
+        content.crons, content.schedules, content.pushed_events, content.filters, content.expression_failures,
     )  # fmt: skip
     keys = (key for table in tables for key in table if key >> TENANT_KEY_SHIFT == tenant_no)
     return max(max(keys, default=0), content.key_floors.get(tenant_no, 0))

@@ -18,7 +18,7 @@ from limpet.store.tables import dropped_keys
 
 _LISTS = tuple(each.name for each in fields(Changes))
 # Of two rows of a key the later counts.
-_REPLACING = frozenset({"workflows", "workers", "runs_changed", "tasks_changed", "crons", "schedules"})
+_REPLACING = frozenset({"workflows", "workers", "runs_changed", "tasks_changed", "crons", "schedules", "filters"})
 
 
 class Written(NamedTuple):
@@ -39,12 +39,13 @@ async def commit(lane: Lane, batch: Batch, lease_us: int) -> Written:
 
 async def warm(link: Link) -> None:
     """Let a new connection learn the types of a commit before the first one waits for it."""
-    for name in ("commit", "commit_with_timetable"):
+    for name in ("commit", "commit_with_more"):
         await link.connection.prepare(link.sql.statement(name).text)
 
 
 def _statement(batch: Batch) -> str:
-    return "commit_with_timetable" if any(changes.has_timetable for _, changes in batch.changes) else "commit"
+    has_more = any(changes.has_timetable or changes.has_events for _, changes in batch.changes)
+    return "commit_with_more" if has_more else "commit"
 
 
 def fence_rows(fences: Fences) -> list[tuple[int, int, int]]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from limpet.core.event_rows import EventRunRow, FilterRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import Born, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import QUARANTINE_MAX, Fence, FenceMismatch, GroupNo, Quarantined, Tenant, Token
-from limpet.store.postgres import timetable
+from limpet.store.postgres import events, timetable
 from limpet.store.postgres.days import DAY_US, days_of, days_of_ids, homes
 from limpet.store.postgres.lane import Link
 from limpet.store.postgres.ownership import group_of
@@ -50,6 +51,8 @@ async def load(link: Link, tenant_no: TenantNo, known: Known) -> Snapshot:
             tasks=sorted(tasks, key=_key),
             receipts=made(ReceiptRow, await link.rows("receipts_to_load", **where)),
             due_at=await link.value("first_due", tenant_no=tenant_no),
+            filters=made(FilterRow, await link.rows("filters_to_load", **where)),
+            event_runs=[row async for row in _event_runs_of(link, runs)],
         )
 
 
@@ -66,6 +69,8 @@ async def look_up(link: Link, tenant_no: TenantNo, needs: Needs) -> Found:
             runs=[(run, tasks.get(run.key, [])) for run in runs],
             versions=list(versions.values()),
             timetable=await timetable.look_up(link, tenant_no, needs.timetable),
+            event_runs=[row async for row in _event_runs_of(link, runs)],
+            events=await events.known(link, tenant_no, needs.event_ids),
         )
 
 
@@ -180,6 +185,12 @@ async def _tasks_of(link: Link, runs: Collection[RunRow]) -> AsyncIterator[TaskR
         where = {"day_first": some[0].created_at // DAY_US, "run_keys": [run.key for run in some]}
         for row in await link.rows("tasks_by_run", **where):
             yield TaskRow(*row)
+
+
+async def _event_runs_of(link: Link, runs: Sequence[RunRow]) -> AsyncIterator[EventRunRow]:
+    for some in _pieces(runs):
+        for row in await link.rows("event_runs_by_key", keys=[run.key for run in some]):
+            yield EventRunRow(*row)
 
 
 def _pieces(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

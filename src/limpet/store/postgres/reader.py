@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.ids import TenantNo
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import (
@@ -16,6 +17,10 @@ from limpet.store.api import (
     LIST_ROWS_MAX,
     PAGE_PAYLOAD_BYTES_MAX,
     CronRecord,
+    EventQuery,
+    EventRecord,
+    FilterQuery,
+    FilterRecord,
     LogLine,
     LogQuery,
     RunQuery,
@@ -25,7 +30,7 @@ from limpet.store.api import (
     TimetableQuery,
 )
 from limpet.store.matching import metadata_matches, within_budget
-from limpet.store.postgres import owner, timetable
+from limpet.store.postgres import events, owner, timetable
 from limpet.store.postgres.days import KEPT, LAST, day_of, day_of_id, days_of, homes
 from limpet.store.postgres.lane import Lane, Link
 from limpet.store.postgres.logs import Logs
@@ -102,6 +107,22 @@ class PostgresReader:
     async def schedules(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[ScheduleRecord], int]:
         async with self._pages.link() as link, link.reading():
             return await timetable.schedules(link, tenant_no, query)
+
+    async def pushed_events(self, tenant_no: TenantNo, query: EventQuery) -> tuple[Sequence[EventRecord], int]:
+        async with self._pages.link() as link, link.reading():
+            return await events.page(link, tenant_no, query)
+
+    async def event_names(self, tenant_no: TenantNo) -> Sequence[str]:
+        async with self._pages.link() as link, link.reading():
+            return await events.names(link, tenant_no)
+
+    async def filters(self, tenant_no: TenantNo, query: FilterQuery) -> Sequence[FilterRecord]:
+        async with self._pages.link() as link, link.reading():
+            return await events.filters(link, tenant_no, query)
+
+    async def expression_failures(self, tenant_no: TenantNo, limit: int) -> Sequence[ExpressionFailureRow]:
+        async with self._pages.link() as link, link.reading():
+            return await events.failures(link, tenant_no, limit)
 
     async def payloads(
         self, runs: Collection[Born], tasks: Collection[Born]
@@ -185,6 +206,8 @@ def _source(query: RunQuery) -> str:
     """Where the search begins: with what is rarest; only the index knows metadata, whatever else is asked."""
     if query.metadata:
         return "metadata"
+    if query.event_id is not None:
+        return "event"
     return "age" if query.parent_task_id is None else "parent"
 
 
@@ -203,6 +226,7 @@ async def _conditions(link: Link, tenant_no: TenantNo, query: RunQuery, *, is_of
         "workflow_ids": ids,
         "worker_id": _storable_or_nothing(query.worker_id),
         "parent_task_id": _storable_or_nothing(query.parent_task_id),
+        "event_id": _storable_or_nothing(query.event_id),
         "limit": max(0, min(query.limit, LIST_ROWS_MAX)),
         "offset": max(0, query.offset),
         "count_max": COUNT_MAX,

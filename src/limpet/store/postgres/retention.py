@@ -23,6 +23,7 @@ from limpet.store.postgres.statements import in_schema
 
 PRUNE_RUNS_AT_ONCE = 100  # whose row keys are in memory together: 100,000 of the largest graphs
 PARTITIONED = ("events", "run_metadata", "tasks", "log_lines", "runs")  # in the order in which their parts of a day go
+EVENT_TABLES = ("event_runs", "pushed_events", "expression_failures")  # in the order in which their rows go
 DETACH = "ALTER TABLE limpet.{table} DETACH PARTITION limpet.{table}_d{day} CONCURRENTLY"
 FINISH_DETACH = "ALTER TABLE limpet.{table} DETACH PARTITION limpet.{table}_d{day} FINALIZE"
 DROP = "DROP TABLE limpet.{table}_d{day}"
@@ -53,6 +54,25 @@ class Retention:
         for day in await self._days_before(min(hidden, before)):
             gone += await self._drop_day(day, hidden)
         return gone + await self._prune_kept(before, limit)
+
+    async def prune_events(self, before: int, limit: int) -> int:
+        """Delete up to `limit` rows of events and what belongs to them; see `Store.prune_events`."""
+        gone = 0
+        for table in EVENT_TABLES:
+            while gone < limit:
+                keys = await self._prune_some(table, before, min(PRUNE_ROWS_MAX, limit - gone))
+                gone += keys
+                if not keys:
+                    break
+        return gone
+
+    async def _prune_some(self, table: str, before: int, limit: int) -> int:
+        async with self._held() as link:
+            keys = [key for (key,) in await link.rows(f"{table}_to_prune", before=before, limit=limit)]
+            if keys:
+                await link.rows(f"delete_{table}", keys=keys)
+                await link.rows("raise_key_floors", keys=keys)
+        return len(keys)
 
     async def _days_before(self, instant: int) -> list[int]:
         """Days that were over and hidden at the instant, oldest first; one that was half dropped when a server died too."""

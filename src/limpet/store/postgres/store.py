@@ -209,6 +209,9 @@ class PostgresStore:
     async def prune(self, before: int, limit: int) -> int:
         return await self.retention.prune(before, limit)
 
+    async def prune_events(self, before: int, limit: int) -> int:
+        return await self.retention.prune_events(before, limit)
+
     async def _greet(self, link: Link) -> None:
         await ownership.introduce_backend(link, self.server_id)
         await commit.warm(link)

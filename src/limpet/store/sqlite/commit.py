@@ -97,6 +97,7 @@ def _write(connection: sqlite3.Connection, tenant_no: TenantNo, changes: Changes
         + _delete(connection, "delete_receipt", tenant_no, changes.receipts_folded)
         + _many(connection, "insert_event", changes.events)
         + (_write_timetable(connection, tenant_no, changes) if changes.has_timetable else 0)
+        + (_write_events(connection, tenant_no, changes) if changes.has_events else 0)
     )
 
 
@@ -106,6 +107,16 @@ def _write_timetable(connection: sqlite3.Connection, tenant_no: TenantNo, change
         + _many(connection, "upsert_cron", changes.crons)
         + _delete(connection, "delete_schedule", tenant_no, changes.schedules_dropped)
         + _many(connection, "upsert_schedule", changes.schedules)
+    )
+
+
+def _write_events(connection: sqlite3.Connection, tenant_no: TenantNo, changes: Changes) -> int:
+    return (
+        _many(connection, "insert_pushed_event", changes.pushed_events)
+        + _many(connection, "insert_event_run", changes.event_runs)
+        + _delete(connection, "delete_filter", tenant_no, changes.filters_dropped)
+        + _many(connection, "upsert_filter", changes.filters)
+        + _many(connection, "insert_expression_failure", changes.expression_failures)
     )
 
 

@@ -6,11 +6,12 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from limpet.core.event_rows import EventRunRow, FilterRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import QUARANTINE_MAX, Quarantined, Tenant, Token
-from limpet.store.sqlite import timetable
+from limpet.store.sqlite import events, timetable
 from limpet.store.sqlite.connection import json_list, reading, writing
 from limpet.store.sqlite.statements import statement
 from limpet.store.tables import is_encodable
@@ -38,6 +39,8 @@ def load(connection: sqlite3.Connection, tenant_no: TenantNo) -> Snapshot:
             tasks=list(map(TaskRow._make, connection.execute(statement("tasks_of_unfinished_runs"), where))),
             receipts=list(map(ReceiptRow._make, connection.execute(statement("receipts_to_load"), where))),
             due_at=connection.execute(statement("first_due"), where).fetchone()[0],
+            filters=list(map(FilterRow._make, connection.execute(statement("filters_to_load"), where))),
+            event_runs=list(map(EventRunRow._make, connection.execute(statement("event_runs_of_unfinished_runs"), where))),
         )
 
 
@@ -53,6 +56,8 @@ def look_up(connection: sqlite3.Connection, tenant_no: TenantNo, needs: Needs) -
             runs=[(run, tasks.get(run.key, [])) for run in runs],
             versions=list(versions_by_key(connection, {run.version_key for run in runs}).values()),
             timetable=timetable.look_up(connection, tenant_no, needs.timetable),
+            event_runs=events.of_runs(connection, keys),
+            events=events.known(connection, tenant_no, needs.event_ids),
         )
 
 

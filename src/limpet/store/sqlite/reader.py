@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.ids import TenantNo
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.store.api import (
@@ -16,6 +17,10 @@ from limpet.store.api import (
     PAGE_PAYLOAD_BYTES_MAX,
     READ_SECONDS_MAX,
     CronRecord,
+    EventQuery,
+    EventRecord,
+    FilterQuery,
+    FilterRecord,
     LogLine,
     LogQuery,
     RunQuery,
@@ -25,7 +30,7 @@ from limpet.store.api import (
     TimetableQuery,
 )
 from limpet.store.matching import INDEXED_CHARS_MAX, within_budget
-from limpet.store.sqlite import owner, timetable
+from limpet.store.sqlite import events, owner, timetable
 from limpet.store.sqlite.connection import json_list, limited, reading
 from limpet.store.sqlite.lane import Lane
 from limpet.store.sqlite.logs import LogFile
@@ -79,6 +84,18 @@ class SqliteReader:
 
     async def schedules(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[ScheduleRecord], int]:
         return await self._read(partial(timetable.schedules, tenant_no=tenant_no, query=query))
+
+    async def pushed_events(self, tenant_no: TenantNo, query: EventQuery) -> tuple[Sequence[EventRecord], int]:
+        return await self._read(partial(events.page, tenant_no=tenant_no, query=query))
+
+    async def event_names(self, tenant_no: TenantNo) -> Sequence[str]:
+        return await self._read(partial(events.names, tenant_no=tenant_no))
+
+    async def filters(self, tenant_no: TenantNo, query: FilterQuery) -> Sequence[FilterRecord]:
+        return await self._read(partial(events.filters, tenant_no=tenant_no, query=query))
+
+    async def expression_failures(self, tenant_no: TenantNo, limit: int) -> Sequence[ExpressionFailureRow]:
+        return await self._read(partial(events.failures, tenant_no=tenant_no, limit=limit))
 
     async def payloads(
         self, runs: Collection[Born], tasks: Collection[Born]
@@ -184,6 +201,8 @@ def _source(query: RunQuery) -> str:
     """Where the search begins: with what is rarest."""
     if query.parent_task_id is not None:
         return "parent"
+    if query.event_id is not None:
+        return "event"
     return "metadata" if query.metadata else "age"
 
 
@@ -201,6 +220,7 @@ def _conditions(tenant_no: TenantNo, query: RunQuery) -> dict[str, Any]:
         "workflow_ids": None if query.workflow_ids is None else json_list(list(query.workflow_ids)),
         "worker_id": query.worker_id,
         "parent_task_id": query.parent_task_id,
+        "event_id": query.event_id,
         "pairs": json_list(pairs) if pairs else None,
         "indexed_pairs": json_list(indexed),
         "every_pair": query.metadata_all,

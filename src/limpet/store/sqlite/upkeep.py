@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
 from limpet.store.api import PRUNE_ROWS_MAX, FatalStoreError
+from limpet.store.indexing import index_for_ever
 from limpet.store.matching import INDEXED_CHARS_MAX, metadata_pairs
+from limpet.store.sqlite import events
 from limpet.store.sqlite.connection import LOG_BYTES_MAX, json_list, reading, writing
 from limpet.store.sqlite.errors import FSYNC_FAILED
 from limpet.store.sqlite.lane import Lane
@@ -26,12 +28,11 @@ from limpet.store.sqlite.logs import LogFile
 from limpet.store.sqlite.statements import statement
 
 _log = logging.getLogger(__name__)
-INDEX_FAILED = {"event": "store.index_failed"}
 
 INDEX_RUNS_MAX = 1_000  # runs looked at in one job: about 2 ms when none has metadata
 INDEX_PAIRS_MAX = 1_000  # entries written by one job, about 4 ms; a run's own entries stay together
-INDEX_PAUSE_SECONDS = 0.25  # reads are right without the index: it may come late
 PRUNE_RUNS_AT_ONCE = 100  # whose row keys are in memory together: 100,000 of the largest graphs
+EVENT_KINDS = ("event_run", "pushed_event", "expression_failure")  # in the order in which their rows go
 CHECKPOINT_COMMITS = 100  # 3 to 80 MB of write-ahead log; its two fsyncs then cost 2 % of those of the commits
 
 
@@ -63,7 +64,9 @@ class Upkeep:
         self._is_checkpointing, self._commits = False, 0
         self._runs_opened = asyncio.Event()
         self._runs_opened.set()
-        self._indexing = asyncio.create_task(self._index_for_ever(), name="limpet-metadata-index")
+        self._indexing = asyncio.create_task(
+            index_for_ever(self._runs_opened, self.index_metadata, _log), name="limpet-metadata-index"
+        )
 
     async def stop(self) -> None:
         """End the background task."""
@@ -97,21 +100,24 @@ class Upkeep:
             await self._prune_runs(keys[start : start + PRUNE_RUNS_AT_ONCE], before)
         return len(keys)
 
+    async def prune_events(self, before: int, limit: int) -> int:
+        """Delete up to `limit` rows of events and what belongs to them; see `Store.prune_events`."""
+        gone = 0
+        for kind in EVENT_KINDS:
+            while gone < limit:
+                at_once = min(PRUNE_ROWS_MAX, limit - gone)
+                some = await self._idle.run(partial(events.stale, kind=kind, before=before, limit=at_once))
+                if not some:
+                    break
+                await self._writer.run(partial(_delete_events, rows=some))
+                gone += len(some)
+        return gone
+
     async def _prune_runs(self, keys: Sequence[int], before: int) -> None:
         await self._logs.forget(await self._idle.run(partial(_task_names, keys=keys)))
         items = iter(await self._idle.run(partial(_rows_of, keys=keys)))
         while some := list(islice(items, PRUNE_ROWS_MAX)):
             await self._writer.run(partial(_delete, items=some, before=before))
-
-    async def _index_for_ever(self) -> None:
-        while await self._runs_opened.wait():
-            self._runs_opened.clear()
-            try:
-                await self.index_metadata()
-            except Exception:
-                _log.warning("Metadata could not be indexed; filters scan it meanwhile.", exc_info=True, extra=INDEX_FAILED)
-                self._runs_opened.set()  # again after the pause
-            await asyncio.sleep(INDEX_PAUSE_SECONDS)
 
     def _log_is_large(self) -> bool:
         try:
@@ -233,6 +239,17 @@ def _delete(connection: sqlite3.Connection, items: Sequence[Item], before: int) 
             if item.run_key in ended:
                 connection.execute(statement(item.statement), item.parameters)
         connection.executemany(statement("raise_key_floor"), _floors(items))
+
+
+def _delete_events(connection: sqlite3.Connection, rows: Sequence[events.Stale]) -> None:
+    """Whatever may go now may go for ever: an event starts nothing later, and a deleted run does not come back."""
+    largest: dict[int, int] = {}
+    with _unsynced(connection):
+        for row in rows:
+            connection.execute(statement(row.statement), (row.key,))
+            tenant_no = row.key >> TENANT_KEY_SHIFT
+            largest[tenant_no] = max(largest.get(tenant_no, 0), row.key)
+        connection.executemany(statement("raise_key_floor"), [(key, tenant_no) for tenant_no, key in largest.items()])
 
 
 def _floors(items: Sequence[Item]) -> list[tuple[int, int]]:

@@ -1,6 +1,16 @@
 """An import path of the official package; the names live in `limpet.sdk`."""
 
 from limpet.sdk.rest.common import APIError, APIErrors, APIResourceMeta, PaginationResponse
+from limpet.sdk.rest.events import (
+    V1CreateFilterRequest,
+    V1Event,
+    V1EventList,
+    V1EventTriggeredRun,
+    V1EventWorkflowRunSummary,
+    V1Filter,
+    V1FilterList,
+    V1UpdateFilterRequest,
+)
 from limpet.sdk.rest.runs import (
     V1CancelledTasks,
     V1CancelTaskRequest,
@@ -94,6 +104,13 @@ __all__ = [
     "UpdateWorkerRequest",
     "V1CancelTaskRequest",
     "V1CancelledTasks",
+    "V1CreateFilterRequest",
+    "V1Event",
+    "V1EventList",
+    "V1EventTriggeredRun",
+    "V1EventWorkflowRunSummary",
+    "V1Filter",
+    "V1FilterList",
     "V1LogLine",
     "V1LogLineLevel",
     "V1LogLineList",
@@ -108,6 +125,7 @@ __all__ = [
     "V1TaskSummary",
     "V1TaskSummaryList",
     "V1TriggerWorkflowRunRequest",
+    "V1UpdateFilterRequest",
     "V1WorkflowRun",
     "V1WorkflowRunDetails",
     "V1WorkflowType",

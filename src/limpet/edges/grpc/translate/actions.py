@@ -30,6 +30,8 @@ def start_action(tenant: TenantId, start: StartTask, bytes_max: int) -> Assigned
         parent_workflow_run_id=start.parent_run_id,
         child_workflow_index=start.child_index,
         child_workflow_key=start.child_key,
+        triggering_event_external_id=None if start.source is None else start.source.event_id,
+        triggering_event_key=None if start.source is None else start.source.event_name,
         **_names(tenant, start),
     )
 
@@ -42,11 +44,16 @@ def cancel_action(tenant: TenantId, cancel: CancelTask) -> AssignedAction:
 def action_payload(start: StartTask, bytes_max: int) -> bytes:
     """The JSON object a task is started with, spliced from payloads that were checked when they came in."""
     parts = [b'{"input":', start.input.data or json_text.EMPTY_OBJECT, b',"parents":{', _members(start.parents)]
-    parts.append(b'},"triggers":{},"triggered_by":"manual","user_data":{}')
+    parts += [b'},"triggers":{', _trigger_data(start), b'},"triggered_by":"manual","user_data":{}']
     if start.errors:
         left = bytes_max - sum(map(len, parts))
         parts += [b',"step_run_errors":{', _errors(start.errors, left // len(start.errors)), b"}"]
     return b"".join((*parts, b"}"))
+
+
+def _trigger_data(start: StartTask) -> bytes:
+    """What let the task begin, by name; the client looks for the filter's words here."""
+    return b"" if start.source is None else b'"filter_payload":' + start.source.filter_payload
 
 
 def too_large(start: StartTask, size: int, bytes_max: int) -> str:

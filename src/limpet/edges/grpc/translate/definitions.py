@@ -26,6 +26,7 @@ from limpet.core.ids import SECOND_US, ActionId
 from limpet.core.settings import Settings
 from limpet.edges import json_text
 from limpet.edges.grpc.translate.concurrency import concurrency_limits
+from limpet.edges.grpc.translate.events import default_filters
 from limpet.edges.grpc.translate.labels import desired_labels
 from limpet.edges.grpc.translate.workers import slot_units
 
@@ -53,6 +54,8 @@ def definition_of(request: CreateWorkflowVersionRequest, limits: Settings) -> Wo
         crons=tuple(request.cron_triggers),
         cron_input=json_text.check_object(request.cron_input.encode(), "cron_input", limits.payload_bytes_max),
         concurrency=concurrency_limits(_whole(request), "workflow"),
+        events=tuple(dict.fromkeys(request.event_triggers)),
+        filters=default_filters(request.default_filters, limits),
     )
 
 
@@ -120,12 +123,8 @@ def _undelivered(request: CreateWorkflowVersionRequest) -> Iterator[tuple[Featur
     yield from _undelivered_of_limits(_whole(request), "workflow")
     if request.HasField("idempotency"):
         yield Feature.IDEMPOTENCY, "workflow"
-    if request.event_triggers:
-        yield Feature.EVENTS, "workflow"
     if request.cron_triggers and (_whole(request) or any(task.concurrency for task in request.tasks)):
         yield Feature.CRON, "workflow with concurrency limits"
-    if request.default_filters:
-        yield Feature.FILTERS, "workflow"
     for task in request.tasks:
         yield from _undelivered_of_task(task)
     if request.HasField("on_failure_task"):

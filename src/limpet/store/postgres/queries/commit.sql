@@ -6,9 +6,10 @@ SELECT limpet.commit_2(
     :fences, :lease_us, :workflows, :versions, :workers, :workers_forgotten, :runs_opened, :runs_changed, :tasks_opened,
     :tasks_changed, :receipts, :receipts_folded, :events, :key_floors);
 
--- name: commit_with_timetable
--- The same for a commit with crons or scheduled runs; a function in the list of another fails with it.
+-- name: commit_with_more
+-- The same with what few commits have: crons, scheduled runs, events, filters. A function in the list fails with the others.
 SELECT limpet.commit_2(
     :fences, :lease_us, :workflows, :versions, :workers, :workers_forgotten, :runs_opened, :runs_changed, :tasks_opened,
     :tasks_changed, :receipts, :receipts_folded, :events, :key_floors),
-    limpet.commit_timetable_1(:crons_dropped, :crons, :schedules_dropped, :schedules);
+    limpet.commit_timetable_1(:crons_dropped, :crons, :schedules_dropped, :schedules),
+    limpet.commit_events_1(:pushed_events, :event_runs, :filters_dropped, :filters, :expression_failures);

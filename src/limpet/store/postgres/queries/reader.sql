@@ -32,6 +32,13 @@ limpet.runs AS r
 -- Source: the children of a task.
 limpet.runs AS r
 
+-- name: runs_from_event
+-- Source: the runs an event started.
+(SELECT * FROM limpet.event_runs WHERE tenant_no = :tenant_no AND event_id = :event_id OFFSET 0) AS e CROSS JOIN LATERAL (
+    SELECT * FROM limpet.runs AS one
+    WHERE one.day IN ((e.created_at / 86400000000)::integer, 0) AND one.key = e.key OFFSET 0
+) AS r
+
 -- name: runs_from_metadata
 -- Source: runs the index names, and those that match and are not in the index yet.
 ({metadata_candidates}) AS m CROSS JOIN LATERAL (
@@ -47,6 +54,12 @@ limpet.tasks AS t CROSS JOIN LATERAL (
 -- name: tasks_from_parent
 -- Source: the tasks of a task's children.
 (SELECT * FROM {runs_from_parent} WHERE {conditions_of_both} OFFSET 0) AS r CROSS JOIN LATERAL (
+    SELECT * FROM limpet.tasks AS one WHERE (one.day >= r.day OR one.day = 0) AND one.run_key = r.key OFFSET 0
+) AS t
+
+-- name: tasks_from_event
+-- Source: the tasks of the runs an event started.
+{runs_from_event} CROSS JOIN LATERAL (
     SELECT * FROM limpet.tasks AS one WHERE (one.day >= r.day OR one.day = 0) AND one.run_key = r.key OFFSET 0
 ) AS t
 
@@ -86,6 +99,7 @@ AND {conditions_of_both}
 -- Part: what a query says about a task's run, or a run itself.
 r.tenant_no = :tenant_no AND {not_gone}
 AND (:parent_task_id::text IS NULL OR r.parent_task_id = :parent_task_id)
+AND (:event_id::text IS NULL OR EXISTS (SELECT FROM limpet.event_runs AS o WHERE o.key = r.key AND o.event_id = :event_id))
 AND (:workflow_ids::text[] IS NULL OR r.workflow_key IN (
     SELECT key FROM limpet.workflows WHERE tenant_no = :tenant_no AND id = ANY (:workflow_ids)))
 

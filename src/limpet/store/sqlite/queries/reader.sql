@@ -32,6 +32,11 @@ SELECT r.key FROM runs AS r INDEXED BY runs_by_age WHERE true
 SELECT r.key FROM runs AS r INDEXED BY runs_by_parent
 WHERE r.tenant_no = :tenant_no AND r.parent_task_id = :parent_task_id
 
+-- name: runs_from_event
+-- Source: the runs an event started.
+SELECT r.key FROM event_runs AS e INDEXED BY event_runs_by_event_id CROSS JOIN runs AS r ON r.key = e.key
+WHERE e.tenant_no = :tenant_no AND e.event_id = :event_id
+
 -- name: runs_from_metadata
 -- Source: runs the index names, and all those that are not in the index yet.
 SELECT r.key FROM ({metadata_candidates}) AS found CROSS JOIN runs AS r ON r.key = found.run_key WHERE true
@@ -45,6 +50,12 @@ SELECT t.key, t.status FROM tasks AS t INDEXED BY tasks_by_age CROSS JOIN runs A
 SELECT t.key, t.status FROM runs AS r INDEXED BY runs_by_parent
 CROSS JOIN tasks AS t INDEXED BY tasks_by_run ON t.run_key = r.key
 WHERE r.tenant_no = :tenant_no AND r.parent_task_id = :parent_task_id
+
+-- name: tasks_from_event
+-- Source: the tasks of the runs an event started.
+SELECT t.key, t.status FROM event_runs AS e INDEXED BY event_runs_by_event_id
+CROSS JOIN runs AS r ON r.key = e.key CROSS JOIN tasks AS t INDEXED BY tasks_by_run ON t.run_key = r.key
+WHERE e.tenant_no = :tenant_no AND e.event_id = :event_id
 
 -- name: tasks_from_metadata
 -- Source: tasks of the runs the index names, and of all those that are not in the index yet.
@@ -81,6 +92,7 @@ AND {conditions_of_both}
 {not_gone}
 AND (:workflow_ids IS NULL OR r.workflow_key IN (
     SELECT key FROM workflows WHERE tenant_no = :tenant_no AND id IN (SELECT value FROM json_each(:workflow_ids))))
+AND (:event_id IS NULL OR EXISTS (SELECT 1 FROM event_runs AS o WHERE o.key = r.key AND o.event_id = :event_id))
 AND (:pairs IS NULL OR metadata_matches(r.metadata, :pairs, :every_pair))
 
 -- name: run_key_by_id
