@@ -17,7 +17,15 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from limpet import Context, EmptyModel, FailedTaskRunExceptionGroup, Limpet, OpenTelemetryConfig, OTelAttribute
+from limpet import (
+    BulkPushEventWithMetadata,
+    Context,
+    EmptyModel,
+    FailedTaskRunExceptionGroup,
+    Limpet,
+    OpenTelemetryConfig,
+    OTelAttribute,
+)
 from limpet.opentelemetry.instrumentor import HatchetInstrumentor, LimpetInstrumentor
 
 REMOTE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -151,6 +159,27 @@ async def test_a_scheduled_run_belongs_to_the_trace_that_planned_it(limpet_clien
     (asked,), (ran,) = seen.named("schedule_workflow"), seen.named("start_step_run")
     assert is_below(ran, asked)
     assert "run_at_timestamps" in attributes(asked)
+
+
+async def test_runs_of_an_event_belong_to_the_trace_that_pushed_it(limpet_client: Limpet, seen: Seen) -> None:
+    runs: asyncio.Queue[str] = asyncio.Queue()
+
+    @limpet_client.task(on_events=["order:*"])
+    async def ship(input: EmptyModel, ctx: Context) -> None:
+        runs.put_nowait(ctx.workflow_run_id)
+
+    async with limpet_client.worker("w", workflows=[ship]):
+        await limpet_client.event.aio_push("order:new", {"n": 1}, additional_metadata={"who": "me"})
+        await limpet_client.event.aio_bulk_push([BulkPushEventWithMetadata(key=f"order:{n}", payload={}) for n in (2, 3)])
+        for _ in range(3):
+            await asyncio.wait_for(runs.get(), 10)
+    (push,), (bulk,), ran = seen.named("push_event"), seen.named("bulk_push_event"), seen.named("start_step_run")
+    assert [is_below(span, push) for span in ran] == [True, False, False]
+    assert [is_below(span, bulk) for span in ran] == [False, True, True]
+    told = attributes(push)
+    assert (told["event_key"], told["payload"], told["additional_metadata"]) == ("order:new", '{"n": 1}', '{"who": "me"}')
+    assert attributes(bulk)["event_key"] == '["order:2", "order:3"]'
+    assert attributes(ran[0])["triggering_event_key"] == "order:new"
 
 
 async def test_what_is_excluded_is_told_by_no_span_and_names_may_have_the_task(limpet_client: Limpet, seen: Seen) -> None:

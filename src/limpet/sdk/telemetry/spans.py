@@ -17,7 +17,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context as TraceContext
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from limpet.contracts import trigger_pb2
+from limpet.contracts import events_pb2, trigger_pb2, workflows_pb2
 from limpet.sdk.config import ClientConfig
 from limpet.sdk.context import Context
 from limpet.sdk.telemetry.attributes import OTelAttribute
@@ -42,7 +42,7 @@ class Spans:
     def asking(self, what: Asking, messages: Sequence[Asked]) -> Iterator[None]:
         """A span for the call; for each run of a bulk one of its own only where that is configured."""
         parent = self._parent(metadata_of(messages[0])) if messages and not _is_in_a_span() else None
-        facts = asked_for(messages) if what is Asking.RUNS else asked(messages[0])
+        facts = asked_for(messages) if what in (Asking.RUNS, Asking.EVENTS) else asked(messages[0])
         with self._span(what.value, trace.SpanKind.PRODUCER, facts, parent):
             if what is not Asking.RUNS or not self._config.otel.individual_run_spans_for_bulk_run:
                 self._mark(messages)
@@ -99,10 +99,27 @@ def _is_in_a_span() -> bool:
 
 def asked(message: Asked) -> dict[OTelAttribute, Any]:
     """What one message asks for."""
-    metadata = {key: value for key, value in metadata_of(message).items() if key != TRACEPARENT}
+    return pushed(message) if isinstance(message, events_pb2.PushEventRequest) else asked_run(message)
+
+
+def pushed(message: events_pb2.PushEventRequest) -> dict[OTelAttribute, Any]:
+    """What an event tells."""
+    return {
+        OTelAttribute.EVENT_KEY: message.key,
+        OTelAttribute.ACTION_PAYLOAD: message.payload,
+        OTelAttribute.ADDITIONAL_METADATA: own_metadata(message),
+        OTelAttribute.PRIORITY: message.priority if message.HasField("priority") else None,
+        OTelAttribute.FILTER_SCOPE: message.scope,
+    }
+
+
+def asked_run(
+    message: trigger_pb2.TriggerWorkflowRequest | workflows_pb2.ScheduleWorkflowRequest,
+) -> dict[OTelAttribute, Any]:
+    """What a run is started or planned with."""
     facts: dict[OTelAttribute, Any] = {
         OTelAttribute.WORKFLOW_NAME: message.name,
-        OTelAttribute.ADDITIONAL_METADATA: metadata or None,
+        OTelAttribute.ADDITIONAL_METADATA: own_metadata(message),
         OTelAttribute.PRIORITY: message.priority if message.HasField("priority") else None,
         OTelAttribute.PARENT_ID: message.parent_id,
         OTelAttribute.PARENT_STEP_RUN_ID: message.parent_task_run_external_id,
@@ -115,8 +132,15 @@ def asked(message: Asked) -> dict[OTelAttribute, Any]:
 
 
 def asked_for(messages: Sequence[Asked]) -> dict[OTelAttribute, Any]:
-    """What a bulk asks for: its workflows, by name."""
-    return {OTelAttribute.WORKFLOW_NAME: sorted({each.name for each in messages})}
+    """What a bulk asks for: its workflows by name, or its events by key."""
+    keys = sorted({each.key for each in messages if isinstance(each, events_pb2.PushEventRequest)})
+    names = sorted({each.name for each in messages if not isinstance(each, events_pb2.PushEventRequest)})
+    return {OTelAttribute.WORKFLOW_NAME: names or None, OTelAttribute.EVENT_KEY: keys or None}
+
+
+def own_metadata(message: Asked) -> dict[str, Any] | None:
+    """The caller's, without the trace; None: none."""
+    return {key: value for key, value in metadata_of(message).items() if key != TRACEPARENT} or None
 
 
 def attempted(context: Context, action_id: str) -> dict[OTelAttribute, Any]:
