@@ -20,7 +20,6 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from tests.compatibility.processes import EngineProcess, WorkerProcess, wait_for
 from tests.compatibility.programs.observed import CHUNKS, LINES, Gate, Odd, build_observed, gate_file
-from tests.compatibility.programs.workflows import Doubled, Number
 
 pytestmark = pytest.mark.compat
 
@@ -30,7 +29,7 @@ SINCE = datetime.now(UTC) - timedelta(hours=1)
 
 @pytest.fixture(scope="module", autouse=True)
 def worker(engine: EngineProcess) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, "observed", {"slots": 100, "observed": True, "traced": True})
+    process = WorkerProcess(engine, "observed", {"slots": 100, "program": "observed", "traced": True})
     process.start()
     yield process
     process.stop()
@@ -176,8 +175,8 @@ async def test_A96_log_lines_of_a_sync_task_come_with_level_and_retry_count(hatc
 
 
 async def test_A118_a_stub_of_a_task_that_lives_elsewhere_gives_the_typed_result(hatchet: Hatchet) -> None:
-    stub = hatchet.stubs.task(name="double", input_validator=Number, output_validator=Doubled)
-    assert await stub.aio_run(Number(number=21)) == Doubled(value=42)
+    stub = hatchet.stubs.task(name="odd", input_validator=Odd, output_validator=Odd)
+    assert await stub.aio_run(Odd(n=21)) == Odd(n=21)
 
 
 async def test_W13_9_lists_filter_by_status_workflow_parent_and_metadata(hatchet: Hatchet, found: dict[str, Any]) -> None:

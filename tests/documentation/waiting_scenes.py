@@ -8,7 +8,7 @@ from collections.abc import Callable
 from limpet.core.definitions import StickyStrategy
 from limpet.core.explain import Explanation, Reason
 from limpet.core.settings import HardStickyPolicy, Settings
-from limpet.testing.builders import demand, limit, make_task
+from limpet.testing.builders import demand, event, limit, make_task, sleep
 from limpet.testing.scenario import Scenario
 
 HARD = StickyStrategy.HARD
@@ -177,6 +177,14 @@ def for_parents() -> Explanation:
     return s.explain("second")
 
 
+def for_conditions() -> Explanation:
+    s = Scenario()
+    s.workflow("order", make_task("pack", wait_for=[[sleep(600), event("order:paid")]]))
+    s.trigger("order")
+    s.advance(12)
+    return s.explain("pack")
+
+
 SCENES: dict[Reason, Scene] = {
     Reason.NONE: placed,
     Reason.NO_WORKER_FOR_ACTION: nobody,
@@ -196,4 +204,5 @@ SCENES: dict[Reason, Scene] = {
     Reason.SLOTS_HELD: held,
     Reason.BACKING_OFF: backing_off,
     Reason.WAITING_FOR_PARENTS: for_parents,
+    Reason.CONDITION_UNMET: for_conditions,
 }

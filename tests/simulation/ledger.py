@@ -11,7 +11,7 @@ from limpet.core.ids import Instant, TenantNo
 from limpet.core.inputs import Input, RunsTriggered
 from limpet.core.machine import Machine
 from limpet.core.rows import RunStatus, TaskRow
-from tests.simulation import rules_gates, rules_life, rules_places, rules_runs, timetable
+from tests.simulation import pushing, rules_conditions, rules_gates, rules_life, rules_places, rules_runs, timetable
 from tests.simulation.digest import differences
 from tests.simulation.mirror import Mirror, Step
 from tests.simulation.tables import Broken
@@ -37,10 +37,12 @@ def violations_of(step: Step, old_live: dict[str, TaskRow], confirmed: set[tuple
     yield from rules_life.deadlines(step)
     yield from rules_life.losses(step)
     yield from rules_gates.gates(step)
+    yield from rules_conditions.conditions(step, step.waits_before)
     yield from rules_runs.graph(step)
     yield from rules_runs.pins(step)
     yield from rules_runs.triggers(step)
     yield from timetable.laws(step, step.schedules_dropped)
+    yield from pushing.laws(step)
     yield from rules_places.capacity(step.mirror)
     yield from rules_places.placements(step)
     if not step.is_paced:
@@ -59,6 +61,7 @@ class Ledger:
         self.was_sent: set[tuple[str, int]] = set()
         self.acknowledged: dict[str, None] = {}
         self.planned: dict[str, str] = {}
+        self.pushed: dict[str, None] = {}
         self.given_up: set[str] = set()
         self.steps = 0
 
@@ -72,7 +75,8 @@ class Ledger:
     def loaded(self, engine: Engine, core: Machine, now: Instant, seen: dict[str, int]) -> None:
         """A core was rebuilt from the rows."""
         tables = self.world.store.tables[self.no].copy()
-        self.mirrors[engine] = Mirror(self.no, tables, self.world.scenario.settings, engine.clock.honest(), seen)
+        mirror = self.mirrors[engine] = Mirror(self.no, tables, self.world.scenario.settings, engine.clock.honest(), seen)
+        mirror.awaiting = rules_conditions.heard_before(mirror)
         self.fail(f"after a load: {sentence}" for sentence in core.check())
         self.fail(f"D1: run {one} was acknowledged and is gone" for one in self.acknowledged if one not in tables.run_keys)
 
@@ -129,6 +133,7 @@ class Ledger:
             if isinstance(item, RunsTriggered) and isinstance(reply, tuple):
                 self.acknowledged.update(dict.fromkeys(reply))
         self.planned.update(timetable.acknowledged(items, decision.replies))
+        self.pushed.update(dict.fromkeys(pushing.acknowledged(items, decision.replies)))
 
     def _is_durable(self, engine: Engine, decision: Decision) -> bool:
         """Every row that the decision opens is in the store; a receipt may be gone again if another owner came meanwhile."""
@@ -155,6 +160,7 @@ class Ledger:
         tables = self.world.store.tables[self.no]
         self.acknowledged = {one: None for one in self.acknowledged if one in tables.run_keys}
         self.planned.clear()
+        self.pushed.clear()
 
     # Asked by callers
 
@@ -174,6 +180,7 @@ class Ledger:
         tables = self.world.store.tables[self.no]
         self.fail(f"D1: run {one} was acknowledged and is gone" for one in self.acknowledged if one not in tables.run_keys)
         self.fail(timetable.lost(self.planned, self.given_up, tables.schedules.values(), tables.runs.values()))
+        self.fail(pushing.lost(self.pushed, tables))
         self.fail(f"L3: run {row.id} has not ended" for row in tables.runs.values() if not RunStatus(row.status).is_terminal)
         self.fail(f"R26: receipt row {key} is left, and no attempt lives" for key in tables.receipts)
         self.fail(

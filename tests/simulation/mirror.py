@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from limpet.core.condition_rows import WaitRow
 from limpet.core.decision import Decision, StartTask
 from limpet.core.definitions import TaskDefinition, WorkflowDefinition
 from limpet.core.ids import TenantNo
@@ -48,6 +50,7 @@ class Step:
     workers: list[tuple[WorkerRow | None, WorkerRow]]
     starts: list[StartTask] = field(default_factory=list)
     schedules_dropped: list[ScheduleRow] = field(default_factory=list)
+    waits_before: dict[tuple[int, int], WaitRow | None] = field(default_factory=dict)
 
     @property
     def is_paced(self) -> bool:
@@ -70,6 +73,7 @@ class Mirror:
         self.waiting = {key: None for key, row in tables.tasks.items() if row.status == TaskStatus.QUEUED}
         self.crowds: Crowds | None = None  # as they were after the last step
         self.shares: Shares = {}
+        self.awaiting: dict[tuple[int, int], Any] = {}  # of `rules_conditions`, filled after a load
         self.in_line = {key: None for key in self.waiting if not self.is_held(tables.tasks[key])}
         self.live = {key: None for key, row in tables.tasks.items() if row.status == TaskStatus.ASSIGNED}
         self.orphans = {(row.id, row.retry_count) for row in tables.tasks.values() if row.status == TaskStatus.ASSIGNED}
@@ -86,6 +90,7 @@ class Mirror:
         old_runs = {row.key: tables.runs.get(row.key) for row in (*changes.runs_opened, *changes.runs_changed)}
         old_workers = {row.key: tables.workers.get(row.key) for row in changes.workers}
         dropped = [tables.schedules[key] for key in changes.schedules_dropped if key in tables.schedules]
+        old_waits = {row.key: tables.waits.get(row.key) for row in changes.waits}
         tables.apply(changes)
         if changes.tasks_changed or changes.tasks_opened or changes.workers or changes.workers_forgotten:
             self._free = None
@@ -94,7 +99,7 @@ class Mirror:
             [(old, tables.tasks[key]) for key, old in old_tasks.items()],
             [(old, tables.runs[key]) for key, old in old_runs.items()],
             [(old, tables.workers[key]) for key, old in old_workers.items() if key in tables.workers],
-            [one for one in decision.deliveries if isinstance(one, StartTask)], dropped,
+            [one for one in decision.deliveries if isinstance(one, StartTask)], dropped, old_waits,
         )  # fmt: skip
         for _, run in step.runs:
             self.shares.pop(run.key, None)

@@ -25,6 +25,7 @@ from limpet.core import (
     attempts,
     concurrency,
     deadlines,
+    events,
     gates,
     graph,
     loading,
@@ -49,6 +50,7 @@ from limpet.engine.leases import Lease
 from limpet.store.api import FenceMismatch
 from tests.simulation.agenda import MS, EngineClock
 from tests.simulation.engine import Engine
+from tests.simulation.mutants_of_conditions import CONDITION_MUTANTS
 from tests.simulation.servers import LeaseRow
 from tests.simulation.store import ModelStore
 from tests.simulation.world import simulate
@@ -103,7 +105,7 @@ def resend_on_reconnect(surgery: Surgery) -> None:
         real(state, item)
         worker = state.workers_by_id[item.worker_id]
         waiting = [task for task in worker.tasks.values() if task.status is TaskStatus.ASSIGNED]
-        state.deliveries.extend(attempts.start_message(task, worker) for task in waiting)
+        state.deliveries.extend(attempts.start_message(state, task, worker) for task in waiting)
 
     real = surgery.put_item(machine.HANDLERS, StreamOpened, open_stream)
 
@@ -233,6 +235,24 @@ def child_key_ignored(surgery: Surgery) -> None:
 
 def request_id_ignored(surgery: Surgery) -> None:
     surgery.put(triggers, "_known", lambda item, ref, found: None if ref is None else found.runs_by_ref.get(ref))
+
+
+def repeated_push_starts_again(surgery: Surgery) -> None:
+    def push(state: Any, item: Any, found: Any) -> Any:
+        return real(state, replace(item, is_repeatable=False), found)
+
+    real = surgery.put(events, "push", push)
+
+
+def event_starts_its_last_run_alone(surgery: Surgery) -> None:
+    def take(state: Any, event: Any) -> Any:
+        return real(state, replace(event, starts=event.starts[-1:]))
+
+    real = surgery.put(events, "_take", take)
+
+
+def sources_not_loaded(surgery: Surgery) -> None:
+    surgery.put(loading, "_load_sources", lambda state, rows: None)
 
 
 def cron_advance_in_a_separate_commit(surgery: Surgery) -> None:
@@ -503,8 +523,12 @@ MUTANTS: dict[str, Mutant] = {
         soft_pin_forgotten_on_return,
         soft_run_never_pinned_again,
         deadlines_armed_after_load,
+        repeated_push_starts_again,
+        event_starts_its_last_run_alone,
+        sources_not_loaded,
         cron_advance_in_a_separate_commit,
         schedule_dropped_in_a_separate_commit,
+        *CONDITION_MUTANTS,
     )
 }
 

@@ -17,6 +17,7 @@ from limpet.core.definitions import (
 from limpet.core.ids import ActionId
 from limpet.core.settings import HardStickyPolicy, RetryPriority, Settings
 from tests.simulation.agenda import MS, SECOND
+from tests.simulation.condition_choice import with_conditions
 
 ACTIONS = tuple(ActionId(f"svc:{letter}") for letter in "abcdef")
 ZONES = ("north", "south")
@@ -163,10 +164,15 @@ def choose_labels(rng: Random, chance: float) -> tuple[DesiredLabel, ...]:
     return tuple(rng.sample(LABELS, rng.choice((1, 1, 2, 3))))
 
 
+EVENTS = (("order:*", "order:paid"), ("order:created",), ("invoice", "order:paid"))  # what a workflow may start on
+
+
 def choose_workflow(rng: Random, name: str) -> WorkflowDefinition:
     """A random graph of one to five tasks."""
     count = rng.choice((1, 1, 1, 2, 3, 4, 5))
     tasks = [_task(rng, f"t{number}", _parents(rng, number)) for number in range(count)]
+    choosy = Random(repr(tasks))  # its own chance, so that what seeds have found before stays findable
+    tasks = [with_conditions(task, choosy) for task in tasks]
     return WorkflowDefinition(
         name,
         tuple(tasks),
@@ -174,6 +180,7 @@ def choose_workflow(rng: Random, name: str) -> WorkflowDefinition:
         sticky=rng.choice((None, None, StickyStrategy.SOFT, StickyStrategy.HARD, StickyStrategy.HARD)),
         default_priority=rng.choice((None, None, 1, 2, 3)),
         concurrency=_limits(rng, 0.3),
+        events=EVENTS[count % len(EVENTS)],
     )
 
 

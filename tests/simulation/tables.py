@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from limpet.core.condition_rows import WaitRow, of_runs
 from limpet.core.decision import Changes
+from limpet.core.event_rows import EventRunRow, FilterRow, PushedEventRow
 from limpet.core.needs import Found, Needs, Snapshot
-from limpet.core.rows import ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.rows import ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
 from tests.simulation.slots import slot_of
 
@@ -31,6 +33,11 @@ class Tables:
         self.receipts: dict[int, ReceiptRow] = {}
         self.crons: dict[int, CronRow] = {}
         self.schedules: dict[int, ScheduleRow] = {}
+        self.pushed_events: dict[int, PushedEventRow] = {}
+        self.event_keys: dict[str, int] = {}
+        self.event_runs: dict[int, EventRunRow] = {}
+        self.filters: dict[int, FilterRow] = {}
+        self.waits: dict[tuple[int, int], WaitRow] = {}
         self.steps: dict[int, dict[int, int]] = {}  # run key: step: task key
         self.run_keys: dict[str, int] = {}
         self.task_keys: dict[str, int] = {}
@@ -79,6 +86,9 @@ class Tables:
         for key in changes.receipts_folded:
             self._remove(undo, self.receipts, key)
         self._apply_timetable(changes, undo)
+        self._apply_events(changes, undo)
+        for wait in changes.waits:
+            self._put(undo, self.waits, wait.key, wait)
         if changes.events:
             self._saw_key(undo, max(event.key for event in changes.events))
 
@@ -93,6 +103,19 @@ class Tables:
         for schedule in changes.schedules:
             self._put(undo, self.schedules, schedule.key, schedule)
             self._saw_key(undo, schedule.key)
+
+    def _apply_events(self, changes: Changes, undo: Undo) -> None:
+        for event in changes.pushed_events:
+            self._insert(undo, self.pushed_events, event.key, event)
+            self._insert(undo, self.event_keys, event.id, event.key)
+            self._saw_key(undo, event.key)
+        for started in changes.event_runs:
+            self._insert(undo, self.event_runs, started.key, started)
+        for key in changes.filters_dropped:
+            self._remove(undo, self.filters, key)
+        for one in changes.filters:
+            self._put(undo, self.filters, one.key, one)
+            self._saw_key(undo, one.key)
 
     def _open_run(self, undo: Undo, run: RunRow) -> None:
         self._insert(undo, self.runs, run.key, run)
@@ -135,7 +158,8 @@ class Tables:
         fixed = (task.id, task.run_key, task.step, task.created_at)
         if fixed != (old.id, old.run_key, old.step, old.created_at):
             raise Broken(f"task {task.id} changed what never changes")
-        self._put(undo, self.tasks, task.key, task)
+        keeps_output = task.output is None and TaskStatus(task.status).is_terminal
+        self._put(undo, self.tasks, task.key, task._replace(output=old.output) if keeps_output else task)
 
     def _insert(self, undo: Undo, table: dict[Any, Any], key: Any, row: Any) -> None:
         if key in table:
@@ -179,6 +203,9 @@ class Tables:
             [task for run in runs for task in self.tasks_of(run.key)],
             list(self.receipts.values()),
             first_due(self.crons.values(), self.schedules.values()),
+            list(self.filters.values()),
+            [self.event_runs[run.key] for run in runs if run.key in self.event_runs],
+            waits=of_runs(self.waits.values(), [run.key for run in runs]),
         )
 
     def look_up(self, needs: Needs) -> Found:
@@ -190,6 +217,9 @@ class Tables:
             [(self.runs[key], self.tasks_of(key)) for key in keys],
             [self.versions[key] for key in dict.fromkeys(self.runs[key].version_key for key in keys)],
             answer(needs.timetable, self.crons.values(), self.schedules.values()),
+            [self.event_runs[key] for key in keys if key in self.event_runs],
+            {one: self.pushed_events[self.event_keys[one]] for one in needs.event_ids if one in self.event_keys},
+            waits=of_runs(self.waits.values(), keys) if keys else [],
         )
 
     def _runs_named(self, ids: Iterable[str]) -> list[int]:

@@ -278,7 +278,7 @@ def test_every_statement_is_used() -> None:
     generic |= {f"planned_from_{order}_{way}" for order in ("age", "place") for way in ("up", "down")}
     for table in ("runs", "tasks", "events", "run_metadata", "log_lines"):
         generic |= {f"keep_{table}", f"stragglers_of_{table}"}
-    generic |= {f"delete_{kind}" for kind in ("events", "tasks", "metadata", "names", "runs")}
+    generic |= {f"delete_{kind}" for kind in ("events", "tasks", "metadata", "names", "waits", "runs")}
     for kind in ("event_run", "pushed_event", "expression_failure"):
         generic |= {f"{kind}s_to_prune", f"delete_{kind}s"}
     unused = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from limpet.core.condition_rows import WaitRow
 from limpet.core.errors import LimpetError
 from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.ids import ActionId, Instant, RunKey, TaskKey, TaskRunId, WorkerId, WorkflowRunId
@@ -39,6 +40,7 @@ class Changes:
     filters_dropped: list[int] = field(default_factory=list)  # delete by key
     filters: list[FilterRow] = field(default_factory=list)  # insert or replace
     expression_failures: list[ExpressionFailureRow] = field(default_factory=list)  # insert
+    waits: list[WaitRow] = field(default_factory=list)  # insert or replace
 
     def __bool__(self) -> bool:
         return bool(
@@ -55,6 +57,7 @@ class Changes:
             or self.versions
             or self.has_timetable
             or self.has_events
+            or self.waits
         )
 
     @property
@@ -73,6 +76,7 @@ class PayloadRef:
     """A payload by the row that holds it; `data` is filled in by the loop just before delivery.
 
     of_run:     the run's input when True, else the task's output (or, with `is_error`, its error text)
+    of_event:   the payload of a pushed event
     created_at: when the row was born; with `key` it finds the row (`rows.Born`)
     """
 
@@ -82,6 +86,7 @@ class PayloadRef:
     is_error: bool = False
     data: bytes | None = None
     created_at: int = 0
+    of_event: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,7 @@ class StartTask:
     created_at: Instant
     input: PayloadRef
     parents: tuple[PayloadRef, ...] = ()
+    triggers: tuple[PayloadRef, ...] = ()  # what satisfied its conditions, by data key (W5.16)
     errors: tuple[PayloadRef, ...] = ()  # of failed tasks, for an on-failure task
     parent_run_id: str | None = None
     child_index: int | None = None

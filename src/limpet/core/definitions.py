@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import cached_property
 
+from limpet.core.conditions import Condition, Kind, Rules
 from limpet.core.ids import SECOND_US, ActionId
 
 DEFAULT_SCHEDULE_TIMEOUT_US = 300 * SECOND_US
@@ -94,7 +95,8 @@ class DefaultFilter:
 class Feature(StrEnum):
     """Features that a definition may declare and this engine does not carry out yet."""
 
-    CONDITIONS = "conditions"
+    CONDITIONS = "conditions"  # only in rows of releases that did not carry them out
+    EVENT_SCOPE = "the scope and the look-back of a task's event conditions"
     CONCURRENCY = "concurrency"  # only in rows of releases that did not carry it out
     TENANT_CONCURRENCY = "concurrency limits shared by several workflows"
     COMPUTED_CONCURRENCY = "concurrency limits with a computed number of runs"
@@ -145,6 +147,7 @@ class TaskDefinition:
     slot_requests: tuple[tuple[str, int], ...] = ((DEFAULT_SLOT_TYPE, 1),)
     is_durable: bool = False
     concurrency: tuple[ConcurrencyLimit, ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -228,3 +231,26 @@ class WorkflowDefinition:
     def gates(self) -> tuple[Gate, ...]:
         """All limits, by number."""
         return (*self.run_gates, *(gate for gates in self.task_gates for gate in gates))
+
+    @cached_property
+    def rules(self) -> tuple[Rules, ...]:
+        """Per step, its conditions."""
+        return tuple(Rules(task.conditions) for task in self.steps)
+
+    @cached_property
+    def output_expressions(self) -> tuple[tuple[str, ...], ...]:
+        """Per step, the expressions that look at its task's output; an edge evaluates them (decision 0021)."""
+        found: list[dict[str, None]] = [{} for _ in self.steps]
+        for one in (condition for task in self.steps for condition in task.conditions):
+            if one.kind is Kind.PARENT and one.expression:
+                found[self.step_by_name[one.subject]][one.expression] = None
+        return tuple(tuple(expressions) for expressions in found)
+
+    @cached_property
+    def event_expressions(self) -> dict[str, tuple[str, ...]]:
+        """By event key, the expressions that look at such an event's payload."""
+        found: dict[str, dict[str, None]] = {}
+        for one in (condition for task in self.steps for condition in task.conditions):
+            if one.kind is Kind.EVENT and one.expression:
+                found.setdefault(one.subject, {})[one.expression] = None
+        return {key: tuple(expressions) for key, expressions in found.items()}

@@ -27,6 +27,7 @@ class Reason(StrEnum):
     SLOTS_HELD = "slots_held"  # free units are kept for a heavier task ahead
     BACKING_OFF = "backing_off"
     WAITING_FOR_PARENTS = "waiting_for_parents"
+    CONDITION_UNMET = "condition_unmet"  # its parents allow it; a sleep or an event that it awaits is still to come
 
 
 class Outlook(StrEnum):

@@ -150,10 +150,26 @@ class TaskStarted(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class OutputVerdicts:
+    """What the conditions of other tasks say about a task's output, computed by an edge (R3).
+
+    version_id: the version whose expressions were evaluated
+    answers:    one for each of `views.OutputView.expressions`, in order; a text: why there is none, which counts as no (W5.3)
+    """
+
+    version_id: str
+    answers: tuple[bool | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TaskCompleted(Report):
-    """The attempt ended well. `output` is JSON, b"" when there is none."""
+    """The attempt ended well. `output` is JSON, b"" when there is none. Reply: None, or `NotJudged`.
+
+    verdicts: needed when conditions look at the output of this task
+    """
 
     output: bytes = b""
+    verdicts: OutputVerdicts | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ a receipt get their grace, and their requeue is nobody's fault (R26, R28).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
 from limpet.core import attempts, deadlines, fleet, notices, pins
+from limpet.core.condition_rows import WaitRow
 from limpet.core.decision import EventSource
 from limpet.core.definition_text import decode_definition
 from limpet.core.definitions import DesiredLabel, StickyStrategy
@@ -60,6 +61,7 @@ def load(
         fleet.enlist(state, _worker(worker_row, now, seen))
     tasks = _load_runs(state, zip_tasks(snapshot.runs, snapshot.tasks))
     _load_sources(state, snapshot.event_runs)
+    _load_waits(state, snapshot.waits)
     _count_on_from_admissions(state)
     _load_receipts(state, tasks, snapshot.receipts)
     for run in state.runs.values():
@@ -99,6 +101,7 @@ def _load_version(state: State, row: VersionRow, workflows: Mapping[int, Workflo
     definition = decode_definition(row.definition)
     version = Version(VersionKey(row.key), WorkflowVersionId(row.id), workflow, row.number, row.checksum, definition)
     state.versions[version.key] = version
+    state.waits.learn(definition)
     if workflow.newest is None or workflow.newest.number < version.number:
         workflow.newest = version
     return version
@@ -141,6 +144,15 @@ def _load_runs(state: State, rows: Iterable[tuple[RunRow, Iterable[TaskRow]]]) -
         if worker is not None:
             worker.pinned[run.key] = run
     return loaded
+
+
+def _load_waits(state: State, rows: Collection[WaitRow]) -> None:
+    """Conditions of tasks; sleeps go on, and what ended meanwhile is due at once."""
+    by_key = {run.key: run for run in state.runs.values()} if rows else {}
+    for row in rows:
+        wait = state.waits.restore(row, by_key[RunKey(row.run_key)])
+        if wait.is_armed and (ends := wait.sleeps_end()):
+            state.timers.arm(ends[0], Due.CONDITION, wait)
 
 
 def _count_on_from_admissions(state: State) -> None:
@@ -269,6 +281,8 @@ def hydrate(state: State, found: Found) -> None:
     fresh = [(run, tasks) for run, tasks in found.runs if run.id not in state.runs]
     _load_runs(state, fresh)
     _load_sources(state, found.event_runs)
+    loaded = {run.key for run, _ in fresh}
+    _load_waits(state, [row for row in found.waits if row.run_key in loaded])
     for run, _ in fresh:
         state.run_ended(state.runs[run.id])
 

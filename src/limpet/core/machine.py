@@ -247,6 +247,16 @@ class Machine:
         """What an edge evaluates before it hands in an event."""
         return self.state.subscriptions.candidates(event_key, scope)
 
+    def output_view(self, task_run_id: str) -> views.OutputView | None:
+        """What an edge evaluates before it reports the task's output; None: nothing looks at it, or no such task lives."""
+        task = self.state.tasks.get(task_run_id)
+        expressions = () if task is None else task.run.definition.output_expressions[task.step]
+        return None if task is None or not expressions else views.OutputView(task.run.version.id, expressions)
+
+    def awaited(self, event_key: str) -> tuple[str, ...]:
+        """What an edge evaluates on the payload of such an event before it hands the event in."""
+        return self.state.waits.expressions(event_key)
+
     def explain(self, task_run_id: str, now: Instant) -> Explanation | None:
         """Why a task waits, or where it is. None: not in memory, so ended or unknown."""
         task = self.state.tasks.get(task_run_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from limpet.core.condition_rows import WaitRow
 from limpet.core.event_rows import EventRunRow, FilterRow, PushedEventRow
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import TimetableFound, TimetableNeeds
@@ -34,6 +35,7 @@ class Found:
     versions:        the versions those runs were made with
     event_runs:      of those runs that events started
     events:          by id, without their payloads
+    waits:           the conditions of their tasks
     """
 
     runs_by_ref: dict[str, str] = field(default_factory=dict)
@@ -43,6 +45,7 @@ class Found:
     timetable: TimetableFound = field(default_factory=TimetableFound)
     event_runs: list[EventRunRow] = field(default_factory=list)
     events: dict[str, PushedEventRow] = field(default_factory=dict)
+    waits: Sequence[WaitRow] = ()
 
 
 @dataclass(slots=True)
@@ -57,6 +60,7 @@ class Snapshot:
     receipts:  all that are not folded away
     due_at:    when the first cron or scheduled run is due; None: nothing is planned
     filters:   all of workflows that are not deleted; event_runs: of the unfinished runs that events started
+    waits:     the conditions of the tasks of unfinished runs
     """
 
     next_key: int
@@ -69,3 +73,4 @@ class Snapshot:
     due_at: int | None = None
     filters: Sequence[FilterRow] = ()
     event_runs: Sequence[EventRunRow] = ()
+    waits: Sequence[WaitRow] = ()

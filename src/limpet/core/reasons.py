@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
-from limpet.core import affinity, held_reasons
+from limpet.core import affinity, condition_reasons, held_reasons
 from limpet.core.assignment import plan, rewind
 from limpet.core.explain import Explanation, Outlook, Reason, Verdict
 from limpet.core.gates import Group
@@ -191,6 +191,9 @@ def explain_task(state: State, task: TaskRun, now: Instant) -> Explanation:
         text = f"It runs on worker {task.worker.name} ({task.worker.id}), attempt {task.retry_count + 1}."
         return Explanation(task.id, Outlook.RUNNING, Reason.NONE, text, task.worker.id, task.worker.name)
     if task.status is TaskStatus.PENDING:
+        wait = state.waits.of(task.run, task.step)
+        if wait is not None and wait.is_armed:
+            return condition_reasons.explain(wait, task.id, now)
         return Explanation(task.id, Outlook.NOT_NOW, Reason.WAITING_FOR_PARENTS, "It waits for its parents to end.")
     if task.status is TaskStatus.BACKING_OFF and task.not_before is not None:
         return _explain_delayed(state, task, task.not_before - now, now)

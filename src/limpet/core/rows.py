@@ -26,7 +26,7 @@ class Born(Protocol):
 class TaskStatus(IntEnum):
     """Where a task run is (T1: in exactly one place)."""
 
-    PENDING = 0  # exists already, waits for its parents again (only after a replay)
+    PENDING = 0  # exists already, waits for its conditions, or after a replay for its parents again
     QUEUED = 1
     BACKING_OFF = 2  # waits out the delay before a retry; shown as QUEUED
     ASSIGNED = 3  # committed to a worker, not yet confirmed; shown as RUNNING

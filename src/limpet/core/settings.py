@@ -62,5 +62,7 @@ class Settings:
     filters_max: int = 10_000  # of a tenant, in memory
     filters_bytes_max: int = 16 * 1024 * 1024  # scopes, expressions and payloads of them all
     expression_bytes_max: int = 4 * 1024  # [X15]
+    conditions_max: int = 100  # of one task; all are looked at whenever one of them may be satisfied
+    condition_key_bytes_max: int = 1_000  # of the name of its data; it comes with every start of the task
     concurrency_limits_max: int = 10  # of a workflow as a whole, and of each task
     concurrency_key_bytes_max: int = 1_000  # a longer key is an error of its expression; it is stored with every run

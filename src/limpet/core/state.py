@@ -36,6 +36,7 @@ from limpet.core.settings import Settings
 from limpet.core.subscriptions import Subscriptions
 from limpet.core.timers import Due, Timers
 from limpet.core.timetable import Timetable
+from limpet.core.waits import Waits
 
 CLASSES_MAX = 10_000  # remembered scheduling classes; idle ones beyond this go, and come back when needed
 RECEIPT = Struct(">qiq")  # task key, retry_count, started_at
@@ -70,6 +71,7 @@ class State:
         self.timers = Timers()
         self.timetable: Timetable = Timetable(None, now)
         self.subscriptions: Subscriptions = Subscriptions()
+        self.waits: Waits = Waits()
         self.receipts_open: dict[int, int] = {}  # receipt key to its attempts that still live
         self._awake: dict[int, SchedulingClass] = {}
         self._stirred: dict[WorkerKey, Worker] = {}
@@ -158,6 +160,7 @@ class State:
             (changes.tasks_opened if task.is_new else changes.tasks_changed).append(task_row(task, self.tenant_no))
             task.is_new, task.output = False, None
         self._collect_receipts()
+        changes.waits = self.waits.take_changed(self.tenant_no)
         for run in self._ended:
             self._let_go(run)
         self.timetable.collect(changes)
@@ -198,6 +201,7 @@ class State:
         self.runs.pop(run.id, None)
         for task in run.tasks.values():
             self.tasks.pop(task.id, None)
+        self.waits.forget(run)
         self.unpin(run)
 
     # Workers, and which classes of tasks they concern

@@ -25,6 +25,7 @@ class Due(IntEnum):
     NOTICE = 6  # a scheduling class or a group before a gate, whose tasks may owe the timeline a reason
     AGE = 7  # a waiting task's next level
     FORGET = 8  # a worker nobody needs any more
+    CONDITION = 9  # the end of a sleep that a task's conditions await
 
 
 SWEEP_MIN = 4_096  # below this many entries a sweep is not worth its pass

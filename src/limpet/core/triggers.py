@@ -48,6 +48,7 @@ def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
     version = Version(version_key, WorkflowVersionId(state.id_for(version_key)), workflow, number, digest, definition)
     workflow.newest = version
     state.versions[version_key] = version
+    state.waits.learn(definition)
     state.changes.versions.append(version_row(version, state.tenant_no, state.now))
     state.notices.extend(warnings_of(definition))
     return WorkflowPutReply(workflow.id, version.id, True)

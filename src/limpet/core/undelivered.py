@@ -30,8 +30,11 @@ def check_runnable(definition: WorkflowDefinition) -> None:
 
 
 def _sentence(definition: WorkflowDefinition, feature: Feature, where: str) -> str:
-    if feature is Feature.CONCURRENCY:  # the row of an older release; this one reads the limits when it is registered again
+    if feature in (Feature.CONCURRENCY, Feature.CONDITIONS):  # in rows of older releases, which kept no more of it
         return f"Workflow {definition.name}, {where}: it was registered before this engine knew {feature}; register it again."
+    if feature is Feature.EVENT_SCOPE:
+        what = "an event of any scope counts, from the moment on in which the task begins to wait"
+        return f"Workflow {definition.name}, {where}: this engine does not carry out {feature} yet; {what}."
     consequence = (
         "runs of this workflow are refused, because they would end differently"
         if feature in CHANGES_OUTCOME

@@ -45,6 +45,14 @@ class LimitsView:
     expressions: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class OutputView:
+    """The expressions that look at a task's output, in the version of its run."""
+
+    version_id: str
+    expressions: tuple[str, ...]
+
+
 def of_worker(worker: Worker) -> WorkerView:
     """The worker as it stands now."""
     return WorkerView(

@@ -373,6 +373,9 @@ class Reader(Protocol):
     ) -> tuple[Mapping[int, bytes], Mapping[int, TaskRow]]:
         """Inputs by run key; whole rows, with outputs and errors, by task key. Never waits behind a page."""
 
+    async def event_payloads(self, keys: Collection[int]) -> Mapping[int, bytes]:
+        """Payloads of pushed events by key; those that are gone are absent. Never waits behind a page."""
+
     async def log_lines(self, tenant_no: TenantNo, query: LogQuery) -> Sequence[LogLine]: ...
 
 

@@ -30,6 +30,7 @@ from limpet.core.inputs import (
     CancelRequested,
     Input,
     LabelsUpserted,
+    OutputVerdicts,
     ReplayRequested,
     RunsTriggered,
     SlotReleased,
@@ -66,6 +67,8 @@ START = Instant(1_750_000_000_000_000)  # any round instant
 HEARTBEAT = 4.0  # seconds; what the official clients do (WK-1)
 SALT = b"limpet-scenario!"
 _Reply = TypeVar("_Reply")
+Answers = Mapping[str, bool | str]
+"""What expressions of conditions give, by expression; a text: why one gave nothing."""
 
 
 class Scenario(Readings):
@@ -258,9 +261,12 @@ class Scenario(Readings):
 
     def pushed(
         self, name: str, payload: bytes = b"{}", *, scope: str | None = None, priority: int | None = None,
-        metadata: bytes = b"{}", passes: Callable[[Candidate], bool] = lambda _: True,
+        metadata: bytes = b"{}", passes: Callable[[Candidate], bool] = lambda _: True, answers: Mapping[str, bool] | None = None,
     ) -> PushedEvent:  # fmt: skip
-        """What an edge would hand in for an event. `passes`: what the filters say; without keys limits count as their texts."""
+        """What an edge would hand in for an event. `passes`: what the filters say; without keys limits count as their texts.
+
+        answers: what expressions of conditions give for the payload; False for those that are not named
+        """
         candidates = self.machine.candidates(name, scope)
         starts = tuple(
             EventStart(one.stamp, metadata, self.keys_of(one.workflow_name, {}))
@@ -270,7 +276,8 @@ class Scenario(Readings):
         self._events += 1
         event_id = f"00000000-0000-4000-8000-{self._events:012x}"
         considered = tuple(one.stamp for one in candidates)
-        return PushedEvent(event_id, name, payload, metadata, priority, scope, None, considered, starts)
+        given = tuple((one, (answers or {}).get(one, False)) for one in self.machine.awaited(name))
+        return PushedEvent(event_id, name, payload, metadata, priority, scope, None, considered, starts, answers=given)
 
     def push(self, name: str, payload: bytes = b"{}", **values: Any) -> tuple[str, ...]:
         """Push one event; the ids of the runs it started."""
@@ -374,11 +381,23 @@ class Scenario(Readings):
         run: str | None = None,
         *,
         output: bytes = b"{}",
+        answers: Answers | None = None,
         attempt: int | None = None,
         by: str | None = None,
     ) -> None:
-        """The attempt ended well."""
-        self.do(TaskCompleted(*self._about(task, run, attempt, by), output=output))
+        """The attempt ended well.
+
+        answers: what the expressions of conditions give for the output; False for those that are not named
+        """
+        about = self._about(task, run, attempt, by)
+        self.do(TaskCompleted(*about, output=output, verdicts=self._verdicts(about[0], answers or {})))
+
+    def _verdicts(self, task_run_id: str, answers: Answers) -> OutputVerdicts | None:
+        """What an edge would hand in with the output."""
+        view = self.machine.output_view(task_run_id)
+        if view is None:
+            return None
+        return OutputVerdicts(view.version_id, tuple(answers.get(one, False) for one in view.expressions))
 
     def fail(
         self,
@@ -419,7 +438,9 @@ class Scenario(Readings):
         """Complete whatever runs now, in one step; how many tasks that were."""
         live = [row for row in self.tables.tasks.values() if TaskStatus(row.status).is_live]
         if live:
-            self.step(*(TaskCompleted(row.id, row.retry_count, "", output=output) for row in live))
+            self.step(
+                *(TaskCompleted(row.id, row.retry_count, "", output, self._verdicts(row.id, {})) for row in live)
+            )  # fmt: skip
         return len(live)
 
     def run_to_end(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
+from limpet.core.condition_rows import WaitRow, of_runs
 from limpet.core.decision import Changes
 from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.needs import Found, Needs, Snapshot
@@ -41,6 +42,7 @@ class Tables:
         self.event_runs: dict[int, EventRunRow] = {}
         self.filters: dict[int, FilterRow] = {}
         self.expression_failures: dict[int, ExpressionFailureRow] = {}
+        self.waits: dict[tuple[int, int], WaitRow] = {}
         self._task_keys: dict[int, list[int]] = {}
 
     def apply(self, changes: Changes) -> None:
@@ -69,6 +71,7 @@ class Tables:
         for key in changes.schedules_dropped:
             del self.schedules[key]
         self._replace(self.schedules, changes.schedules)
+        self.waits.update({row.key: row for row in changes.waits})
         self._apply_events(changes)
 
     def _apply_events(self, changes: Changes) -> None:
@@ -111,6 +114,7 @@ class Tables:
             first_due(self.crons.values(), self.schedules.values()),
             list(self.filters.values()),
             [self.event_runs[run.key] for run in runs if run.key in self.event_runs],
+            of_runs(self.waits.values(), [run.key for run in runs]),
         )
 
     def found(self, needs: Needs) -> Found:
@@ -126,6 +130,7 @@ class Tables:
         wanted = [run for run in self.runs.values() if self._is_wanted(run, needs.run_or_task_ids)]
         found.runs = [(run._replace(input=None), self.tasks_of(run.key)) for run in wanted]
         found.versions = [self.versions[key] for key in sorted({run.version_key for run in wanted})]
+        found.waits = of_runs(self.waits.values(), [run.key for run in wanted])
         found.timetable = answer(needs.timetable, self.crons.values(), self.schedules.values())
         found.event_runs = [self.event_runs[run.key] for run in wanted if run.key in self.event_runs]
         found.events = {row.id: row for row in self.pushed_events.values() if row.id in needs.event_ids}

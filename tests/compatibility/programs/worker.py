@@ -10,9 +10,19 @@ from hatchet_sdk import Hatchet
 from hatchet_sdk.opentelemetry.instrumentor import HatchetInstrumentor
 
 from tests.compatibility.programs import journal
+from tests.compatibility.programs.conditional import build_conditional
+from tests.compatibility.programs.eventful import build_eventful
 from tests.compatibility.programs.limited import build_limited
 from tests.compatibility.programs.observed import build_observed
 from tests.compatibility.programs.workflows import build
+
+PROGRAMS = {
+    "": build,
+    "conditional": build_conditional,
+    "eventful": build_eventful,
+    "limited": build_limited,
+    "observed": build_observed,
+}
 
 
 async def lifespan() -> AsyncGenerator[dict[str, str], None]:
@@ -28,9 +38,7 @@ def main() -> None:
     if options.get("traced"):
         HatchetInstrumentor(schedule_delay_millis=100).instrument()
     hatchet = Hatchet()
-    workflows = build_limited(hatchet) if options.get("limited") else build(hatchet)
-    if options.get("observed"):
-        workflows |= build_observed(hatchet)
+    workflows = PROGRAMS[options.get("program", "")](hatchet)
     chosen = [workflows[name] for name in options["only"]] if "only" in options else list(workflows.values())
     worker = hatchet.worker(
         options["name"], slots=options.get("slots", 10), labels=options.get("labels", {}), workflows=chosen, lifespan=lifespan

@@ -53,7 +53,7 @@ from limpet.core.timetable_inputs import (
     SchedulesCreated,
     ScheduleTriggered,
 )
-from limpet.core.views import LimitsView, SlotView, WorkerView
+from limpet.core.views import LimitsView, OutputView, SlotView, WorkerView
 from limpet.store.api import Batch, LogLine, Reader, RunRecord, Tenant
 from limpet.store.memory.store import MemoryStore
 
@@ -242,6 +242,12 @@ class World:
 
     def limits(self, tenant: TenantId, workflow_name: str) -> LimitsView | None:
         return self.expressions.get(workflow_name)
+
+    def output_view(self, tenant: TenantId, task_run_id: str) -> OutputView | None:
+        return None
+
+    def awaited(self, tenant: TenantId, event_key: str) -> tuple[str, ...]:
+        return ()
 
     def started_at(self, tenant: TenantId, task_run_ids: Sequence[str]) -> dict[str, int]:
         return {each: self.receipts[each] for each in task_run_ids if each in self.receipts}

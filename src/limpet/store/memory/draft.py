@@ -64,6 +64,11 @@ class Draft:
             self._append(content.events_of, event.task_key, event.key)
         self._apply_timetable(changes)
         self._apply_events(changes)
+        for wait in changes.waits:
+            _demand_fit(wait, is_birth=True)
+            others = (one for one in content.waits.get(wait.run_key, ()) if one.step != wait.step)
+            self._set(content.waits, wait.run_key, tuple(sorted((wait, *others))))
+            self.rows += 1
         self._raise_floor(tenant_no, dropped_keys(changes))
 
     def _apply_timetable(self, changes: Changes) -> None:

@@ -137,6 +137,10 @@ class MemoryReader:
         inputs = {run.key: self.content.runs[run.key].input or b"" for run in runs if run.key in self.content.runs}
         return inputs, {task.key: self.content.tasks[task.key] for task in tasks if task.key in self.content.tasks}
 
+    async def event_payloads(self, keys: Collection[int]) -> Mapping[int, bytes]:
+        found = (self.content.pushed_events.get(key) for key in keys)
+        return {row.key: row.payload for row in found if row is not None}
+
     async def log_lines(self, tenant_no: TenantNo, query: LogQuery) -> Sequence[LogLine]:
         lines = [line for line in self.content.logs.get((tenant_no, query.task_run_id), ()) if _matches_line(line, query)]
         lines.sort(key=lambda line: line.at)  # stable: lines of one instant keep the order they came in

@@ -100,6 +100,7 @@ class MemoryStore:
             due_at=first_due(content.of(tenant_no, content.crons), content.of(tenant_no, content.schedules)),
             filters=content.of(tenant_no, content.filters),
             event_runs=[content.event_runs[run.key] for run in runs if run.key in content.event_runs],
+            waits=content.waits_of(runs),
         )
 
     async def commit(self, batch: Batch) -> None:
@@ -130,6 +131,7 @@ class MemoryStore:
             runs_by_request=_ids_by_name(content, tenant_no, "request_id", needs.request_ids),
             runs=[(run, [_without_output(task) for task in content.tasks_of_run(run.key)]) for run in runs],
             versions=[content.versions[key] for key in sorted({run.version_key for run in runs})],
+            waits=content.waits_of(runs),
             timetable=answer(needs.timetable, content.of(tenant_no, content.crons), content.of(tenant_no, content.schedules)),
             event_runs=[content.event_runs[run.key] for run in runs if run.key in content.event_runs],
             events=events.known(content, tenant_no, needs.event_ids),
@@ -235,5 +237,6 @@ def _forget(content: Content, run: RunRow) -> None:
         for event in gone:
             del content.events[event]
         deleted += (key, *gone)
+    content.waits.pop(run.key, None)
     del content.runs[run.key]
     content.key_floors[run.tenant_no] = max(content.key_floors.get(run.tenant_no, 0), *deleted)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from limpet.core.condition_rows import WaitRow
 from limpet.core.event_rows import EventRunRow, FilterRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
@@ -53,6 +54,7 @@ async def load(link: Link, tenant_no: TenantNo, known: Known) -> Snapshot:
             due_at=await link.value("first_due", tenant_no=tenant_no),
             filters=made(FilterRow, await link.rows("filters_to_load", **where)),
             event_runs=[row async for row in _event_runs_of(link, runs)],
+            waits=await _waits_of(link, runs),
         )
 
 
@@ -68,6 +70,7 @@ async def look_up(link: Link, tenant_no: TenantNo, needs: Needs) -> Found:
             runs_by_request=await _named(link, tenant_no, REQUEST, needs.request_ids),
             runs=[(run, tasks.get(run.key, [])) for run in runs],
             versions=list(versions.values()),
+            waits=await _waits_of(link, runs),
             timetable=await timetable.look_up(link, tenant_no, needs.timetable),
             event_runs=[row async for row in _event_runs_of(link, runs)],
             events=await events.known(link, tenant_no, needs.event_ids),
@@ -185,6 +188,14 @@ async def _tasks_of(link: Link, runs: Collection[RunRow]) -> AsyncIterator[TaskR
         where = {"day_first": some[0].created_at // DAY_US, "run_keys": [run.key for run in some]}
         for row in await link.rows("tasks_by_run", **where):
             yield TaskRow(*row)
+
+
+async def _waits_of(link: Link, runs: Sequence[RunRow]) -> list[WaitRow]:
+    """Conditions of the runs' tasks."""
+    found: list[WaitRow] = []
+    for some in _pieces(sorted(runs)):
+        found += made(WaitRow, await link.rows("waits_by_run", run_keys=[run.key for run in some]))
+    return found
 
 
 async def _event_runs_of(link: Link, runs: Sequence[RunRow]) -> AsyncIterator[EventRunRow]:

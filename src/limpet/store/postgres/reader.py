@@ -130,6 +130,10 @@ class PostgresReader:
         async with self._owners.link() as link:
             return await owner.payloads(link, runs, tasks)
 
+    async def event_payloads(self, keys: Collection[int]) -> Mapping[int, bytes]:
+        async with self._owners.link() as link:
+            return await events.payloads(link, keys)
+
     async def log_lines(self, tenant_no: TenantNo, query: LogQuery) -> Sequence[LogLine]:
         return await self._logs.lines(tenant_no, query)
 

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from limpet.core.condition_rows import WaitRow
 from limpet.core.event_rows import EventRunRow, FilterRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
@@ -41,6 +42,7 @@ def load(connection: sqlite3.Connection, tenant_no: TenantNo) -> Snapshot:
             due_at=connection.execute(statement("first_due"), where).fetchone()[0],
             filters=list(map(FilterRow._make, connection.execute(statement("filters_to_load"), where))),
             event_runs=list(map(EventRunRow._make, connection.execute(statement("event_runs_of_unfinished_runs"), where))),
+            waits=list(map(WaitRow._make, connection.execute(statement("waits_of_unfinished_runs"), where))),
         )
 
 
@@ -55,6 +57,7 @@ def look_up(connection: sqlite3.Connection, tenant_no: TenantNo, needs: Needs) -
             runs_by_request=dict(_wanted(connection, "run_by_request", tenant_no, needs.request_ids)),
             runs=[(run, tasks.get(run.key, [])) for run in runs],
             versions=list(versions_by_key(connection, {run.version_key for run in runs}).values()),
+            waits=list(map(WaitRow._make, connection.execute(statement("waits_by_run"), _keys(keys)))) if keys else [],
             timetable=timetable.look_up(connection, tenant_no, needs.timetable),
             event_runs=events.of_runs(connection, keys),
             events=events.known(connection, tenant_no, needs.event_ids),

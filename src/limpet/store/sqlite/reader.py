@@ -104,6 +104,9 @@ class SqliteReader:
             partial(owner.payloads, run_keys=[run.key for run in runs], task_keys=[task.key for task in tasks])
         )
 
+    async def event_payloads(self, keys: Collection[int]) -> Mapping[int, bytes]:
+        return await self._owners.run(partial(events.payloads, keys=list(keys)))
+
     async def log_lines(self, tenant_no: TenantNo, query: LogQuery) -> Sequence[LogLine]:
         return await self._logs.lines(tenant_no, query)
 

@@ -25,6 +25,7 @@ from limpet.core.errors import InvalidArgument
 from limpet.core.ids import SECOND_US, ActionId
 from limpet.core.settings import Settings
 from limpet.edges import json_text
+from limpet.edges.grpc.translate import conditions
 from limpet.edges.grpc.translate.concurrency import concurrency_limits
 from limpet.edges.grpc.translate.events import default_filters
 from limpet.edges.grpc.translate.labels import desired_labels
@@ -75,6 +76,7 @@ def _task(task: CreateTaskOpts, limits: Settings) -> TaskDefinition:
         slot_requests=_slot_requests(task, where),
         is_durable=task.is_durable,
         concurrency=concurrency_limits(task.concurrency, where),
+        conditions=conditions.conditions_of(task.conditions, where),
     )
 
 
@@ -133,9 +135,8 @@ def _undelivered(request: CreateWorkflowVersionRequest) -> Iterator[tuple[Featur
 
 def _undelivered_of_task(task: CreateTaskOpts) -> Iterator[tuple[Feature, str]]:
     where = f"task {task.readable_id}"
-    conditions = task.conditions
-    if conditions.parent_override_conditions or conditions.sleep_conditions or conditions.user_event_conditions:
-        yield Feature.CONDITIONS, where
+    if conditions.awaits_scope(task.conditions):
+        yield Feature.EVENT_SCOPE, where
     yield from _undelivered_of_limits(task.concurrency, where)
     if task.rate_limits:
         yield Feature.RATE_LIMITS, where
