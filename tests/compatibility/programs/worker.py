@@ -7,7 +7,6 @@ import sys
 from collections.abc import AsyncGenerator
 
 from hatchet_sdk import Hatchet
-from hatchet_sdk.opentelemetry.instrumentor import HatchetInstrumentor
 
 from tests.compatibility.programs import journal
 from tests.compatibility.programs.conditional import build_conditional
@@ -36,6 +35,8 @@ def main() -> None:
     """Run until told to stop."""
     options = json.loads(sys.argv[1])
     if options.get("traced"):
+        from hatchet_sdk.opentelemetry.instrumentor import HatchetInstrumentor  # half a second, for one test
+
         HatchetInstrumentor(schedule_delay_millis=100).instrument()
     hatchet = Hatchet()
     workflows = PROGRAMS[options.get("program", "")](hatchet)
