@@ -40,7 +40,8 @@ class SpanStatusName(StrEnum):
     ERROR = "ERROR"
 
 
-KINDS, STATUSES = tuple(SpanKindName), tuple(SpanStatusName)
+KINDS: tuple[SpanKindName, ...] = tuple(SpanKindName)
+STATUSES: tuple[SpanStatusName, ...] = tuple(SpanStatusName)
 
 
 class SpanShown(Schema):
