@@ -41,6 +41,9 @@ if TYPE_CHECKING:
         HealthcheckConfig as HealthcheckConfig,
     )
     from limpet.sdk.config import (
+        OpenTelemetryConfig as OpenTelemetryConfig,
+    )
+    from limpet.sdk.config import (
         TenacityConfig as TenacityConfig,
     )
     from limpet.sdk.context import Context as Context
@@ -178,6 +181,7 @@ if TYPE_CHECKING:
     )
     from limpet.sdk.standalone import Standalone as Standalone
     from limpet.sdk.task import Task as Task
+    from limpet.sdk.telemetry.attributes import OTelAttribute as OTelAttribute
     from limpet.sdk.trigger_options import (
         ScheduleTriggerWorkflowOptions as ScheduleTriggerWorkflowOptions,
     )
@@ -209,6 +213,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "ClientConfig",
         "ClientTLSConfig",
         "HealthcheckConfig",
+        "OpenTelemetryConfig",
         "TenacityConfig",
     ),
     "limpet.sdk.context": (
@@ -296,6 +301,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "limpet.sdk.standalone": ("Standalone",),
     "limpet.sdk.task": ("Task",),
+    "limpet.sdk.telemetry.attributes": ("OTelAttribute",),
     "limpet.sdk.trigger_options": (
         "ScheduleTriggerWorkflowOptions",
         "TriggerWorkflowOptions",
@@ -338,6 +344,8 @@ __all__ = [
     "Job",
     "Limpet",
     "NonRetryableException",
+    "OTelAttribute",
+    "OpenTelemetryConfig",
     "OrGroup",
     "PaginationResponse",
     "ParentCondition",

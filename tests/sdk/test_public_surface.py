@@ -46,8 +46,8 @@ CLASSES: dict[str, tuple[str, str]] = {  # official module, our module
     ),
 }
 
-# Parts that this engine does not have; the fields say how the official engine is embedded, traced or served.
-FIELDS_WAITING = {"ClientConfig": {"otel", "embedded"}}
+# Parts that this engine does not have; the fields say how the official engine is embedded or served.
+FIELDS_WAITING = {"ClientConfig": {"embedded"}}
 
 
 # Ours are worked out: from the token, from the address, or at the moment of use.

@@ -10,8 +10,7 @@ WEBHOOKS = "webhooks"
 IDEMPOTENCY = "idempotency keys"
 BATCH = "batch tasks"
 EMBEDDED = "the engine inside the client's process"
-TRACING = "OpenTelemetry"
-MCP = "tools for agent SDKs"
+TRACING = "nothing: a model of the hosted trace view that no client method returns"
 ACCOUNTS = "users, invitations and tenants of the hosted service"
 LEGACY = "nothing: models of the older API that no client method returns"
 HTTP_CLASSES = "nothing: generated classes of the official HTTP client, which `limpet.runs` and its siblings stand for"
@@ -22,7 +21,6 @@ TOP_LEVEL: dict[str, tuple[str, ...]] = {
     WEBHOOKS: ("V1WebhookHMACAlgorithm", "V1WebhookHMACEncoding", "V1WebhookSourceName"),
     IDEMPOTENCY: ("BulkTriggerIdempotencyCollisionError", "IdempotencyCollisionError"),
     EMBEDDED: ("EmbeddedHatchetConfig",),
-    TRACING: ("OTelAttribute", "OpenTelemetryConfig"),
     ACCOUNTS: (
         "APIMeta",
         "APIMetaAuth",
@@ -93,11 +91,9 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "Workflow": {
         DURABLE: ("durable_task",),
         BATCH: ("batch_task",),
-        MCP: ("mcp_tool",),
         INTERNAL: ("client",),
     },
     "Standalone": {
-        MCP: ("mcp_tool",),
         INTERNAL: ("client",),
     },
     "Task": {INTERNAL: ("validators", "workflow")},
@@ -167,8 +163,7 @@ IMPORTS: dict[str, tuple[str, ...]] = {
         "clients.rest.models.v1_webhook_source_name.V1WebhookSourceName",
     ),
     BATCH: ("runnables.types.BatchMemberId",),
-    TRACING: ("clients.rest.models.otel_span.OtelSpan", "opentelemetry.instrumentor.HatchetInstrumentor"),
-    MCP: ("runnables.workflow.MCPProvider",),
+    TRACING: ("clients.rest.models.otel_span.OtelSpan",),
     HTTP_CLASSES: (
         "clients.rest.api.observability_api.ObservabilityApi",
         "clients.rest.api.task_api.TaskApi",

@@ -43,6 +43,8 @@ PATHS: tuple[str, ...] = (
     "limpet.features.workflows",
     "limpet.hatchet",
     "limpet.labels",
+    "limpet.opentelemetry",
+    "limpet.opentelemetry.instrumentor",
     "limpet.rate_limit",
     "limpet.runnables",
     "limpet.runnables.contextvars",

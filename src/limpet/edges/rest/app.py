@@ -28,6 +28,7 @@ from limpet.edges.rest import (
     scheduled,
     tasks,
     tenants,
+    traces,
     workers,
     workflows,
 )
@@ -54,6 +55,7 @@ ROUTERS = (
     events.router,
     filters.router,
     tenants.router,
+    traces.router,
 )
 ERROR_ANSWERS: dict[int | str, dict[str, Any]] = {"default": {"model": ApiErrors}}
 

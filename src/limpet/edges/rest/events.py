@@ -23,7 +23,7 @@ from limpet.edges.rest.bodies import body_schema, object_bytes, read_body
 from limpet.edges.rest.bodies_events import EventBody, EventsBody
 from limpet.edges.rest.caller import Caller, Calling
 from limpet.edges.rest.names import RUN_NAME, numbers_of
-from limpet.edges.rest.queries import PAGE_DEFAULT, Limit, Offset, lowered, metadata_pairs
+from limpet.edges.rest.queries import PAGE_DEFAULT, Limit, Paged, lowered, metadata_pairs
 from limpet.edges.rest.schemas import ResourceMeta, TaskStatusName
 from limpet.edges.rest.schemas_events import (
     EventKeys,
@@ -72,13 +72,12 @@ class EventFilter:
 
 
 @router.get(EVENTS, response_model=EventList)
-async def list_events(
-    caller: Calling, tenant: str, wanted: Annotated[EventFilter, Depends()], limit: Limit = PAGE_DEFAULT, offset: Offset = 0
-) -> Response:
+async def list_events(caller: Calling, tenant: str, wanted: Annotated[EventFilter, Depends()], page: Paged) -> Response:
     """Events, newest first."""
-    found, total = await caller.reader.pushed_events(caller.tenant_no, wanted.query(limit, offset))
-    page = pagination(offset, limit, total)
-    return await answer(lambda: EventList(pagination=page, rows=[event_shown(caller.tenant, each) for each in found]))
+    found, total = await caller.reader.pushed_events(caller.tenant_no, wanted.query(page.limit, page.offset))
+    return await answer(
+        lambda: EventList(pagination=page.shown(total), rows=[event_shown(caller.tenant, each) for each in found])
+    )
 
 
 @router.get(EVENTS + "/keys", response_model=EventKeys)
