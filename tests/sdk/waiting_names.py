@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 DURABLE = "durable tasks"
-WEBHOOKS = "webhooks"
 RATE_LIMITS = "rate limits"
 IDEMPOTENCY = "idempotency keys"
 BATCH = "batch tasks"
@@ -20,7 +19,6 @@ INTERNAL = "nothing: inner parts of the official client, deprecated there"
 
 TOP_LEVEL: dict[str, tuple[str, ...]] = {
     DURABLE: ("DurableContext", "EvictionNotSupportedError", "EvictionPolicy", "NonDeterminismError"),
-    WEBHOOKS: ("V1WebhookHMACAlgorithm", "V1WebhookHMACEncoding", "V1WebhookSourceName"),
     IDEMPOTENCY: ("BulkTriggerIdempotencyCollisionError", "IdempotencyCollisionError"),
     EMBEDDED: ("EmbeddedHatchetConfig",),
     TRACING: ("OTelAttribute", "OpenTelemetryConfig"),
@@ -86,7 +84,6 @@ TOP_LEVEL: dict[str, tuple[str, ...]] = {
 MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "Hatchet": {
         DURABLE: ("durable_task",),
-        WEBHOOKS: ("webhooks",),
         RATE_LIMITS: ("rate_limits",),
         BATCH: ("batch_task",),
         EMBEDDED: ("aio_stop_embedded", "from_embedded", "stop_embedded"),
@@ -153,21 +150,13 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "CELClient": {INTERNAL: ("client",)},
     "EventClient": {INTERNAL: ("aio_stream", "client", "log", "stream")},
     "FiltersClient": {INTERNAL: ("client",)},
+    "WebhooksClient": {INTERNAL: ("client",)},
 }
 
 
 # Documented imports from modules below the package, as `module.name`.
 IMPORTS: dict[str, tuple[str, ...]] = {
     DURABLE: ("exceptions.NonDeterminismError", "runnables.eviction.EvictionPolicy"),
-    WEBHOOKS: (
-        "clients.rest.models.v1_webhook.V1Webhook",
-        "clients.rest.models.v1_webhook_api_key_auth.V1WebhookAPIKeyAuth",
-        "clients.rest.models.v1_webhook_basic_auth.V1WebhookBasicAuth",
-        "clients.rest.models.v1_webhook_hmac_algorithm.V1WebhookHMACAlgorithm",
-        "clients.rest.models.v1_webhook_hmac_auth.V1WebhookHMACAuth",
-        "clients.rest.models.v1_webhook_hmac_encoding.V1WebhookHMACEncoding",
-        "clients.rest.models.v1_webhook_source_name.V1WebhookSourceName",
-    ),
     BATCH: ("runnables.types.BatchMemberId",),
     TRACING: ("clients.rest.models.otel_span.OtelSpan", "opentelemetry.instrumentor.HatchetInstrumentor"),
     MCP: ("runnables.workflow.MCPProvider",),

@@ -30,6 +30,7 @@ from limpet.edges.rest.facts import RestFacts
 from limpet.edges.signing import load_key_ring
 from limpet.edges.streams import StreamRegistry
 from limpet.edges.tokens import Addresses, OpenAccess, TokenAccess, dev_token
+from limpet.edges.vault import Vault, load_vault, new_vault
 from limpet.engine.clock import SystemClock
 from limpet.engine.engine import Engine
 from limpet.engine.settings import DAY_US
@@ -110,8 +111,13 @@ class EngineProcess:
                 server_url=self.plan.server_url,
                 environment="development" if self.plan.is_dev else "production",
                 retention_days=self.plan.settings.retention_us // DAY_US,
+                vault=self._vault(),
             ),
         )
+
+    def _vault(self) -> Vault:
+        place = self.plan.master_key_file
+        return new_vault() if place is None else load_vault(place)
 
     def _grpc_settings(self) -> GrpcSettings:
         tls = self.plan.tls

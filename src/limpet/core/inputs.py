@@ -14,6 +14,7 @@ from limpet.core.event_inputs import EventInput
 from limpet.core.ids import ActionId, WorkerId
 from limpet.core.run_keys import RunKeys
 from limpet.core.timetable_inputs import TimetableInput
+from limpet.core.webhook_inputs import WebhookInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +236,7 @@ Input = (
     | TimePassed
     | TimetableInput
     | EventInput
+    | WebhookInput
 )
 
 

@@ -27,6 +27,7 @@ from limpet.core import (
     runs,
     triggers,
     views,
+    webhooks,
 )
 from limpet.core.assignment import plan
 from limpet.core.decision import Decision
@@ -64,6 +65,7 @@ from limpet.core.state import State
 from limpet.core.subscriptions import Candidate
 from limpet.core.timers import Due
 from limpet.core.timetable_rows import earliest
+from limpet.core.webhook_inputs import WebhookCreated, WebhookDeleted, WebhookUpdated
 
 Handler = Callable[[State, Any], object]
 
@@ -96,6 +98,9 @@ HANDLERS: dict[type, Handler] = {
     FilterUpdated: event_filters.update,
     FilterDeleted: event_filters.delete,
     ExpressionFailed: events.expression_failed,
+    WebhookCreated: webhooks.create,
+    WebhookUpdated: webhooks.update,
+    WebhookDeleted: webhooks.delete,
     **due.HANDLERS,
 }
 

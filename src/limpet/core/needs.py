@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from limpet.core.event_rows import EventRunRow, FilterRow, PushedEventRow
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import TimetableFound, TimetableNeeds
+from limpet.core.webhook_rows import WebhookRow
 
 
 @dataclass(slots=True)
@@ -57,6 +58,7 @@ class Snapshot:
     receipts:  all that are not folded away
     due_at:    when the first cron or scheduled run is due; None: nothing is planned
     filters:   all of workflows that are not deleted; event_runs: of the unfinished runs that events started
+    webhooks:  all
     """
 
     next_key: int
@@ -69,3 +71,4 @@ class Snapshot:
     due_at: int | None = None
     filters: Sequence[FilterRow] = ()
     event_runs: Sequence[EventRunRow] = ()
+    webhooks: Sequence[WebhookRow] = ()

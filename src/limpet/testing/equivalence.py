@@ -44,6 +44,7 @@ def _facts(machine: Machine) -> Iterator[tuple[tuple[str, Any], Any]]:
     yield ("queues", ""), sorted((cls.id, cls.size) for cls in state.classes.values() if cls.size)
     for group in state.gates.groups.values():
         yield ("group", group.name), (sorted(group.held), sorted(group.waiting))
+    yield ("webhooks", ""), sorted(state.webhooks.items())
     yield ("filters", ""), sorted(state.subscriptions.filters.values())
     yield ("receipts", ""), sorted((key, live) for key, live in state.receipts_open.items() if live)
 

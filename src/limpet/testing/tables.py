@@ -13,6 +13,7 @@ from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow,
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
+from limpet.core.webhook_rows import WebhookRow
 
 
 class _Keyed(Protocol):
@@ -41,6 +42,7 @@ class Tables:
         self.event_runs: dict[int, EventRunRow] = {}
         self.filters: dict[int, FilterRow] = {}
         self.expression_failures: dict[int, ExpressionFailureRow] = {}
+        self.webhooks: dict[int, WebhookRow] = {}
         self._task_keys: dict[int, list[int]] = {}
 
     def apply(self, changes: Changes) -> None:
@@ -78,6 +80,9 @@ class Tables:
             del self.filters[key]
         self._replace(self.filters, changes.filters)
         self._insert(self.expression_failures, changes.expression_failures)
+        for key in changes.webhooks_dropped:
+            del self.webhooks[key]
+        self._replace(self.webhooks, changes.webhooks)
 
     def _insert(self, table: dict[int, _Row], rows: Iterable[_Row]) -> None:
         for row in rows:
@@ -111,6 +116,7 @@ class Tables:
             first_due(self.crons.values(), self.schedules.values()),
             list(self.filters.values()),
             [self.event_runs[run.key] for run in runs if run.key in self.event_runs],
+            list(self.webhooks.values()),
         )
 
     def found(self, needs: Needs) -> Found:

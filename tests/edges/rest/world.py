@@ -54,6 +54,7 @@ from limpet.core.timetable_inputs import (
     ScheduleTriggered,
 )
 from limpet.core.views import LimitsView, SlotView, WorkerView
+from limpet.core.webhook_inputs import WebhookCreated, WebhookDeleted, WebhookUpdated
 from limpet.store.api import Batch, LogLine, Reader, RunRecord, Tenant
 from limpet.store.memory.store import MemoryStore
 
@@ -193,6 +194,8 @@ class World:
             case CronCreated() | CronSwitched() | CronDeleted() | CronTriggered():
                 return await self._by_core(item)
             case SchedulesCreated() | ScheduleMoved() | ScheduleDeleted() | ScheduleTriggered():
+                return await self._by_core(item)
+            case WebhookCreated() | WebhookUpdated() | WebhookDeleted():
                 return await self._by_core(item)
             case WorkflowPut() | EventsPushed() | FilterCreated() | FilterUpdated() | FilterDeleted() | ExpressionFailed():
                 return await self._by_core(item)

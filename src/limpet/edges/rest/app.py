@@ -27,6 +27,7 @@ from limpet.edges.rest import (
     scheduled,
     tasks,
     tenants,
+    webhooks,
     workers,
     workflows,
 )
@@ -51,6 +52,7 @@ ROUTERS = (
     expressions.router,
     events.router,
     filters.router,
+    webhooks.router,
     tenants.router,
 )
 ERROR_ANSWERS: dict[int | str, dict[str, Any]] = {"default": {"model": ApiErrors}}

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from limpet.core.settings import Settings
+from limpet.edges.vault import Vault, new_vault
 from limpet.store.api import Tenant
 
 
@@ -24,6 +25,7 @@ class RestFacts:
     server_url:     where clients reach this edge; empty: not known
     environment:    local, development or production, as the wire's enum has it
     retention_days: how long finished runs are kept; None: for ever
+    vault:          what secrets of webhooks are sealed with; a fresh one forgets them with the process
     """
 
     tenants: Callable[[], Awaitable[Sequence[Tenant]]] = no_tenants
@@ -32,3 +34,4 @@ class RestFacts:
     server_url: str = ""
     environment: str = "local"
     retention_days: int | None = None
+    vault: Vault = field(default_factory=new_vault, repr=False)

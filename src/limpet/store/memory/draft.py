@@ -64,6 +64,7 @@ class Draft:
             self._append(content.events_of, event.task_key, event.key)
         self._apply_timetable(changes)
         self._apply_events(changes)
+        self._apply_webhooks(changes)
         self._raise_floor(tenant_no, dropped_keys(changes))
 
     def _apply_timetable(self, changes: Changes) -> None:
@@ -89,6 +90,12 @@ class Draft:
             self._put(content.filters, one, "filter", _id_alone(one))
         for failure in changes.expression_failures:
             self._insert(content.expression_failures, failure, "failure", {})
+
+    def _apply_webhooks(self, changes: Changes) -> None:
+        for key in changes.webhooks_dropped:
+            self._forget(self._content.webhooks, key, "webhook", _name_alone)
+        for webhook in changes.webhooks:
+            self._put(self._content.webhooks, webhook, "webhook", _name_alone(webhook))
 
     def _insert(self, table: dict[int, Any], row: Any, kind: str, names: Mapping[str, object]) -> None:
         if row.key in table:
@@ -142,6 +149,10 @@ class Draft:
 
 def _id_alone(row: Any) -> Mapping[str, object]:
     return {"id": row.id}
+
+
+def _name_alone(row: Any) -> Mapping[str, object]:
+    return {"name": row.name}
 
 
 def _cron_names(row: CronRow) -> Mapping[str, object]:

@@ -98,6 +98,8 @@ def _write(connection: sqlite3.Connection, tenant_no: TenantNo, changes: Changes
         + _many(connection, "insert_event", changes.events)
         + (_write_timetable(connection, tenant_no, changes) if changes.has_timetable else 0)
         + (_write_events(connection, tenant_no, changes) if changes.has_events else 0)
+        + _delete(connection, "delete_webhook", tenant_no, changes.webhooks_dropped)
+        + _many(connection, "upsert_webhook", changes.webhooks)
     )
 
 
