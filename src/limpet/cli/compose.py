@@ -30,7 +30,7 @@ from limpet.edges.rest.facts import RestFacts
 from limpet.edges.signing import load_key_ring
 from limpet.edges.streams import StreamRegistry
 from limpet.edges.tokens import Addresses, OpenAccess, TokenAccess, dev_token
-from limpet.edges.vault import Vault, load_vault, new_vault
+from limpet.edges.vault import Vault, new_vault, vault_at
 from limpet.engine.clock import SystemClock
 from limpet.engine.engine import Engine
 from limpet.engine.settings import DAY_US
@@ -117,7 +117,7 @@ class EngineProcess:
 
     def _vault(self) -> Vault:
         place = self.plan.master_key_file
-        return new_vault() if place is None else load_vault(place)
+        return new_vault() if place is None else vault_at(place)
 
     def _grpc_settings(self) -> GrpcSettings:
         tls = self.plan.tls

@@ -12,8 +12,8 @@ import binascii
 import os
 import secrets
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
@@ -30,11 +30,20 @@ class SealBroken(Exception):
     """The secret was sealed under a key that is not here, or for something else."""
 
 
-@dataclass(frozen=True)
-class Vault:
-    """Keys by age, newest first."""
+Keys = tuple[bytes, ...]
+"""By age, newest first."""
 
-    keys: tuple[bytes, ...] = field(repr=False)
+
+class Vault:
+    """Its keys are asked for at the first secret: an engine without webhooks needs none, and may lie on a disk that is closed."""
+
+    def __init__(self, load: Callable[[], Keys]) -> None:
+        self._load = load
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Raises SigningKeyError."""
+        return self._load()
 
     def seal(self, secret: bytes, owner: str) -> bytes:
         """The secret, so that only this vault can open it, and only as the owner's."""
@@ -60,23 +69,35 @@ def mark_of(key: bytes) -> bytes:
 
 def new_vault() -> Vault:
     """A vault with one fresh key that lives as long as the process."""
-    return Vault((secrets.token_bytes(KEY_BYTES),))
+    keys = (secrets.token_bytes(KEY_BYTES),)
+    return Vault(lambda: keys)
 
 
-def load_vault(path: Path, environment: Mapping[str, str] = os.environ) -> Vault:
+def vault_at(path: Path) -> Vault:
+    """The vault of an engine whose keys lie there."""
+    return Vault(lambda: load_keys(path))
+
+
+def load_keys(path: Path, environment: Mapping[str, str] = os.environ) -> Keys:
     """The keys of the environment variable, else of the file, which the first use creates.
 
     Both hold one or two keys of 32 bytes in base64, a line each, the one that encrypts first. Raises SigningKeyError.
     """
     text = environment.get(MASTER_KEY_VARIABLE, "")
     if text.strip():
-        return parse_vault(text.encode(), f"the variable {MASTER_KEY_VARIABLE}")
+        return parse_keys(text.encode(), f"the variable {MASTER_KEY_VARIABLE}")
     if not path.exists():
-        create_vault_file(path)
-    return parse_vault(read_private_file(path), f"the file {path}")
+        try:
+            create_key_file(path)
+        except OSError as error:
+            raise SigningKeyError(
+                f"the master key {path} cannot be made ({error.strerror}): make it with `openssl rand -base64 32`, readable by "
+                f"the engine alone, or set {MASTER_KEY_VARIABLE}"
+            ) from error
+    return parse_keys(read_private_file(path), f"the file {path}")
 
 
-def parse_vault(text: bytes, source: str) -> Vault:
+def parse_keys(text: bytes, source: str) -> Keys:
     """One or two keys."""
     lines = text.split()
     try:
@@ -88,16 +109,16 @@ def parse_vault(text: bytes, source: str) -> Vault:
             f"{source} must hold one or {KEYS_ACTIVE_MAX} master keys of {KEY_BYTES} bytes in base64, a line each: "
             "make one with `openssl rand -base64 32`"
         )
-    return Vault(keys)
+    return keys
 
 
-def create_vault_file(path: Path) -> None:
+def create_key_file(path: Path) -> None:
     """Write a fresh key; when two processes do so at once, both go on with the file that was there first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".master-key-", dir=path.parent)  # readable by its owner alone
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(base64.b64encode(new_vault().keys[0]) + b"\n")
+            file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
             file.flush()
             os.fsync(file.fileno())
         os.link(name, path)

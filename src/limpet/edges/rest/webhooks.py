@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from limpet.core.errors import InvalidArgument, NotFound
+from limpet.core.errors import InvalidArgument, NotFound, NotSupported
 from limpet.core.ids import TenantId
 from limpet.core.webhook_inputs import WebhookCreated, WebhookDeleted, WebhookUpdated
 from limpet.core.webhook_rows import WebhookRow
@@ -22,7 +22,9 @@ from limpet.edges.rest.caller import Caller, Calling
 from limpet.edges.rest.queries import PAGE_DEFAULT, Limit, Names, Offset
 from limpet.edges.rest.schemas import ResourceMeta
 from limpet.edges.rest.schemas_webhooks import WebhookList, WebhookShown
-from limpet.edges.webhooks.kinds import AuthKind, Source, check_auth, sealed
+from limpet.edges.signing import SigningKeyError
+from limpet.edges.vault import Vault
+from limpet.edges.webhooks.kinds import Auth, AuthKind, Source, check_auth, sealed
 
 WEBHOOKS = "/stable/tenants/{tenant}/webhooks"
 SourceNames = Annotated[list[Source] | None, Query(alias="sourceNames")]
@@ -57,7 +59,7 @@ async def create_webhook(caller: Calling, tenant: str, request: Request) -> Resp
     auth, webhook_id = body.credentials(), str(uuid4())
     check_auth(body.source_name, auth)
     check_expressions(body.event_key_expression, body.scope_expression)
-    settings, secret = sealed(auth, webhook_id, caller.facts.vault)
+    settings, secret = sealed_for(webhook_id, auth, caller.facts.vault)
     item = WebhookCreated(
         id=webhook_id,
         name=body.name,
@@ -104,6 +106,14 @@ async def delete_webhook(caller: Calling, tenant: str, webhook: str) -> Response
     """The webhook that was; events that came by it stay."""
     row = cast(WebhookRow, await caller.submit(WebhookDeleted(webhook)))
     return await answer(lambda: webhook_shown(caller.tenant, row))
+
+
+def sealed_for(webhook_id: str, auth: Auth, vault: Vault) -> tuple[bytes, bytes]:
+    """The columns of a row. Raises NotSupported when the engine has no key to seal a secret with."""
+    try:
+        return sealed(auth, webhook_id, vault)
+    except SigningKeyError as error:
+        raise NotSupported(f"webhooks need a master key for their secrets: {error}") from None
 
 
 def check_expressions(*texts: str | None) -> None:

@@ -30,6 +30,7 @@ from limpet.edges.http.rates import CallRates
 from limpet.edges.rest.facts import RestFacts
 from limpet.edges.rest.problems import problem, problem_of
 from limpet.edges.rest.status import BAD_REQUEST, CONFLICT, FORBIDDEN, INTERNAL, TOO_MANY, UNAVAILABLE
+from limpet.edges.signing import SigningKeyError
 from limpet.edges.vault import SealBroken
 from limpet.edges.webhooks import content, proof
 from limpet.edges.webhooks.kinds import SIGNED_WITH_TIME, Source, auth_of
@@ -81,7 +82,7 @@ class Receiving:
             answer = problem_of(error)
         except StoreError:
             answer = problem(UNAVAILABLE, "the engine's store cannot be read right now: try again")
-        except SealBroken as error:
+        except (SealBroken, SigningKeyError) as error:
             _log.error("%s", error, extra={"event": "webhook.seal_broken"})
             answer = problem(INTERNAL, "the secret of this webhook cannot be read: the engine's log tells more")
         await answer(scope, receive, send)
