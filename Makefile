@@ -38,7 +38,7 @@ demo: $(STAMP) ## Start an engine and workers, run the sticky, priority and labe
 	$(BIN)/limpet demo $(ARGS)
 
 test: $(STAMP) ## Run every test of the short tier; minutes.
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS)
 
 lint: lint-style lint-format lint-types lint-spelling ## Check style, formatting, types and spelling.
 

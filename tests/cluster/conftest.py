@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import pytest_asyncio
@@ -40,13 +41,16 @@ def database() -> Iterator[Server]:
         server.remove()
 
 
+C = TypeVar("C", bound=Cluster)
+
+
 @asynccontextmanager
-async def stage_on(folder: Path, database: Server) -> AsyncIterator[Cluster]:
+async def stage_on(folder: Path, database: Server, kind: type[C]) -> AsyncIterator[C]:
     """Servers and balancer; ended by force if nothing else has ended them."""
     ways = Proxy(database.port), Proxy(database.port)
     for way in ways:
         await way.start()
-    stage = Cluster(folder, database, ways)
+    stage = kind(folder, database, ways)
     try:
         yield stage
     finally:
@@ -58,7 +62,7 @@ async def stage_on(folder: Path, database: Server) -> AsyncIterator[Cluster]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_cluster(tmp_path_factory: pytest.TempPathFactory, database: Server) -> AsyncIterator[Cluster]:
     """Under load from the first test to the last; then nothing may be lost, doubled or untrue."""
-    async with stage_on(tmp_path_factory.mktemp("cluster"), database) as stage:
+    async with stage_on(tmp_path_factory.mktemp("cluster"), database, Cluster) as stage:
         await stage.start(dict(WORKERS), dict(RATES), SEED)
         yield stage
         await audit(stage)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.cluster.conftest import audit, stage_on
 from tests.cluster.records import until
-from tests.cluster.stage import RATES, SEED, WORKERS
+from tests.cluster.stage import RATES, SEED, WORKERS, Cluster
 from tests.postgres.server import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -39,7 +39,7 @@ async def test_T_DISK_FULL_the_old_is_kept_and_the_new_waits_until_there_is_spac
     database = Server()
     try:
         database.start(max_wal_size="32MB", min_wal_size="32MB")
-        async with stage_on(tmp_path, database) as stage:
+        async with stage_on(tmp_path, database, Cluster) as stage:
             await stage.start(dict(WORKERS), dict(RATES), SEED)
             await stage.serves()
             marks, asked = {name: log.mark for name, log in stage.logs.items()}, stage.seen.mark

@@ -7,12 +7,14 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import asyncpg
 import grpc
 import httpx
 import pytest
 
 from tests.cluster import witness
 from tests.cluster.conftest import measured
+from tests.cluster.records import until
 from tests.cluster.slowness import hold_commits
 from tests.cluster.stage import TAKE_OVER_S, Cluster
 from tests.hostile.house import Worker, task
@@ -173,3 +175,36 @@ async def test_T_HERD_two_hundred_workers_come_back_after_a_take_over(cluster: C
         measured("two hundred workers back after a take-over", now() - taken_over_at)
         assert fleet.late == []
     await cluster.start_again(owner)
+
+
+@pytest.mark.slow
+async def test_T_DB_CONN_others_take_every_connection_while_the_servers_lose_theirs(cluster: Cluster) -> None:
+    """Nobody can write: both servers say what is wrong; when connections are free again, one of them owns the store."""
+    owner = cluster.the_owner()
+    log = cluster.logs[owner.name]
+    mark = log.mark
+    taken = await _every_connection(cluster.database.url())
+    try:
+        advice = "raise max_connections"
+        await until(f"the owner says: {advice}", lambda: any(advice in str(one) for one in log.since(mark)), within_s=30.0)
+    finally:
+        for connection in taken:
+            await connection.close()
+    freed_at = now()
+    await cluster.ready(within_s=BACK_AFTER_OUTAGE_S)
+    await cluster.serves()
+    measured("both clients served after connections were free again", now() - freed_at)
+
+
+async def _every_connection(url: str) -> list[asyncpg.Connection]:
+    """All that the database gives, those of the servers too: they are ended, and what they leave is taken."""
+    taken = [await asyncpg.connect(url)]
+    while True:
+        try:
+            taken.append(await asyncpg.connect(url))
+        except asyncpg.TooManyConnectionsError:
+            ended = await taken[0].fetchval(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'limpet %'"
+            )
+            if not ended:
+                return taken

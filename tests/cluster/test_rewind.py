@@ -35,7 +35,7 @@ async def stopped(database: Server, work: object) -> None:
 async def test_T_REWIND_an_older_copy_is_noticed_and_loaded_whole(tmp_path: Path, database: Server) -> None:
     """The owner steps down, loads what is there, and goes on; nothing of what it remembered gets mixed in."""
     older = database.folder / "older"
-    async with stage_on(tmp_path, database) as stage:
+    async with stage_on(tmp_path, database, Cluster) as stage:
         await stage.start(dict(WORKERS), dict(RATES), SEED)
         await stage.serves()
         await stopped(database, lambda: copy(database.data, older))

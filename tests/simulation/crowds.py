@@ -12,6 +12,7 @@ from tests.simulation.oracle import definition_of
 from tests.simulation.tables import Tables
 
 S = TaskStatus
+FAR = 2**62  # later than every instant of a story
 Name = tuple[int, int, str]
 """Version, number of the limit, key."""
 
@@ -41,35 +42,61 @@ def run_limits(definition: WorkflowDefinition) -> list[tuple[int, ConcurrencyLim
     return [] if len(definition.steps) == 1 else list(enumerate(definition.concurrency))
 
 
-def crowds(tables: Tables, now: int) -> Crowds:
+@dataclass(slots=True)
+class Share:
+    """What one run and its tasks hold and want, as long as no row of theirs changes and nobody of them is late.
+
+    until:  when the first of those that wait will be past its time
+    places: name, limit, whether of the run, whether admitted, row
+    """
+
+    until: int
+    places: list[tuple[Name, ConcurrencyLimit, bool, bool, TaskRow | RunRow]] = field(default_factory=list)
+
+
+Shares = dict[int, Share]
+"""By run. Whoever follows the rows takes out the runs that change."""
+
+
+def crowds(tables: Tables, now: int, shares: Shares) -> Crowds:
     """All unfinished runs and their tasks, by the keys they hold or want; who is past its time wants nothing."""
     found: Crowds = {}
     for run_key in tables.open_runs:
-        run = tables.runs[run_key]
-        if run.limit_keys is None:
-            continue
-        definition, keys = definition_of(tables.versions[run.version_key].definition), msgspec.json.decode(run.limit_keys)
-        queued = [row for row in tables.tasks_of(run_key) if row.status == S.QUEUED and not _is_overdue(row, now)]
-        ordinary = [row for row in queued if row.step != definition.on_failure_step]
-        _count(found, run, run_limits(definition), keys, of_run=True, waits=bool(ordinary))
-        passed = (run.stage or 0) == len(run_limits(definition))
-        for row in tables.tasks_of(run_key):
-            waits = row in queued and (passed or row.step == definition.on_failure_step)
-            _count(found, row, own_limits(definition, row.step), keys, of_run=False, waits=waits, version=run.version_key)
+        share = shares.get(run_key)
+        if share is None or share.until <= now:
+            share = shares[run_key] = _share(tables, tables.runs[run_key], now)
+        for name, limit, of_run, admitted, row in share.places:
+            crowd = found.get(name)
+            if crowd is None:
+                crowd = found[name] = Crowd(limit, of_run)
+            (crowd.admitted if admitted else crowd.waiting)[row.key] = row
     return found
 
 
+def _share(tables: Tables, run: RunRow, now: int) -> Share:
+    share = Share(FAR)
+    if run.limit_keys is None:
+        return share
+    definition, keys = definition_of(tables.versions[run.version_key].definition), msgspec.json.decode(run.limit_keys)
+    rows, first = tables.tasks_of(run.key), run_limits(definition)
+    queued = {row.key: row for row in rows if row.status == S.QUEUED and not _is_overdue(row, now)}
+    share.until = min((row.schedule_deadline or FAR for row in queued.values()), default=FAR)
+    ordinary = [row for row in queued.values() if row.step != definition.on_failure_step]
+    _count(share, run, first, keys, run.version_key, waits=bool(ordinary))
+    passed = (run.stage or 0) == len(first)
+    for row in rows:
+        waits = row.key in queued and (passed or row.step == definition.on_failure_step)
+        _count(share, row, own_limits(definition, row.step), keys, run.version_key, waits=waits)
+    return share
+
+
 def _count(
-    found: Crowds, row: TaskRow | RunRow, limits: list[tuple[int, ConcurrencyLimit]], keys: list[str], *,
-    of_run: bool, waits: bool, version: int = 0,
-) -> None:  # fmt: skip
-    stage = row.stage or 0
+    share: Share, row: TaskRow | RunRow, limits: list[tuple[int, ConcurrencyLimit]], keys: list[str], version: int, *, waits: bool
+) -> None:
+    stage, of_run = row.stage or 0, isinstance(row, RunRow)
     for place, (number, limit) in enumerate(limits[: stage + 1]):
-        if place == stage and not waits:
-            continue
-        name = (row.version_key if isinstance(row, RunRow) else version, number, str(keys[number]))
-        crowd = found.setdefault(name, Crowd(limit, of_run))
-        (crowd.admitted if place < stage else crowd.waiting)[row.key] = row
+        if place < stage or waits:
+            share.places.append(((version, number, str(keys[number])), limit, of_run, place < stage, row))
 
 
 def _is_overdue(row: TaskRow, now: int) -> bool:

@@ -21,7 +21,7 @@ from limpet.core.inputs import (
 from limpet.core.rows import RunRow, TaskRow, TaskStatus, WorkerRow
 from limpet.core.settings import Settings
 from limpet.core.timetable_rows import ScheduleRow
-from tests.simulation.crowds import Crowds, is_held
+from tests.simulation.crowds import Crowds, Shares, is_held
 from tests.simulation.oracle import Offer, Order, Wish, definition_of, offer_of, order_of, pin_of, used_slots, wish_of
 from tests.simulation.tables import Tables
 
@@ -69,6 +69,7 @@ class Mirror:
             self.seen[key] = Seen(at, at)
         self.waiting = {key: None for key, row in tables.tasks.items() if row.status == TaskStatus.QUEUED}
         self.crowds: Crowds | None = None  # as they were after the last step
+        self.shares: Shares = {}
         self.in_line = {key: None for key in self.waiting if not self.is_held(tables.tasks[key])}
         self.live = {key: None for key, row in tables.tasks.items() if row.status == TaskStatus.ASSIGNED}
         self.orphans = {(row.id, row.retry_count) for row in tables.tasks.values() if row.status == TaskStatus.ASSIGNED}
@@ -95,7 +96,10 @@ class Mirror:
             [(old, tables.workers[key]) for key, old in old_workers.items() if key in tables.workers],
             [one for one in decision.deliveries if isinstance(one, StartTask)], dropped,
         )  # fmt: skip
+        for _, run in step.runs:
+            self.shares.pop(run.key, None)
         for _, new in step.tasks:
+            self.shares.pop(new.run_key, None)
             _place(self.waiting, new.key, new.status == TaskStatus.QUEUED)
             _place(self.in_line, new.key, new.status == TaskStatus.QUEUED and not self.is_held(new))
             _place(self.live, new.key, new.status == TaskStatus.ASSIGNED)

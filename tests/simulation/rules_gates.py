@@ -23,7 +23,7 @@ def gates(step: Step) -> Iterator[str]:
     for _, run in step.runs:
         if run.stage and RunStatus(run.status).is_terminal:
             yield f"C4: run {run.id} is {RunStatus(run.status).name} and admitted to {run.stage}"
-    before, step.mirror.crowds = step.mirror.crowds, crowds(step.mirror.tables, step.now)
+    before, step.mirror.crowds = step.mirror.crowds, crowds(step.mirror.tables, step.now, step.mirror.shares)
     found = step.mirror.crowds
     for name, crowd in found.items():
         yield from _of_crowd(step, name, crowd)

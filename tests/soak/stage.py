@@ -31,14 +31,14 @@ class Child:
 
     def __init__(self, name: str, command: list[str], folder: Path, environment: dict[str, str]) -> None:
         self.name, self.log = name, folder / f"{name}.log"
-        self._command, self._environment = command, environment
+        self.command, self._environment = command, environment
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         clean = {key: value for key, value in os.environ.items() if not key.startswith(PREFIXES)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True,
+                self.command, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True,
                 env={**clean, **self._environment}, start_new_session=True,
             )  # fmt: skip
 

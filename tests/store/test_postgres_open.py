@@ -23,10 +23,11 @@ from tests.postgres.fixtures import Databases
 from tests.store.builders import NOW, ONE, Owner, Rows, own, stored_fence
 
 NEWEST = schema.newest()
+NOW_AT = len(NEWEST.store)
 NEXT = Migration(
-    len(NEWEST.store) + 1,
-    f"{len(NEWEST.store) + 1:04}_more.sql",
-    f"-- serves: {len(NEWEST.store):04}\nCREATE TABLE limpet.more (a integer);\nALTER TABLE limpet.runs ADD more text;\n",
+    NOW_AT + 1,
+    f"{NOW_AT + 1:04}_more.sql",
+    f"-- serves: {NOW_AT:04}\nCREATE TABLE limpet.more (a integer);\nALTER TABLE limpet.runs ADD more text;\n",
 )
 BREAKING = Migration(NEXT.number, f"{NEXT.number:04}_other.sql", "CREATE TABLE limpet.more (a integer);")
 NEWER = schema.Steps((*NEWEST.store, NEXT), NEWEST.logs)
@@ -104,8 +105,10 @@ async def test_an_empty_database_becomes_a_store(empty_database: str, rows: Rows
 
 async def test_two_servers_may_open_an_empty_database_at_once(empty_database: str) -> None:
     stores = await asyncio.gather(*(opened(empty_database) for _ in range(4)))
-    steps = [("logs", one.number) for one in NEWEST.logs] + [("store", one.number) for one in NEWEST.store]
-    assert await ask(empty_database, "SELECT kind, number FROM limpet.schema_version ORDER BY kind, number") == steps
+    assert await ask(empty_database, "SELECT kind, number FROM limpet.schema_version ORDER BY kind, number") == [
+        ("logs", 1),
+        *(("store", number) for number in range(1, NOW_AT + 1)),
+    ]
     for store in stores:
         await store.close()
 
@@ -154,8 +157,9 @@ async def test_R47_an_older_schema_names_the_command_that_mends_it(own_database:
         await opened(own_database, steps=NEWER)
     store = await opened(own_database, steps=NEWER, auto_migrate=True)
     await store.close()
-    found = await ask(own_database, "SELECT number, serves FROM limpet.schema_version WHERE kind = 'store' ORDER BY 1")
-    assert found == [(one.number, one.serves) for one in NEWER.store]
+    assert await ask(own_database, "SELECT number, serves FROM limpet.schema_version WHERE kind = 'store' ORDER BY 1") == [
+        (step.number, step.serves) for step in NEWER.store
+    ]
 
 
 async def test_T_DDL_a_migration_runs_while_the_former_release_serves(own_database: str, rows: Rows) -> None:
@@ -216,8 +220,8 @@ async def test_a_fresh_schema_equals_all_migrations_applied(databases: Databases
 
 
 async def test_a_stored_database_of_every_earlier_schema_is_upgraded(databases: Databases) -> None:
-    former = [partial(run_of_schema, 1, 25), *[partial(run_of_schema, 2, 99)] * (len(NEWEST.store) - 2)]
-    for number, open_a_run in enumerate((*former, run_of_now), start=1):
+    first, later = partial(run_of_schema, 1, 25), partial(run_of_schema, 2, 99)  # rows are as wide as ever since schema 2
+    for number, open_a_run in enumerate((first, *[later] * (NOW_AT - 2), run_of_now), start=1):
         async with databases.fresh(with_schema=False) as url:
             rows = Rows()
             await grow(url, schema.Steps(NEWEST.store[:number], NEWEST.logs))
@@ -304,7 +308,7 @@ async def test_R17_nothing_but_settings_of_the_session_needs_a_session(database:
     async with store._pages.link() as link:
         assert await link.connection.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE name <> ''") == 0
         assert await link.connection.fetchval("SELECT setting FROM pg_settings WHERE name = 'statement_timeout'") == "0"
-    assert store._pages.traffic.session() == {}
+    assert store._pages.traffic.session("one") == {}
     await store.close()
 
 

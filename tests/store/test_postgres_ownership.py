@@ -257,3 +257,21 @@ async def test_R17_commit_connections_are_limited_in_every_wait(postgres: Postgr
         "statement_timeout": "10000", "lock_timeout": "2000", "idle_in_transaction_session_timeout": "3000",
         "tcp_user_timeout": "10000", "synchronous_commit": "on",
     }  # fmt: skip
+
+
+async def test_T_REWIND_an_epoch_that_comes_twice_belongs_to_one_server(
+    postgres: PostgresStore, postgres_owner: Owner, rows: Rows, other: PostgresStore
+) -> None:
+    """The database goes back to before the owner's claim, and another server is given the same epoch and reaches its number."""
+    await postgres_owner.open_run(rows)
+    await run_sql(postgres, "UPDATE limpet.leases SET epoch = 0, seq = 0, owner_id = NULL, released = true")
+    heir = Owner(other)
+    assert await heir.claim() == Fence(1, 0)
+    while heir.fence != postgres_owner.fence:
+        await heir.commit(Changes())
+    for stale in (postgres.commit(postgres_owner.next_batch(Changes())), postgres.renew(postgres_owner.fences)):
+        with pytest.raises(FenceMismatch):
+            await stale
+    await heir.commit(Changes())
+    await postgres.release(postgres_owner.fences)
+    assert await other.holder() == Holder("two", "two:7077")

@@ -148,7 +148,10 @@ async def test_a_migration_that_fails_leaves_the_schema_as_it_was(tmp_path: Path
     await store.open()
     await store.close()
     before = dump(path)
-    broken = Migration(3, "0003_broken.sql", "CREATE TABLE more (a INTEGER) STRICT;\nINSERT INTO missing VALUES (1);\n")
+    number = len(schema.migrations("store")) + 1
+    broken = Migration(
+        number, f"{number:04}_broken.sql", "CREATE TABLE more (a INTEGER) STRICT;\nINSERT INTO missing VALUES (1);\n"
+    )
     with pytest.raises(Exception, match="missing"):
         await SqliteStore(path, steps=(*schema.migrations("store"), broken), auto_migrate=True).open()
     assert dump(path) == before

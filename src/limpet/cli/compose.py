@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from limpet.cli import defaults
 from limpet.cli.plan import Plan, address
 from limpet.cli.ready import Ready
+from limpet.core.ids import SECOND_US
 from limpet.edges.access import Access
 from limpet.edges.grpc.server import GrpcServer
 from limpet.edges.grpc.settings import GrpcSettings, Tls
@@ -31,7 +32,7 @@ from limpet.edges.signing import load_key_ring
 from limpet.edges.streams import StreamRegistry
 from limpet.edges.tokens import Addresses, OpenAccess, TokenAccess, dev_token
 from limpet.edges.vault import Vault, new_vault, vault_at
-from limpet.engine.clock import SystemClock
+from limpet.engine.clock import Clock, SystemClock
 from limpet.engine.engine import Engine
 from limpet.engine.settings import DAY_US
 from limpet.store.api import Store
@@ -49,6 +50,7 @@ class EngineProcess:
 
     store: Store
     streams: StreamRegistry
+    clock: Clock
     engine: Engine
 
     def __init__(self, plan: Plan) -> None:
@@ -56,7 +58,8 @@ class EngineProcess:
         self.plan = plan
         self.store = open_store(plan)
         self.streams = StreamRegistry()
-        self.engine = Engine(self.store, self.streams, SystemClock(), plan.settings)
+        self.clock = SystemClock()  # the one that all rooms look at: a jump of the wall clock moves nothing (T-CLOCK)
+        self.engine = Engine(self.store, self.streams, self.clock, plan.settings)
         self._ends = AsyncExitStack()
 
     async def start(self) -> Ready:
@@ -81,13 +84,13 @@ class EngineProcess:
         if self.plan.is_dev:
             return OpenAccess(defaults.TENANT_ID)
         assert self.plan.key_file is not None, "a plan without development mode has a key file"
-        access = TokenAccess(load_key_ring(self.plan.key_file), self.store)
+        access = TokenAccess(load_key_ring(self.plan.key_file), self.store, clock=self._seconds)
         await access.refresh()
         self._run_beside(access.run())
         return access
 
     async def _start_grpc(self, access: Access) -> int:
-        server = GrpcServer(self.engine, self.streams, access, self._grpc_settings())
+        server = GrpcServer(self.engine, self.streams, access, self._grpc_settings(), clock=self.clock.now)
         self._ends.push_async_callback(server.stop, STOP_GRACE_S)
         try:
             return await server.start(self.plan.host, self.plan.grpc_port)
@@ -107,6 +110,7 @@ class EngineProcess:
             calls_per_second=None if self.plan.is_dev else CALLS_PER_SECOND,
             rest=RestFacts(
                 tenants=self.store.tenants,
+                clock=self._seconds,
                 settings=self.plan.settings.core,
                 server_url=self.plan.server_url,
                 environment="development" if self.plan.is_dev else "production",
@@ -126,6 +130,10 @@ class EngineProcess:
             calls_per_second=None if self.plan.is_dev else CALLS_PER_SECOND,
             limits=self.plan.settings.core,
         )
+
+    def _seconds(self) -> float:
+        """Since 1970."""
+        return self.clock.now() / SECOND_US
 
     def _run_beside(self, duty: Coroutine[None, None, None]) -> None:
         """Keep a duty running until the process stops."""

@@ -54,6 +54,7 @@ def set_up_logging(*, level: str, as_json: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)  # its warnings during an outage: the engine says once what is wrong
 
 
 def extras(record: logging.LogRecord) -> dict[str, Any]:

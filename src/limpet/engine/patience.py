@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from limpet.core.ids import Instant
+from limpet.core.ids import SECOND_US, Instant
 from limpet.engine.clock import Clock
 from limpet.engine.metrics import Metrics
 from limpet.engine.settings import EngineSettings
@@ -18,6 +18,7 @@ from limpet.store.api import StoreError, TransientStoreError
 Entropy = Callable[[int], bytes]
 Result = TypeVar("Result")
 
+SAID_AGAIN_US = 5 * SECOND_US  # another cause of the same outage is logged after that; the first moments say many
 DOUBLINGS_MAX = 16  # beyond it the bound holds anyway
 _log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ class Troubles:
     def __init__(self, now: Callable[[], Instant]) -> None:
         self._now = now
         self._by_call: dict[str, str] = {}
+        self._said: dict[str, tuple[str, Instant]] = {}  # the last line about each of them
         self._since: Instant | None = None
 
     def __bool__(self) -> bool:
@@ -43,15 +45,18 @@ class Troubles:
         return 0 if self._since is None else self._now() - self._since
 
     def begin(self, call: str, error: Exception) -> None:
-        """The call failed; logged the first time only, because an outage is one event."""
+        """The call failed. An outage is one event; it is logged again only when the cause has become another one."""
+        now, text = self._now(), str(error)
         if self._since is None:
-            self._since = self._now()
-        if call not in self._by_call:
+            self._since = now
+        said, said_at = self._said.get(call, (text, now))
+        if call not in self._by_call or (said != text and now - said_at >= SAID_AGAIN_US):
+            self._said[call] = text, now
             _log.warning(
                 "The store refuses to %s and is tried again until it does: %s", call, error,
                 extra={"event": "store.trouble", "call": call},
             )  # fmt: skip
-        self._by_call[call] = str(error)
+        self._by_call[call] = text
 
     def end(self, call: str) -> None:
         """The call was answered, whether by success or by a refusal that is no passing trouble."""

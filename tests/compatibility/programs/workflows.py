@@ -116,7 +116,7 @@ def _plain(hatchet: Hatchet) -> dict[str, Any]:
         journal.write("double", number=input.number, retry=ctx.retry_count, task=ctx.step_run_id)
         return Doubled(value=2 * input.number)
 
-    @hatchet.task(name="patient", input_validator=Number, execution_timeout=timedelta(seconds=15), retries=3)
+    @hatchet.task(name="patient", input_validator=Number, execution_timeout=timedelta(seconds=6), retries=3)
     async def patient(input: Number, ctx: Context) -> Doubled:
         journal.write("patient", number=input.number, retry=ctx.retry_count)
         return Doubled(value=2 * input.number)

@@ -7,6 +7,7 @@ be parsed is the caller's mistake, told as INVALID_ARGUMENT, not a traceback in 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from limpet.contracts.methods import METHODS, Method
 from limpet.core.errors import InvalidArgument, NotSupported
 from limpet.edges.grpc.gate import Call, Gate
 from limpet.edges.grpc.status import refusal_of
+
+LAST_REQUESTS_S = 0.1  # how long a refused stream is still read
 
 Context = ServicerContext[bytes, bytes]
 Handler = Callable[..., Awaitable[Any]]
@@ -112,9 +115,17 @@ def _both_stream(gate: Gate, method: Method, handler: Handler) -> Callable[[Asyn
         async def work(call: Call) -> None:
             await handler(call, requests(), stream)
 
-        await _stream(gate, method, context, stream, work)
+        await _stream(gate, method, context, stream, work, raw_requests)
 
     return serve
+
+
+async def _read_away(raw_requests: AsyncIterator[bytes]) -> None:
+    """Let what the client is sending arrive: an end that meets it on its way reaches some clients without its code."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_REQUESTS_S):
+            async for _ in raw_requests:
+                pass
 
 
 def _note_outcome(opening: asyncio.Future[None]) -> None:
@@ -123,13 +134,22 @@ def _note_outcome(opening: asyncio.Future[None]) -> None:
         opening.exception()
 
 
-async def _stream(gate: Gate, method: Method, context: Context, stream: Stream, work: Callable[[Call], Awaitable[None]]) -> None:
+async def _stream(
+    gate: Gate,
+    method: Method,
+    context: Context,
+    stream: Stream,
+    work: Callable[[Call], Awaitable[None]],
+    raw_requests: AsyncIterator[bytes] | None = None,
+) -> None:
     try:
         return await work(_admitted(gate, method, context))
     except Exception as error:
         if context.cancelled():
             return  # the client is gone; nobody is left to hear why
         refusal = refusal_of(error, of_stream=True)
+    if raw_requests is not None:
+        await _read_away(raw_requests)
     await stream.endable()
     await context.abort(refusal.code, refusal.details)
 

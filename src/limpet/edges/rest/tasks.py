@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
 from typing import Annotated, cast
 
@@ -144,7 +143,7 @@ async def taken_on(caller: Caller, body: TasksBody, kind: type[CancelRequested] 
 
 async def matching_runs(caller: Caller, wanted: TaskFilter, most: int) -> tuple[str, ...]:
     """Ids of the newest runs that match, up to `most`. Runs made meanwhile are not among them."""
-    now = int(time.time() * SECOND_US)
+    now = int(caller.facts.clock() * SECOND_US)
     found: dict[str, None] = {}
     for offset in range(0, most, PAGE_MAX):
         page, _ = await caller.reader.runs(caller.tenant_no, filter_query(wanted, PAGE_MAX, offset, now))

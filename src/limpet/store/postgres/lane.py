@@ -26,6 +26,7 @@ ANSWER_SLACK_SECONDS = 5.0  # beyond the server's own limit, before a silent con
 KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 2}  # a dead peer is noticed within 10 s (R17)
 TCP_USER_TIMEOUT_MS = 10_000
 APPLICATION = "limpet"
+SERVER_SETTING = "limpet_engine.server"  # read by the fence, see migration 0004
 PAGES = "pages"  # the lane whose reads may be ended for taking too long
 
 Greet = Callable[["Link"], Awaitable[None]]
@@ -51,8 +52,8 @@ class Traffic:
     pooled: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
 
-    def session(self) -> dict[str, str]:
-        """Settings that a session begins with."""
+    def session(self, server_id: str) -> dict[str, str]:
+        """Settings that a session of this server begins with."""
         if self.pooled:
             return {}
         return {
@@ -66,6 +67,7 @@ class Traffic:
             "tcp_user_timeout": str(TCP_USER_TIMEOUT_MS),
             "client_min_messages": "warning",
             "jit": "off",
+            SERVER_SETTING: server_id,
             **self.settings,
         }
 
@@ -108,10 +110,12 @@ class Link:
 
 
 class Lane:
-    """Owner of its connections. `greet` is called with each new one."""
+    """Owner of its connections. `greet` is called with each new one; `server_id`: whose they are, for the fence."""
 
-    def __init__(self, address: Address, sql: Sql, traffic: Traffic, greet: Greet | None = None) -> None:
-        self._address, self._sql, self._greet = address, sql, greet
+    def __init__(
+        self, address: Address, sql: Sql, traffic: Traffic, *, greet: Greet | None = None, server_id: str = ""
+    ) -> None:  # fmt: skip
+        self._address, self._sql, self._greet, self._server_id = address, sql, greet, server_id
         self.traffic = traffic
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._waiting = 0
@@ -129,7 +133,7 @@ class Lane:
             statement_cache_size=0 if traffic.pooled else 256,
             timeout=CONNECT_SECONDS,
             command_timeout=traffic.statement_seconds + ANSWER_SLACK_SECONDS,
-            server_settings=traffic.session(),
+            server_settings=traffic.session(self._server_id),
             init=self._begin,
             reset=_leave_as_it_is,
         )

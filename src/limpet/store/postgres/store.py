@@ -99,8 +99,8 @@ class PostgresStore:
         self._owned: dict[GroupNo, Fence] = {}
         self._is_in_doubt = False  # since a commit lost its answer, until the fences are read
         sql = Sql(schema_name)
-        lane = partial(Lane, self.at, sql)
-        self._commits, self._claims = lane(COMMITS, self._greet), lane(CLAIMS, self._greet)
+        lane = partial(Lane, self.at, sql, server_id=self.server_id)
+        self._commits, self._claims = lane(COMMITS, greet=self._greet), lane(CLAIMS, greet=self._greet)
         self._owner, self._upkeep_lane = lane(OWNERS), lane(UPKEEP)
         pages = lane(READS) if reads_url is None else Lane(Address(reads_url, schema_name), sql, POOLED_READS)
         self._pages, self._log_lane = pages, lane(LOGS)

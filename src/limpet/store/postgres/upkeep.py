@@ -11,18 +11,18 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from limpet.core.ids import TenantNo
+from limpet.store.api import StoreError
+from limpet.store.indexing import index_for_ever
 from limpet.store.postgres.days import KEPT, day_of
 from limpet.store.postgres.lane import Lane, Link
 from limpet.store.postgres.owner import key_range
 from limpet.store.postgres.pairs import digests
 
 _log = logging.getLogger(__name__)
-INDEX_FAILED = {"event": "store.index_failed"}
 DAYS_FAILED = {"event": "store.days_failed"}
 
 INDEX_RUNS_MAX = 1_000  # runs looked at in one transaction
 INDEX_PAIRS_MAX = 1_000  # entries written by one; a run's own entries stay together
-INDEX_PAUSE_SECONDS = 0.25  # reads are right without the index: it may come late
 DAYS_AHEAD = 3  # a database that refuses for two days costs nothing
 DAYS_PAUSE_SECONDS = 3_600.0
 
@@ -40,7 +40,7 @@ class Upkeep:
         self._runs_opened = asyncio.Event()
         self._runs_opened.set()
         self._tasks = [
-            asyncio.create_task(self._index_for_ever(), name="limpet-metadata-index"),
+            asyncio.create_task(index_for_ever(self._runs_opened, self.index_metadata, _log), name="limpet-metadata-index"),
             asyncio.create_task(self._add_days_for_ever(), name="limpet-days"),
         ]
 
@@ -86,16 +86,6 @@ class Upkeep:
                 total, cursor = total + seen.runs, seen.cursor
         return total
 
-    async def _index_for_ever(self) -> None:
-        while await self._runs_opened.wait():
-            self._runs_opened.clear()
-            try:
-                await self.index_metadata()
-            except Exception:
-                _log.warning("Metadata could not be indexed; filters scan it meanwhile.", exc_info=True, extra=INDEX_FAILED)
-                self._runs_opened.set()  # again after the pause
-            await asyncio.sleep(INDEX_PAUSE_SECONDS)
-
     async def _add_days_for_ever(self) -> None:
         while True:
             await asyncio.sleep(DAYS_PAUSE_SECONDS)
@@ -105,10 +95,10 @@ class Upkeep:
         """Like `add_days_ahead`; a failure is logged, because there is a next time."""
         try:
             await self.add_days_ahead()
-        except Exception:
+        except Exception as error:
             _log.warning(
-                "Partitions for the coming days could not be made; rows without one are kept apart.",
-                exc_info=True, extra=DAYS_FAILED,
+                "Partitions for the coming days could not be made; rows without one are kept apart: %s", error,
+                exc_info=not isinstance(error, StoreError), extra=DAYS_FAILED,
             )  # fmt: skip
 
 

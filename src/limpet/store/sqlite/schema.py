@@ -35,8 +35,7 @@ def migrations(kind: str) -> tuple[Migration, ...]:
 def prepare(connection: sqlite3.Connection, path: Path, steps: Sequence[Migration], *, migrate: bool) -> None:
     """Bring a new file to the newest schema, an older one too if `migrate`. Raises SchemaError, CorruptStore."""
     if is_empty(connection):
-        _create(connection)
-        migrate = True
+        _create(connection, steps)
     version = check(connection, path, steps)
     if version < len(steps) and not migrate:
         raise SchemaError(
@@ -44,7 +43,8 @@ def prepare(connection: sqlite3.Connection, path: Path, steps: Sequence[Migratio
             f"Make a backup, then run `limpet db migrate --store {path}`."
         )
     for step in steps[version:]:
-        _apply(connection, step)
+        with writing(connection):
+            _apply(connection, step)
 
 
 def check(connection: sqlite3.Connection, path: Path, steps: Sequence[Migration]) -> int:
@@ -75,16 +75,18 @@ def split(script: str) -> Iterator[str]:
             text = ""
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _create(connection: sqlite3.Connection, steps: Sequence[Migration]) -> None:
+    """All steps at once: a file that a loss of power finds half made would ask for a migration that nobody knows of."""
     with writing(connection):
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(_CREATE_VERSIONS)
+        for step in steps:
+            _apply(connection, step)
 
 
 def _apply(connection: sqlite3.Connection, step: Migration) -> None:
-    with writing(connection):
-        for statement in split(step.script):
-            connection.execute(statement)
-        connection.execute(
-            "INSERT INTO schema_version (number, name, release) VALUES (?, ?, ?)", (step.number, step.name, __version__)
-        )
+    for statement in split(step.script):
+        connection.execute(statement)
+    connection.execute(
+        "INSERT INTO schema_version (number, name, release) VALUES (?, ?, ?)", (step.number, step.name, __version__)
+    )

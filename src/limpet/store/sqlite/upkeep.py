@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
 from limpet.store.api import PRUNE_ROWS_MAX, FatalStoreError
+from limpet.store.indexing import index_for_ever
 from limpet.store.matching import INDEXED_CHARS_MAX, metadata_pairs
 from limpet.store.sqlite import events
 from limpet.store.sqlite.connection import LOG_BYTES_MAX, json_list, reading, writing
@@ -27,11 +28,9 @@ from limpet.store.sqlite.logs import LogFile
 from limpet.store.sqlite.statements import statement
 
 _log = logging.getLogger(__name__)
-INDEX_FAILED = {"event": "store.index_failed"}
 
 INDEX_RUNS_MAX = 1_000  # runs looked at in one job: about 2 ms when none has metadata
 INDEX_PAIRS_MAX = 1_000  # entries written by one job, about 4 ms; a run's own entries stay together
-INDEX_PAUSE_SECONDS = 0.25  # reads are right without the index: it may come late
 PRUNE_RUNS_AT_ONCE = 100  # whose row keys are in memory together: 100,000 of the largest graphs
 EVENT_KINDS = ("event_run", "pushed_event", "expression_failure")  # in the order in which their rows go
 CHECKPOINT_COMMITS = 100  # 3 to 80 MB of write-ahead log; its two fsyncs then cost 2 % of those of the commits
@@ -65,7 +64,9 @@ class Upkeep:
         self._is_checkpointing, self._commits = False, 0
         self._runs_opened = asyncio.Event()
         self._runs_opened.set()
-        self._indexing = asyncio.create_task(self._index_for_ever(), name="limpet-metadata-index")
+        self._indexing = asyncio.create_task(
+            index_for_ever(self._runs_opened, self.index_metadata, _log), name="limpet-metadata-index"
+        )
 
     async def stop(self) -> None:
         """End the background task."""
@@ -117,16 +118,6 @@ class Upkeep:
         items = iter(await self._idle.run(partial(_rows_of, keys=keys)))
         while some := list(islice(items, PRUNE_ROWS_MAX)):
             await self._writer.run(partial(_delete, items=some, before=before))
-
-    async def _index_for_ever(self) -> None:
-        while await self._runs_opened.wait():
-            self._runs_opened.clear()
-            try:
-                await self.index_metadata()
-            except Exception:
-                _log.warning("Metadata could not be indexed; filters scan it meanwhile.", exc_info=True, extra=INDEX_FAILED)
-                self._runs_opened.set()  # again after the pause
-            await asyncio.sleep(INDEX_PAUSE_SECONDS)
 
     def _log_is_large(self) -> bool:
         try:

@@ -15,7 +15,7 @@ SELECT limpet.renew_1(:fences, :lease_us);
 -- name: release
 -- Give leases up, those that still have their epoch.
 UPDATE limpet.leases AS l SET released = true FROM unnest(:fences::limpet.fence_1[]) AS f
-WHERE l.group_no = f.group_no AND l.shard_no = 0 AND l.epoch = f.epoch;
+WHERE l.group_no = f.group_no AND l.shard_no = 0 AND l.epoch = f.epoch AND limpet.is_mine_1(l.owner_id);
 
 -- name: holder
 -- The server whose lease runs.

@@ -1,4 +1,4 @@
--- serves: 0003
+-- serves: 0004
 --
 -- Events that were pushed, what they started, and what lets them through:
 --

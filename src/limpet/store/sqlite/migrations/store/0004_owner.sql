@@ -1,0 +1,1 @@
+-- PostgreSQL's fence names the server from here on; a file has one owner by its lock, so nothing changes in it.
