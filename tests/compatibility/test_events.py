@@ -31,7 +31,7 @@ pytestmark = pytest.mark.compat
 
 @pytest.fixture(scope="module", autouse=True)
 def worker(engine: EngineProcess) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, "eventful", {"slots": 100, "eventful": True})
+    process = WorkerProcess(engine, "eventful", {"slots": 100, "program": "eventful"})
     process.start()
     yield process
     process.stop()
@@ -132,7 +132,7 @@ async def test_B90_B92_F8_15_webhooks_made_by_the_client_take_posts(engine: Engi
 def test_E1_events_pushed_while_the_engine_dies_start_their_runs_once(
     own_engine: EngineProcess, workers: Callable[..., WorkerProcess]
 ) -> None:
-    workers(own_engine, "eventful", slots=100, eventful=True)
+    workers(own_engine, "eventful", slots=100, program="eventful")
     hatchet = client_of(own_engine)
     told: list[str] = []
 

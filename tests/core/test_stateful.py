@@ -41,6 +41,8 @@ from limpet.core.inputs import (
     WorkflowPut,
 )
 from limpet.core.machine import Machine
+from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimitPut
+from limpet.core.rate_windows import RateWindow
 from limpet.core.rows import TaskStatus
 from limpet.core.settings import HardStickyPolicy, Settings
 from tests.simulation import rules_life
@@ -48,6 +50,7 @@ from tests.simulation.agenda import MS, SECOND
 from tests.simulation.digest import differences
 from tests.simulation.keys import with_keys
 from tests.simulation.ledger import violations_of
+from tests.simulation.meters import COMPUTED, NAMED
 from tests.simulation.mirror import Mirror
 from tests.simulation.scenario import ACTIONS, choose_labels, choose_worker_labels, choose_workers, choose_workflow
 from tests.simulation.tables import Tables
@@ -225,6 +228,23 @@ class CoreMachine(RuleBasedStateMachine):
     def keyed(self, items: tuple[Trigger, ...], chance: int) -> RunsTriggered:
         """With the concurrency keys that an edge would have computed."""
         return with_keys(self.machine, RunsTriggered(items), Random(chance))
+
+    @rule(
+        name=st.sampled_from([*NAMED, *COMPUTED]),
+        limit=st.integers(0, 4),
+        window=st.sampled_from([RateWindow.SECOND, RateWindow.MINUTE]),
+        what=st.sampled_from(["set", "set", "set", "paused", "deleted"]),
+    )
+    def change_limit(self, name: str, limit: int, window: RateWindow, what: str) -> None:
+        """Of a rate limit; one that nobody has set can only be set."""
+        until = Instant(self.now + (limit - 1) * SECOND)
+        made = {
+            "set": RateLimitPut(name, limit, window),
+            "paused": RateLimitPaused(name, until),
+            "deleted": RateLimitDeleted(name),
+        }
+        (reply,) = self.step(made[what])
+        assert isinstance(reply, Exception) <= (what != "set")
 
     @precondition(lambda self: self.sent)
     @rule(index=INDEX, key=st.sampled_from(["k", None]), name=st.sampled_from(WORKFLOWS))

@@ -108,11 +108,17 @@ ASKS: dict[str, Ask] = {
     "/Dispatcher/RefreshTimeout": lambda one: wire.RefreshTimeoutRequest(task_run_external_id=one, increment_timeout_by="1h"),
     "/Dispatcher/ReleaseSlot": lambda one: wire.ReleaseSlotRequest(task_run_external_id=one),
     "/Dispatcher/UpsertWorkerLabels": lambda one: wire.UpsertWorkerLabelsRequest(worker_id=one, labels=LABELS),
+    "/WorkflowService/PauseRateLimit": lambda one: workflows.PauseRateLimitRequest(key=one, paused_until=SINCE),
     "/EventsService/PutLog": lambda one: events.PutLogRequest(task_run_external_id=one, message=b"mine now"),
     "/EventsService/PutStreamEvent": lambda one: events.PutStreamEventRequest(task_run_external_id=one, message=b"mine now"),
 }
 REPORTS = {"/Dispatcher/SendStepActionEvent"}
-CREATES = {"/Dispatcher/Register", "/v1.AdminService/PutWorkflow", "/Dispatcher/GetVersion"}
+CREATES = {
+    "/Dispatcher/Register",
+    "/v1.AdminService/PutWorkflow",
+    "/Dispatcher/GetVersion",
+    "/WorkflowService/PutRateLimit",
+}
 TRIGGERS = {
     "/WorkflowService/TriggerWorkflow",
     "/WorkflowService/BulkTriggerWorkflow",

@@ -38,6 +38,7 @@ CLASSES: dict[str, tuple[str, str]] = {  # official module, our module
     "WebhooksClient": ("features.webhooks", "limpet.features.webhooks"),
     "CELClient": ("features.cel", "limpet.features.cel"),
     "MetricsClient": ("features.metrics", "limpet.features.metrics"),
+    "RateLimitsClient": ("features.rate_limits", "limpet.features.rate_limits"),
     "StubsClient": ("features.stubs", "limpet.features.stubs"),
     "RunEventListener": ("clients.listeners.run_event_listener", "limpet"),
     "RunEventListenerClient": (

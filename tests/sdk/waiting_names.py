@@ -101,7 +101,6 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Task": {INTERNAL: ("validators", "workflow")},
     "Context": {
-        RATE_LIMITS: ("aio_pause_rate_limit", "pause_rate_limit"),
         INTERNAL: (
             "action",
             "admin_client",
@@ -146,6 +145,7 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "WorkersClient": {INTERNAL: ("client",)},
     "WorkflowsClient": {INTERNAL: ("client",)},
     "LogsClient": {INTERNAL: ("client",)},
+    "RateLimitsClient": {INTERNAL: ("client",)},
     "MetricsClient": {INTERNAL: ("client",)},
     "CELClient": {INTERNAL: ("client",)},
     "EventClient": {INTERNAL: ("aio_stream", "client", "log", "stream")},

@@ -9,6 +9,7 @@ from limpet.core.machine import Machine
 from limpet.core.records import Run, TaskRun, Worker
 from limpet.core.rows import TaskStatus
 from limpet.core.state import State
+from limpet.core.waits import wait_row
 from tests.simulation.pushing import NAMES, SCOPES
 
 
@@ -25,6 +26,8 @@ def durable(machine: Machine) -> dict[str, Any]:
         "groups": {group.name: found for group in state.gates.groups.values() if any(found := _group(state, group))},
         "filters": {row.id: row for row in state.subscriptions.filters.values()},
         "subscriptions": _subscriptions(state),
+        "waits": {wait.name: wait_row(wait, state.tenant_no) for wait in state.waits.all()},
+        "listening": {key: sorted(waiting) for key, waiting in state.waits.listening().items()},
         "receipts": {key: live for key, live in state.receipts_open.items() if live},
     }
 

@@ -9,6 +9,7 @@ from limpet.core.event_inputs import EventsPushed, EventStart, PushedEvent
 from limpet.core.inputs import RunsTriggered, Trigger
 from limpet.core.machine import Machine
 from limpet.core.subscriptions import Candidate
+from tests.simulation.condition_choice import answers_of
 from tests.simulation.keys import with_keys
 
 
@@ -25,7 +26,9 @@ def _evaluated(core: Machine, event: PushedEvent, rng: Random, is_repeatable: bo
     passed = [one for one in candidates if one.filter_id is None or rng.random() < 0.7]
     identity = event.id if is_repeatable else f"{event.id[:24]}{rng.getrandbits(48) | 1 << 47:012x}"
     starts = tuple(_start(core, one, rng) for one in passed)
-    return replace(event, id=identity, considered=tuple(one.stamp for one in candidates), starts=starts)
+    return replace(
+        event, id=identity, considered=tuple(one.stamp for one in candidates), starts=starts, answers=answers_of(core, event)
+    )
 
 
 def _start(core: Machine, candidate: Candidate, rng: Random) -> EventStart:

@@ -1,4 +1,4 @@
-"""The edge's part in concurrency: it computes the keys of a trigger from the workflow version in force (R3, R52).
+"""The edge's part in limits: it computes the values of a trigger from the workflow version in force (R3, R52).
 
 Nobody evaluates expressions here: chance says what they would give, now and then a key that cannot be computed.
 """
@@ -12,6 +12,7 @@ from limpet.core.inputs import RunsTriggered, Trigger
 from limpet.core.machine import Machine
 from limpet.core.records import LimitKey, UnusableKey
 from limpet.core.run_keys import RunKeys
+from tests.simulation.meters import choose_value
 
 KEYS = ("", "ada", "ada", "bob")
 
@@ -25,7 +26,9 @@ def _with_keys(core: Machine, item: Trigger, rng: Random) -> Trigger:
     limits = core.limits_of(item.workflow_name)
     if limits is None:
         return item
-    return replace(item, keys=RunKeys(limits.version_id, tuple(_key(rng) for _ in limits.expressions)))
+    keys = tuple(_key(rng) for _ in limits.expressions)
+    meters = Random(rng.random()) if limits.rates else rng
+    return replace(item, keys=RunKeys(limits.version_id, keys, rates=tuple(choose_value(use, meters) for use in limits.rates)))
 
 
 def _key(rng: Random) -> LimitKey:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from limpet.core.condition_rows import WaitRow, of_runs
 from limpet.core.decision import Changes
 from limpet.core.event_rows import EventRunRow, FilterRow, PushedEventRow
 from limpet.core.needs import Found, Needs, Snapshot
-from limpet.core.rows import ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.rate_rows import RateLimitRow
+from limpet.core.rows import ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
 from tests.simulation.slots import slot_of
 
@@ -32,10 +34,12 @@ class Tables:
         self.receipts: dict[int, ReceiptRow] = {}
         self.crons: dict[int, CronRow] = {}
         self.schedules: dict[int, ScheduleRow] = {}
+        self.rate_limits: dict[int, RateLimitRow] = {}
         self.pushed_events: dict[int, PushedEventRow] = {}
         self.event_keys: dict[str, int] = {}
         self.event_runs: dict[int, EventRunRow] = {}
         self.filters: dict[int, FilterRow] = {}
+        self.waits: dict[tuple[int, int], WaitRow] = {}
         self.steps: dict[int, dict[int, int]] = {}  # run key: step: task key
         self.run_keys: dict[str, int] = {}
         self.task_keys: dict[str, int] = {}
@@ -84,7 +88,10 @@ class Tables:
         for key in changes.receipts_folded:
             self._remove(undo, self.receipts, key)
         self._apply_timetable(changes, undo)
+        self._apply_rate_limits(changes, undo)
         self._apply_events(changes, undo)
+        for wait in changes.waits:
+            self._put(undo, self.waits, wait.key, wait)
         if changes.events:
             self._saw_key(undo, max(event.key for event in changes.events))
 
@@ -99,6 +106,15 @@ class Tables:
         for schedule in changes.schedules:
             self._put(undo, self.schedules, schedule.key, schedule)
             self._saw_key(undo, schedule.key)
+
+    def _apply_rate_limits(self, changes: Changes, undo: Undo) -> None:
+        for key in changes.rate_limits_dropped:
+            self._remove(undo, self.rate_limits, key)
+        for row in changes.rate_limits:
+            if any(one.name == row.name and one.key != row.key for one in self.rate_limits.values()):
+                raise Broken(f"a second rate limit {row.name}")
+            self._put(undo, self.rate_limits, row.key, row)
+            self._saw_key(undo, row.key)
 
     def _apply_events(self, changes: Changes, undo: Undo) -> None:
         for event in changes.pushed_events:
@@ -154,7 +170,8 @@ class Tables:
         fixed = (task.id, task.run_key, task.step, task.created_at)
         if fixed != (old.id, old.run_key, old.step, old.created_at):
             raise Broken(f"task {task.id} changed what never changes")
-        self._put(undo, self.tasks, task.key, task)
+        keeps_output = task.output is None and TaskStatus(task.status).is_terminal
+        self._put(undo, self.tasks, task.key, task._replace(output=old.output) if keeps_output else task)
 
     def _insert(self, undo: Undo, table: dict[Any, Any], key: Any, row: Any) -> None:
         if key in table:
@@ -200,6 +217,7 @@ class Tables:
             first_due(self.crons.values(), self.schedules.values()),
             list(self.filters.values()),
             [self.event_runs[run.key] for run in runs if run.key in self.event_runs],
+            waits=of_runs(self.waits.values(), [run.key for run in runs]),
         )
 
     def look_up(self, needs: Needs) -> Found:
@@ -213,6 +231,9 @@ class Tables:
             answer(needs.timetable, self.crons.values(), self.schedules.values()),
             [self.event_runs[key] for key in keys if key in self.event_runs],
             {one: self.pushed_events[self.event_keys[one]] for one in needs.event_ids if one in self.event_keys},
+            waits=of_runs(self.waits.values(), keys) if keys else [],
+            rate_limits=dict.fromkeys(needs.rate_limits)
+            | {row.name: row for row in self.rate_limits.values() if row.name in needs.rate_limits},
         )
 
     def _runs_named(self, ids: Iterable[str]) -> list[int]:

@@ -14,11 +14,13 @@ from limpet.core.errors import TemporaryError
 from limpet.core.ids import TenantNo
 from limpet.core.inputs import CancelRequested, LabelsUpserted, ReplayRequested, RunsTriggered, Trigger, WorkerPaused, WorkflowPut
 from tests.simulation.agenda import MS, SECOND
+from tests.simulation.limiter import Limiter
 from tests.simulation.network import Call
 from tests.simulation.pushing import Pusher
 from tests.simulation.scenario import choose_labels, choose_worker_labels, choose_workers, choose_workflow
 from tests.simulation.store import POISON
 from tests.simulation.timetable import Planner
+from tests.simulation.waking import Waker
 from tests.simulation.worker import SimWorker
 
 if TYPE_CHECKING:
@@ -60,7 +62,9 @@ class Tenant:
         self.waiters: list[Waiter] = []
         self.known = Known()
         self.planner = Planner(self)
+        self.limiter = Limiter(self)
         self.pusher = Pusher(self)
+        self.waker = Waker(self)
         self.executions = 0
         self.triggering = True
 
@@ -71,7 +75,9 @@ class Tenant:
         self.world.agenda.after(2 * SECOND, self._trigger_soon)
         self.world.agenda.after(5 * SECOND, self._operate_soon)
         self.world.agenda.after(3 * SECOND, self.planner.act)
+        self.world.agenda.after(SECOND, self.limiter.begin)
         self.world.agenda.after(3 * SECOND, self.pusher.act)
+        self.world.agenda.after(3 * SECOND, self.waker.act)
 
     # Facts that others ask for
 

@@ -14,6 +14,7 @@ import pytest
 from limpet.core import event_rows
 from limpet.core import rows as core_rows
 from limpet.core.decision import Changes
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
 from limpet.core.webhook_rows import WebhookRow
 from limpet.store import tables
@@ -198,6 +199,7 @@ def test_every_statement_is_used() -> None:
     generic = {f"{kind}_from_{source}" for kind in ("runs", "tasks") for source in ("age", "parent", "event", "metadata")}
     generic |= {"events_from_age", "events_from_ids"}
     generic |= {f"planned_from_{place}_{way}" for place in ("age", "place") for way in ("up", "down")}
+    generic |= {f"rate_limits_from_{order}_{way}" for order in ("name", "value", "limit") for way in ("up", "down")}
     for kind in ("event_run", "pushed_event", "expression_failure"):
         generic |= {f"{kind}s_to_prune", f"delete_{kind}"}
     unused = [
@@ -214,6 +216,7 @@ def test_every_statement_is_used() -> None:
         (core_rows.WorkflowRow, "workflows"), (core_rows.VersionRow, "versions"), (core_rows.WorkerRow, "workers"),
         (core_rows.RunRow, "runs"), (core_rows.TaskRow, "tasks"), (core_rows.ReceiptRow, "receipts"),
         (core_rows.EventRow, "events"), (CronRow, "crons"), (ScheduleRow, "schedules"),
+        (RateLimitRow, "rate_limits"),
         (event_rows.PushedEventRow, "pushed_events"), (event_rows.EventRunRow, "event_runs"), (event_rows.FilterRow, "filters"),
         (event_rows.ExpressionFailureRow, "expression_failures"), (WebhookRow, "webhooks"),
     ],

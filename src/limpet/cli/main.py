@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "runs": ("limpet.cli.runs", "List, read, explain, cancel and replay runs."),
         "workers": ("limpet.cli.workers", "List, pause and unpause workers; read their labels."),
         "workflows": ("limpet.cli.workflows", "List workflows and trigger one."),
+        "rate-limits": ("limpet.cli.rate_limits", "List, set and delete rate limits."),
         "events": ("limpet.cli.events", "Push events; see which runs they started."),
         "filters": ("limpet.cli.filters", "List, create and delete filters of events."),
         "webhooks": ("limpet.cli.webhooks", "Let other services post events."),

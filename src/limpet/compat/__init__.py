@@ -43,6 +43,7 @@ PATHS: tuple[str, ...] = (
     "limpet.features.filters",
     "limpet.features.logs",
     "limpet.features.metrics",
+    "limpet.features.rate_limits",
     "limpet.features.runs",
     "limpet.features.stubs",
     "limpet.features.webhooks",

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
 from limpet.core.ids import Instant, TaskKey
+from limpet.core.lanes import Tap
 from limpet.core.placement import is_assignable
 from limpet.core.queue import SchedulingClass, order_of
+from limpet.core.rates import Spent
 from limpet.core.records import Hold, Order, Run, TaskRun, Worker
 from limpet.core.rows import PinState
 from limpet.core.slots import active_hold, capable, fits, give_back, held_against, is_heavy, take
@@ -28,6 +30,7 @@ class Placement:
 
     pin_before:  what the run's pin was, if this placement set it
     used_before: when the worker's turn among its equals was before this one
+    spent:       what it takes of rate limits, and how they stood before
     """
 
     task: TaskRun
@@ -36,14 +39,16 @@ class Placement:
     order: Order
     pin_before: tuple[PinState, str | None, TaskKey | None] | None = None
     used_before: int = 0
+    spent: Spent = ()
 
 
 @dataclass(slots=True)
 class Plan:
-    """Placements in order, and what else planning has touched."""
+    """Placements in order, and what else planning has touched. `closed`: taps whose buckets had too few units."""
 
     placements: list[Placement] = field(default_factory=list)
     holds: list[tuple[Worker, Hold | None, TaskRun, Worker | None]] = field(default_factory=list)
+    closed: list[Tap] = field(default_factory=list)
 
 
 def plan(state: State, now: Instant) -> Plan:
@@ -62,6 +67,8 @@ def plan(state: State, now: Instant) -> Plan:
         task = head[1]
         if task.schedule_deadline is not None and task.schedule_deadline <= now:
             state.set_overdue(task)
+        elif task.demand and _is_short(state, made, cls, task, now):
+            pass  # the rest of the class may have its units
         elif (worker := choose(state, cls, task, order, now)) is not None:
             placement = Placement(task, worker, cls, order)
             made.placements.append(placement)
@@ -72,6 +79,17 @@ def plan(state: State, now: Instant) -> Plan:
         if (following := cls.head()) is not None:
             heappush(heap, (following[0], cls.id, cls))
     return made
+
+
+def _is_short(state: State, made: Plan, cls: SchedulingClass, task: TaskRun, now: Instant) -> bool:
+    """Whether a rate limit cannot give the task its units now; then it waits with all that want the same (A-0.5, F4.11)."""
+    found = state.rates.short(task.demand, now)
+    if found is None:
+        return False
+    tap = state.rates.close(cls, cls.lane_of(task), *found)
+    if tap is not None:
+        made.closed.append(tap)
+    return True
 
 
 def choose(state: State, cls: SchedulingClass, task: TaskRun, order: Order, now: Instant) -> Worker | None:
@@ -100,6 +118,7 @@ def rewind(state: State, made: Plan, now: Instant) -> None:
     for placement in reversed(made.placements):
         task, run = placement.task, placement.task.run
         give_back(placement.worker, placement.cls.request)
+        state.rates.give_back(placement.spent)
         state.touch(placement.worker)
         placement.cls.pool.unused(placement.worker, placement.used_before)
         if placement.pin_before is not None:
@@ -107,6 +126,10 @@ def rewind(state: State, made: Plan, now: Instant) -> None:
         state.join_class(task, order_of(task, now, state.settings))
         if placement.pin_before is not None:
             state.reclassify(run, now)
+    for tap in made.closed:
+        if tap.size and not tap.is_open:
+            state.rates.open(tap)
+            state.awaken(tap.class_id)
     for worker, hold_before, task, held_before in reversed(made.holds):
         task.holds = held_before
         worker.hold = hold_before
@@ -119,6 +142,7 @@ def _settle(state: State, placement: Placement, heap: ClassHeap, now: Instant) -
     task, worker, run = placement.task, placement.worker, placement.task.run
     state.leave_class(task)
     take(worker, placement.cls.request)
+    placement.spent = state.rates.take(task.demand, now)
     state.touch(worker)
     placement.used_before = placement.cls.pool.used(worker)
     stirred: list[SchedulingClass] = []

@@ -6,8 +6,10 @@ What follows for the rest of the run is told to `runs.advance` by the caller.
 
 from __future__ import annotations
 
-from limpet.core import pins, retry
+from limpet.core import pins, rate_limits, retry, waiting
 from limpet.core.assignment import Placement
+from limpet.core.condition_rows import Seen
+from limpet.core.conditions import Condition
 from limpet.core.decision import CancelTask, PayloadRef, StartTask, TaskChanged
 from limpet.core.gates import next_gate
 from limpet.core.ids import Instant
@@ -49,6 +51,8 @@ def line_up(state: State, task: TaskRun) -> None:
     if task.run.keys and (ahead := next_gate(task)) is not None:
         state.gates.wait(*ahead)
     else:
+        if task.definition.rate_limits:
+            rate_limits.declare(state, task)
         state.join_class(task, order_of(task, state.now, state.settings))
 
 
@@ -87,9 +91,11 @@ def release_hold(state: State, task: TaskRun) -> None:
 
 
 def start(state: State, placement: Placement) -> None:
-    """Commit the task to its worker: one atomic step with slots, pin and clock (A-0.10), then the start (A-0.11)."""
+    """Commit the task to its worker: one atomic step with slots, units, pin and clock (A-0.10), then the start (A-0.11)."""
     task, worker, run = placement.task, placement.worker, placement.task.run
     release_hold(state, task)
+    for bucket, _ in placement.spent:
+        state.rates.changed(bucket)
     move(state, task, Cause.PLACED)
     task.worker, task.session = worker, worker.sessions[-1]
     task.assigned_at = state.now
@@ -104,7 +110,7 @@ def start(state: State, placement: Placement) -> None:
         state.run_changed(run)
         if state.settings.depth_first:  # the run's other waiting tasks stand further ahead now
             state.reclassify(run, state.now)
-    state.deliveries.append(start_message(task, worker))
+    state.deliveries.append(start_message(state, task, worker))
 
 
 def look_again(state: State, task: TaskRun) -> None:
@@ -116,7 +122,7 @@ def look_again(state: State, task: TaskRun) -> None:
     state.timers.arm(at, Due.ATTEMPT, task)
 
 
-def start_message(task: TaskRun, worker: Worker) -> StartTask:
+def start_message(state: State, task: TaskRun, worker: Worker) -> StartTask:
     """What the worker is sent; payloads are named here and read by the loop."""
     run, definition = task.run, task.definition
     parents = [run.tasks[step] for step in run.definition.parent_steps[task.step]]
@@ -148,12 +154,21 @@ def start_message(task: TaskRun, worker: Worker) -> StartTask:
             )
             for p in parents
         ),
+        tuple(_trigger_ref(one, seen) for one, seen in waiting.data_of(state, task)),
         failed,
         run.parent_run_id,
         run.child_index,
         run.child_key,
         run.source,
     )
+
+
+def _trigger_ref(condition: Condition, seen: Seen | None) -> PayloadRef:
+    """What satisfied the condition: an event's payload, or how long the sleep was."""
+    if seen is None:
+        return PayloadRef(0, condition.data_key, data=b'{"sleep_duration":"%b"}' % _seconds(condition.sleep_us).encode())
+    assert seen.event_key is not None, f"the condition {condition.data_key} was met by nothing"
+    return PayloadRef(seen.event_key, condition.data_key, of_event=True)
 
 
 SKIPPED_OUTPUT = b'{"skipped":true}'
@@ -200,6 +215,7 @@ def end(state: State, task: TaskRun, cause: Cause, *, output: bytes = b"", error
         _detach(state, task)
     else:
         leave_queue(state, task)
+        waiting.give_up(state, task)
     leave_gates(state, task)
     move(state, task, cause)
     task.finished_at = state.now

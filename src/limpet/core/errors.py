@@ -9,6 +9,7 @@
     │   ├── NotSupported            declared or asked for, not carried out by this engine yet
     │   ├── WorkflowChanged         it was registered anew while the call was on its way; calling again helps
     │   ├── SubscriptionsChanged    what an event starts changed while the call was on its way; calling again helps
+    │   ├── NotJudged               an expression came to look at a payload while it was on its way; calling again helps
     │   └── LimitReached
     └── TemporaryError              trying again may help
         ├── StoreUnavailable
@@ -66,6 +67,14 @@ class WorkflowChanged(RequestError):
     def __init__(self, workflow: str) -> None:
         self.workflow = workflow
         super().__init__(f"workflow {workflow} was registered anew while this call was on its way: call again")
+
+
+class NotJudged(RequestError):
+    """A payload was handed in without what the conditions that look at it say about it."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"conditions came to look at {what} while this call was on its way: call again")
 
 
 class SubscriptionsChanged(RequestError):

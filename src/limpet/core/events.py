@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from limpet.core import triggers
+from limpet.core import awaiting, triggers
 from limpet.core.decision import EventSource
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN
 from limpet.core.errors import InvalidArgument, LimitReached, SubscriptionsChanged, WorkflowChanged
@@ -81,6 +81,7 @@ def _check_event(event: PushedEvent, limits: Settings) -> None:
 
 def _check_computed(state: State, event: PushedEvent) -> None:
     """What the edge has evaluated must be all that is in force now (R52)."""
+    awaiting.check_answers(state, event.name, dict(event.answers))
     candidates = state.subscriptions.candidates(event.name, event.scope)
     if event.considered != tuple(one.stamp for one in candidates):
         raise SubscriptionsChanged(event.name)
@@ -88,7 +89,7 @@ def _check_computed(state: State, event: PushedEvent) -> None:
     for start in event.starts:
         version = state.workflows[by_stamp[start.stamp].workflow_name].newest
         assert version is not None
-        if version.definition.gates and (start.keys is None or start.keys.version_id != version.id):
+        if version.definition.is_computed and (start.keys is None or start.keys.version_id != version.id):
             raise WorkflowChanged(version.workflow.name)
 
 
@@ -100,6 +101,7 @@ def _take(state: State, event: PushedEvent) -> PushedEventRow:
         event.scope, event.webhook, state.now,
     )  # fmt: skip
     state.changes.pushed_events.append(row)
+    awaiting.hear(state, row, dict(event.answers))  # before its runs are there: it came before they wait (W5.7)
     by_stamp = {one.stamp: one for one in state.subscriptions.candidates(event.name, event.scope)}
     for start in event.starts:
         _start(state, row, by_stamp[start.stamp], start)

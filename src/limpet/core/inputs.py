@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from limpet.core.definitions import DesiredLabel, LabelValue, WorkflowDefinition
 from limpet.core.event_inputs import EventInput
 from limpet.core.ids import ActionId, WorkerId
+from limpet.core.rate_inputs import RateLimitInput
 from limpet.core.run_keys import RunKeys
 from limpet.core.timetable_inputs import TimetableInput
 from limpet.core.webhook_inputs import WebhookInput
@@ -108,7 +109,7 @@ class Trigger:
     desired_labels: replace the definition's when not empty (LB-14)
     parent_…:       set for a child run; with them, child_key or child_index names the child (W10.3)
     request_id:     repeated calls with the same id return the same run (I5)
-    keys:           needed when the version in force has concurrency limits; those of another one: `WorkflowChanged`
+    keys:           needed when the version in force computes limits; those of another one: `WorkflowChanged`
     """
 
     workflow_name: str
@@ -151,10 +152,26 @@ class TaskStarted(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class OutputVerdicts:
+    """What the conditions of other tasks say about a task's output, computed by an edge (R3).
+
+    version_id: the version whose expressions were evaluated
+    answers:    one for each of `views.OutputView.expressions`, in order; a text: why there is none, which counts as no (W5.3)
+    """
+
+    version_id: str
+    answers: tuple[bool | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TaskCompleted(Report):
-    """The attempt ended well. `output` is JSON, b"" when there is none."""
+    """The attempt ended well. `output` is JSON, b"" when there is none. Reply: None, or `NotJudged`.
+
+    verdicts: needed when conditions look at the output of this task
+    """
 
     output: bytes = b""
+    verdicts: OutputVerdicts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +252,7 @@ Input = (
     | StartUndeliverable
     | TimePassed
     | TimetableInput
+    | RateLimitInput
     | EventInput
     | WebhookInput
 )

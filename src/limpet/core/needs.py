@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from limpet.core.condition_rows import WaitRow
 from limpet.core.event_rows import EventRunRow, FilterRow, PushedEventRow
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import TimetableFound, TimetableNeeds
 from limpet.core.webhook_rows import WebhookRow
@@ -13,16 +15,22 @@ from limpet.core.webhook_rows import WebhookRow
 
 @dataclass(slots=True)
 class Needs:
-    """Look-ups for one batch of inputs of one tenant. Empty for almost every batch."""
+    """Look-ups for one batch of inputs of one tenant. Empty for almost every batch.
+
+    rate_limits: by name
+    """
 
     child_refs: set[str] = field(default_factory=set)
     request_ids: set[str] = field(default_factory=set)
     run_or_task_ids: set[str] = field(default_factory=set)
     event_ids: set[str] = field(default_factory=set)
     timetable: TimetableNeeds = field(default_factory=TimetableNeeds)
+    rate_limits: set[str] = field(default_factory=set)
 
     def __bool__(self) -> bool:
-        return bool(self.child_refs or self.request_ids or self.run_or_task_ids or self.event_ids or self.timetable)
+        return bool(
+            self.child_refs or self.request_ids or self.run_or_task_ids or self.event_ids or self.timetable or self.rate_limits
+        )
 
 
 @dataclass(slots=True)
@@ -33,8 +41,10 @@ class Found:
     runs_by_request: request id to run id
     runs:            whole runs with all their tasks, for every id in `run_or_task_ids` that exists
     versions:        the versions those runs were made with
+    rate_limits:     by every name that was asked for; None: there is none
     event_runs:      of those runs that events started
     events:          by id, without their payloads
+    waits:           the conditions of their tasks
     """
 
     runs_by_ref: dict[str, str] = field(default_factory=dict)
@@ -42,8 +52,10 @@ class Found:
     runs: Sequence[tuple[RunRow, Sequence[TaskRow]]] = ()
     versions: Sequence[VersionRow] = ()
     timetable: TimetableFound = field(default_factory=TimetableFound)
+    rate_limits: Mapping[str, RateLimitRow | None] = field(default_factory=dict)
     event_runs: list[EventRunRow] = field(default_factory=list)
     events: dict[str, PushedEventRow] = field(default_factory=dict)
+    waits: Sequence[WaitRow] = ()
 
 
 @dataclass(slots=True)
@@ -58,6 +70,7 @@ class Snapshot:
     receipts:  all that are not folded away
     due_at:    when the first cron or scheduled run is due; None: nothing is planned
     filters:   all of workflows that are not deleted; event_runs: of the unfinished runs that events started
+    waits:     the conditions of the tasks of unfinished runs
     webhooks:  all
     """
 
@@ -71,4 +84,5 @@ class Snapshot:
     due_at: int | None = None
     filters: Sequence[FilterRow] = ()
     event_runs: Sequence[EventRunRow] = ()
+    waits: Sequence[WaitRow] = ()
     webhooks: Sequence[WebhookRow] = ()

@@ -24,6 +24,7 @@ from limpet.core.ids import (
     WorkflowRunId,
     WorkflowVersionId,
 )
+from limpet.core.rate_definitions import Demand, RateValue
 from limpet.core.rows import PinState, RunStatus, TaskStatus
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ Order = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class UnusableKey:
-    """A concurrency key that could not be computed: its task fails at birth with this sentence (F2.8)."""
+    """A key or a number that could not be computed: its task fails at birth with this sentence (F2.8, F4.7)."""
 
     error: str
 
@@ -124,6 +125,7 @@ class Run:
 
     tasks:    those that exist, by step
     keys:     of its concurrency limits, by number; empty when the workflow has none
+    rates:    what its computed uses of rate limits came to, by number
     stage:    how many of the limits that it passes as a whole have admitted it
     at_gate:  whether it waits at the next of them
     source:   the event that started it; None: no event did
@@ -156,6 +158,7 @@ class Run:
     keys: tuple[LimitKey, ...] = ()
     stage: int = 0
     at_gate: bool = False
+    rates: tuple[RateValue | UnusableKey, ...] = ()
     source: EventSource | None = None
     tasks: dict[int, TaskRun] = field(default_factory=dict)
 
@@ -175,6 +178,7 @@ class TaskRun:
 
     stage:   how many of its own concurrency limits have admitted it
     at_gate: whether it waits at the next of them
+    demand:  what it takes of rate limits, since it was queued last
     """
 
     key: TaskKey
@@ -208,6 +212,7 @@ class TaskRun:
     in_queue: bool = False  # stands in the scheduling class named by class_id
     class_id: int = 0
     ticket: int = 0
+    demand: Demand = ()
     avoid: WorkerKey | None = None  # after a timeout without a sticky strategy (section 10, 19)
     holds: Worker | None = None  # the worker whose freed units are kept for it (SL-6)
     hold_not_before: Instant = Instant(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from limpet.core import runs
 from limpet.core.affinity import check_labels
 from limpet.core.decision import EventSource
@@ -20,6 +22,7 @@ from limpet.core.inputs import (
     WorkflowPutReply,
 )
 from limpet.core.needs import Found
+from limpet.core.rate_definitions import RateValue
 from limpet.core.records import LimitKey, Run, TaskRun, UnusableKey, Version, Workflow
 from limpet.core.rows import RunStatus
 from limpet.core.run_keys import RunKeys
@@ -48,6 +51,7 @@ def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
     version = Version(version_key, WorkflowVersionId(state.id_for(version_key)), workflow, number, digest, definition)
     workflow.newest = version
     state.versions[version_key] = version
+    state.waits.learn(definition)
     state.changes.versions.append(version_row(version, state.tenant_no, state.now))
     state.notices.extend(warnings_of(definition))
     return WorkflowPutReply(workflow.id, version.id, True)
@@ -91,10 +95,9 @@ def workflow_by_key(state: State, key: int) -> Workflow | None:
 def check_startable(workflow: Workflow) -> None:
     """Raises NotSupported for a workflow that cannot be started by the clock: the keys of its limits come from an edge."""
     assert workflow.newest is not None
-    if workflow.newest.definition.gates:
-        raise NotSupported(
-            f"Workflow {workflow.name} has concurrency limits; this engine does not start such workflows by the clock yet"
-        )
+    if workflow.newest.definition.is_computed:
+        what = "concurrency limits" if workflow.newest.definition.gates else "rate limits with computed keys or units"
+        raise NotSupported(f"Workflow {workflow.name} has {what}; this engine does not start such workflows by the clock yet")
     check_runnable(workflow.newest.definition)
 
 
@@ -109,11 +112,15 @@ def refusal_of(workflow: Workflow) -> NotSupported | None:
 
 
 def unusable_keys(workflow: Workflow, why: str) -> RunKeys | None:
-    """Keys that fail the run with that sentence (F2.8); None for a workflow without limits."""
+    """Values that fail the run with that sentence (F2.8); None for a workflow that computes none."""
     version = workflow.newest
     assert version is not None
-    gates = version.definition.gates
-    return RunKeys(version.id, tuple(UnusableKey(why) for _ in gates)) if gates else None
+    if not version.definition.is_computed:
+        return None
+    definition, unusable = version.definition, UnusableKey(why)
+    return RunKeys(
+        version.id, tuple(unusable for _ in definition.gates), rates=tuple(unusable for _ in definition.computed_rates)
+    )
 
 
 def start(state: State, item: Trigger) -> WorkflowRunId:
@@ -152,7 +159,7 @@ def _check(state: State, item: Trigger) -> None:
         raise LimitReached(f"a trigger may have at most {limits.labels_max} desired labels (labels_max)")
     check_labels(item.desired_labels, f"trigger of workflow {item.workflow_name}")
     version = _newest(state, item.workflow_name)
-    if version.definition.gates and (item.keys is None or item.keys.version_id != version.id):
+    if version.definition.is_computed and (item.keys is None or item.keys.version_id != version.id):
         raise WorkflowChanged(item.workflow_name)
     check_runnable(version.definition)
 
@@ -218,6 +225,7 @@ def _new_run(state: State, item: Trigger, ref: str | None) -> Run:
         request_id=item.request_id,
         input=item.input,
         keys=_keys_of(state, item.keys, run_id) if item.keys is not None and version.definition.gates else (),
+        rates=_rates_of(state, item.keys, run_id) if item.keys is not None and version.definition.computed_rates else (),
     )
 
 
@@ -232,6 +240,22 @@ def _keys_of(state: State, given: RunKeys, run_id: WorkflowRunId) -> tuple[Limit
             if bytes_used > limit:
                 key = UnusableKey(f"a concurrency key has {bytes_used} bytes; at most {limit} (concurrency_key_bytes_max)")
         found.append(key)
+    return tuple(found)
+
+
+def _rates_of(state: State, given: RunKeys, run_id: WorkflowRunId) -> tuple[RateValue | UnusableKey, ...]:
+    """The values of its rate limits as they are kept: as for `_keys_of`."""
+    limit = state.settings.rate_limit_name_bytes_max
+    found: list[RateValue | UnusableKey] = []
+    for value in given.rates:
+        if isinstance(value, RateValue) and given.stand_in:
+            value = replace(value, name=value.name.replace(given.stand_in, run_id))
+        if isinstance(value, RateValue) and ("\0" in value.name or len(value.name.encode()) > limit):
+            value = UnusableKey(
+                f"the key of a rate limit has {len(value.name.encode())} bytes; at most {limit} (rate_limit_name_bytes_max), "
+                "and no NUL character"
+            )
+        found.append(value)
     return tuple(found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limpet.core.definitions import LabelValue
+from limpet.core.rate_definitions import RateUse
 from limpet.core.records import Worker
 
 
@@ -39,7 +40,19 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class LimitsView:
-    """The expressions of a workflow's concurrency limits, by number, in the version in force."""
+    """What a run of a workflow must bring values for, by number, in the version in force.
+
+    expressions: of its concurrency limits; rates: its computed uses of rate limits
+    """
+
+    version_id: str
+    expressions: tuple[str, ...]
+    rates: tuple[RateUse, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutputView:
+    """The expressions that look at a task's output, in the version of its run."""
 
     version_id: str
     expressions: tuple[str, ...]

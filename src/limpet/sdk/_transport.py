@@ -77,6 +77,10 @@ BULK_TRIGGER_WORKFLOW = Rpc(
     workflows_pb2.BulkTriggerWorkflowResponse,
 )
 SCHEDULE_WORKFLOW = Rpc("/WorkflowService/ScheduleWorkflow", workflows_pb2.ScheduleWorkflowRequest, workflows_pb2.WorkflowVersion)
+PUT_RATE_LIMIT = Rpc("/WorkflowService/PutRateLimit", workflows_pb2.PutRateLimitRequest, workflows_pb2.PutRateLimitResponse)
+PAUSE_RATE_LIMIT = Rpc(
+    "/WorkflowService/PauseRateLimit", workflows_pb2.PauseRateLimitRequest, workflows_pb2.PauseRateLimitResponse
+)
 GET_VERSION = Rpc("/Dispatcher/GetVersion", dispatcher_pb2.GetVersionRequest, dispatcher_pb2.GetVersionResponse)
 REGISTER = Rpc("/Dispatcher/Register", dispatcher_pb2.WorkerRegisterRequest, dispatcher_pb2.WorkerRegisterResponse)
 LISTEN = Rpc("/Dispatcher/ListenV2", dispatcher_pb2.WorkerListenRequest, dispatcher_pb2.AssignedAction)

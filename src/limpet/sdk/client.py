@@ -23,6 +23,7 @@ from limpet.sdk.features.events import EventClient
 from limpet.sdk.features.filters import FiltersClient
 from limpet.sdk.features.logs import LogsClient
 from limpet.sdk.features.metrics import MetricsClient
+from limpet.sdk.features.rate_limits import RateLimitsClient
 from limpet.sdk.features.runs import RunsClient
 from limpet.sdk.features.scheduled import ScheduledClient
 from limpet.sdk.features.stubs import StubsClient
@@ -68,6 +69,7 @@ class Limpet:
         self._parts = ClientParts(calls, RunsClient(calls), WorkflowsClient(calls), CronClient(calls), FiltersClient(calls))
         self._workers = WorkersClient(calls)
         self._scheduled = ScheduledClient(calls)
+        self._rate_limits = RateLimitsClient(calls)
         self._event = EventClient(calls)
         self._webhooks = WebhooksClient(calls)
         self._logs = LogsClient(calls)
@@ -115,6 +117,11 @@ class Limpet:
     def scheduled(self) -> ScheduledClient:
         """Plan runs for a point in time, move them, delete them."""
         return self._scheduled
+
+    @property
+    def rate_limits(self) -> RateLimitsClient:
+        """Set, pause and see rate limits."""
+        return self._rate_limits
 
     @property
     def event(self) -> EventClient:

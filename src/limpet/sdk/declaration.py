@@ -103,7 +103,10 @@ class Declaration(Generic[TWorkflowInput]):
 
     def to_proto(self) -> admin_pb2.CreateWorkflowVersionRequest:
         """The registration message."""
-        return workflow_proto(self.name, self.service_name, self.config, self._tasks, self.input_validator_type)
+        wire = workflow_proto(self.name, self.service_name, self.config, self._tasks, self.input_validator_type)
+        for condition in (one for task in wire.tasks for one in task.conditions.user_event_conditions):
+            condition.user_event_key = self.parts.calls.config.apply_namespace(condition.user_event_key)  # as pushes do (W1.2)
+        return wire
 
     def create_bulk_run_item(
         self,

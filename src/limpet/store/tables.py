@@ -56,6 +56,7 @@ def dropped_keys(changes: Changes) -> tuple[int, ...]:
         *changes.schedules_dropped,
         *changes.filters_dropped,
         *changes.webhooks_dropped,
+        *changes.rate_limits_dropped,
     )
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
+from limpet.core.condition_rows import WaitRow, of_runs
 from limpet.core.decision import Changes
 from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
 from limpet.core.webhook_rows import WebhookRow
@@ -38,10 +40,12 @@ class Tables:
         self.events: dict[int, EventRow] = {}
         self.crons: dict[int, CronRow] = {}
         self.schedules: dict[int, ScheduleRow] = {}
+        self.rate_limits: dict[int, RateLimitRow] = {}
         self.pushed_events: dict[int, PushedEventRow] = {}
         self.event_runs: dict[int, EventRunRow] = {}
         self.filters: dict[int, FilterRow] = {}
         self.expression_failures: dict[int, ExpressionFailureRow] = {}
+        self.waits: dict[tuple[int, int], WaitRow] = {}
         self.webhooks: dict[int, WebhookRow] = {}
         self._task_keys: dict[int, list[int]] = {}
 
@@ -71,6 +75,12 @@ class Tables:
         for key in changes.schedules_dropped:
             del self.schedules[key]
         self._replace(self.schedules, changes.schedules)
+        for key in changes.rate_limits_dropped:
+            del self.rate_limits[key]
+        self._replace(self.rate_limits, changes.rate_limits)
+        names = [row.name for row in self.rate_limits.values()]
+        assert len(names) == len(set(names)), "a rate limit has two rows"
+        self.waits.update({row.key: row for row in changes.waits})
         self._apply_events(changes)
 
     def _apply_events(self, changes: Changes) -> None:
@@ -116,6 +126,7 @@ class Tables:
             first_due(self.crons.values(), self.schedules.values()),
             list(self.filters.values()),
             [self.event_runs[run.key] for run in runs if run.key in self.event_runs],
+            of_runs(self.waits.values(), [run.key for run in runs]),
             list(self.webhooks.values()),
         )
 
@@ -132,7 +143,11 @@ class Tables:
         wanted = [run for run in self.runs.values() if self._is_wanted(run, needs.run_or_task_ids)]
         found.runs = [(run._replace(input=None), self.tasks_of(run.key)) for run in wanted]
         found.versions = [self.versions[key] for key in sorted({run.version_key for run in wanted})]
+        found.waits = of_runs(self.waits.values(), [run.key for run in wanted])
         found.timetable = answer(needs.timetable, self.crons.values(), self.schedules.values())
+        found.rate_limits = dict.fromkeys(needs.rate_limits) | {
+            row.name: row for row in self.rate_limits.values() if row.name in needs.rate_limits
+        }
         found.event_runs = [self.event_runs[run.key] for run in wanted if run.key in self.event_runs]
         found.events = {row.id: row for row in self.pushed_events.values() if row.id in needs.event_ids}
         return found

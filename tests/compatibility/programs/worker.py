@@ -9,9 +9,19 @@ from collections.abc import AsyncGenerator
 from hatchet_sdk import Hatchet
 
 from tests.compatibility.programs import journal
+from tests.compatibility.programs.conditional import build_conditional
 from tests.compatibility.programs.eventful import build_eventful
 from tests.compatibility.programs.limited import build_limited
+from tests.compatibility.programs.metered import build_metered
 from tests.compatibility.programs.workflows import build
+
+BUILDERS = {
+    "workflows": build,
+    "limited": build_limited,
+    "conditional": build_conditional,
+    "eventful": build_eventful,
+    "metered": build_metered,
+}
 
 
 async def lifespan() -> AsyncGenerator[dict[str, str], None]:
@@ -25,8 +35,7 @@ def main() -> None:
     """Run until told to stop."""
     options = json.loads(sys.argv[1])
     hatchet = Hatchet()
-    builder = build_limited if options.get("limited") else build_eventful if options.get("eventful") else build
-    workflows = builder(hatchet)
+    workflows = BUILDERS[options.get("program", "workflows")](hatchet)
     chosen = [workflows[name] for name in options["only"]] if "only" in options else list(workflows.values())
     worker = hatchet.worker(
         options["name"], slots=options.get("slots", 10), labels=options.get("labels", {}), workflows=chosen, lifespan=lifespan

@@ -129,6 +129,8 @@ DELIVERED = {
     "/Dispatcher/SubscribeToWorkflowRuns",
     "/Dispatcher/SubscribeToWorkflowEvents",
     "/WorkflowService/ScheduleWorkflow",
+    "/WorkflowService/PutRateLimit",
+    "/WorkflowService/PauseRateLimit",
     "/v1.AdminService/PutWorkflow",
     "/v1.AdminService/TriggerWorkflowRun",
     "/v1.AdminService/GetRunDetails",

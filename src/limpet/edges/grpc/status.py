@@ -31,6 +31,7 @@ CODES: dict[type[Exception], StatusCode] = {
     errors.NotSupported: StatusCode.UNIMPLEMENTED,
     errors.WorkflowChanged: StatusCode.ABORTED,
     errors.SubscriptionsChanged: StatusCode.ABORTED,
+    errors.NotJudged: StatusCode.ABORTED,
     errors.LimitReached: StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreUnavailable: StatusCode.UNAVAILABLE,
     errors.EngineStopping: StatusCode.UNAVAILABLE,

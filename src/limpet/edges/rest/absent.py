@@ -31,7 +31,6 @@ LIST_RUNS = "use GET /api/v1/stable/tenants/{tenant}/workflow-runs"
 ABSENT = (
     Absent(("GET",), "/v1/tenants/{tenant}/events", "the older list of events", LIST_EVENTS),
     Absent(("POST",), "/v1/tenants/{tenant}/webhook-workers", "webhook workers"),
-    Absent(("GET", "DELETE"), "/v1/tenants/{tenant}/rate-limits", "rate limits"),
     Absent(("POST",), "/v1/stable/tenants/{tenant}/durable-tasks/branch", "durable tasks"),
     Absent(("POST",), "/v1/stable/tasks/{task}/restore", "durable tasks"),
     Absent(("PATCH",), "/v1/workflows/{workflow}", "pausing a workflow", "pause its workers instead"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from limpet.core.condition_rows import WaitRow
 from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
 from limpet.core.webhook_rows import WebhookRow
@@ -20,6 +23,7 @@ class Content:
 
     names:      (table, tenant, kind of name, name) to key: every name that must be unique
     tasks_of:   run key to the keys of its tasks; events_of: task key to the keys of its events
+    waits:      by run key, by step
     key_floors: by tenant, the largest key that was ever deleted
     logs:       (tenant, task run id) to its lines
     """
@@ -37,11 +41,13 @@ class Content:
     events: dict[int, EventRow] = field(default_factory=dict)
     crons: dict[int, CronRow] = field(default_factory=dict)
     schedules: dict[int, ScheduleRow] = field(default_factory=dict)
+    rate_limits: dict[int, RateLimitRow] = field(default_factory=dict)
     pushed_events: dict[int, PushedEventRow] = field(default_factory=dict)
     event_runs: dict[int, EventRunRow] = field(default_factory=dict)
     filters: dict[int, FilterRow] = field(default_factory=dict)
     expression_failures: dict[int, ExpressionFailureRow] = field(default_factory=dict)
     webhooks: dict[int, WebhookRow] = field(default_factory=dict)
+    waits: dict[int, tuple[WaitRow, ...]] = field(default_factory=dict)
     names: dict[tuple[Any, ...], int] = field(default_factory=dict)
     tasks_of: dict[int, tuple[int, ...]] = field(default_factory=dict)
     events_of: dict[int, tuple[int, ...]] = field(default_factory=dict)
@@ -63,6 +69,10 @@ class Content:
     def of(self, tenant_no: TenantNo, table: dict[int, Any]) -> list[Any]:
         """A tenant's rows of a table by key."""
         return [table[key] for key in sorted(table) if key >> TENANT_KEY_SHIFT == tenant_no]
+
+    def waits_of(self, runs: Iterable[RunRow]) -> list[WaitRow]:
+        """The conditions of the runs' tasks."""
+        return [wait for run in runs for wait in self.waits.get(run.key, ())]
 
     def tasks_of_run(self, run_key: int) -> list[TaskRow]:
         """In order of their steps."""

@@ -63,8 +63,17 @@ class Draft:
             self._insert(content.events, event, "event", {})
             self._append(content.events_of, event.task_key, event.key)
         self._apply_timetable(changes)
+        for key in changes.rate_limits_dropped:
+            self._forget(content.rate_limits, key, "rate limit", _name_alone)
+        for rate_limit in changes.rate_limits:
+            self._put(content.rate_limits, rate_limit, "rate limit", _name_alone(rate_limit))
         self._apply_events(changes)
         self._apply_webhooks(changes)
+        for wait in changes.waits:
+            _demand_fit(wait, is_birth=True)
+            others = (one for one in content.waits.get(wait.run_key, ()) if one.step != wait.step)
+            self._set(content.waits, wait.run_key, tuple(sorted((wait, *others))))
+            self.rows += 1
         self._raise_floor(tenant_no, dropped_keys(changes))
 
     def _apply_timetable(self, changes: Changes) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import RunRow, RunStatus, TaskRow, VersionRow, WorkflowRow
 from limpet.core.timetable_rows import answer, first_due
 from limpet.store.api import (
@@ -101,6 +102,7 @@ class MemoryStore:
             filters=content.of(tenant_no, content.filters),
             webhooks=content.of(tenant_no, content.webhooks),
             event_runs=[content.event_runs[run.key] for run in runs if run.key in content.event_runs],
+            waits=content.waits_of(runs),
         )
 
     async def commit(self, batch: Batch) -> None:
@@ -131,7 +133,9 @@ class MemoryStore:
             runs_by_request=_ids_by_name(content, tenant_no, "request_id", needs.request_ids),
             runs=[(run, [_without_output(task) for task in content.tasks_of_run(run.key)]) for run in runs],
             versions=[content.versions[key] for key in sorted({run.version_key for run in runs})],
+            waits=content.waits_of(runs),
             timetable=answer(needs.timetable, content.of(tenant_no, content.crons), content.of(tenant_no, content.schedules)),
+            rate_limits={name: _rate_limit(content, tenant_no, name) for name in needs.rate_limits},
             event_runs=[content.event_runs[run.key] for run in runs if run.key in content.event_runs],
             events=events.known(content, tenant_no, needs.event_ids),
         )
@@ -198,6 +202,7 @@ def _largest_key(content: Content, tenant_no: TenantNo) -> int:
         content.workflows, content.versions, content.workers, content.runs, content.tasks, content.receipts, content.events,
         content.crons, content.schedules, content.pushed_events, content.filters, content.expression_failures,
         content.webhooks,
+        content.rate_limits,
     )  # fmt: skip
     keys = (key for table in tables for key in table if key >> TENANT_KEY_SHIFT == tenant_no)
     return max(max(keys, default=0), content.key_floors.get(tenant_no, 0))
@@ -224,6 +229,11 @@ def _ids_by_name(content: Content, tenant_no: TenantNo, what: str, wanted: Colle
     return {name: run.id for name, run in runs if not content.is_gone(run)}
 
 
+def _rate_limit(content: Content, tenant_no: TenantNo, name: str) -> RateLimitRow | None:
+    key = content.key_of("rate limit", tenant_no, "name", name)
+    return None if key is None else content.rate_limits[key]
+
+
 def _forget(content: Content, run: RunRow) -> None:
     """A run with everything that belongs to it; its keys are never given again."""
     deleted = [run.key]
@@ -237,5 +247,6 @@ def _forget(content: Content, run: RunRow) -> None:
         for event in gone:
             del content.events[event]
         deleted += (key, *gone)
+    content.waits.pop(run.key, None)
     del content.runs[run.key]
     content.key_floors[run.tenant_no] = max(content.key_floors.get(run.tenant_no, 0), *deleted)

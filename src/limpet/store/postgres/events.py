@@ -86,18 +86,23 @@ async def failures(link: Link, tenant_no: TenantNo, limit: int) -> list[Expressi
     return [ExpressionFailureRow(*row) for row in rows]
 
 
+async def payloads(link: Link, keys: Collection[int]) -> dict[int, bytes]:
+    """By key."""
+    return dict(await link.rows("payloads_of_events", keys=list(keys)))
+
+
 async def _records(link: Link, keys: Sequence[int]) -> list[EventRecord]:
     """Records in the order of the keys."""
     rows = {row[0]: PushedEventRow(*row) for row in await link.rows("events_by_key", keys=keys)}
     fitting, _ = within_budget([(key, rows[key].payload_bytes) for key in keys], PAGE_PAYLOAD_BYTES_MAX)
-    payloads = dict(await link.rows("payloads_of_events", keys=fitting))
+    found = await payloads(link, fitting)
     runs: defaultdict[int, list[StartedRun]] = defaultdict(list)
     for event_key, run_id, filter_id in await link.rows("runs_of_events", keys=keys, limit=EVENT_RUNS_MAX):
         runs[event_key].append(StartedRun(run_id, filter_id))
     statuses: defaultdict[int, dict[int, int]] = defaultdict(dict)
     for event_key, status, count in await link.rows("run_counts_of_events", keys=keys):
         statuses[event_key][status] = count
-    return [EventRecord(rows[key], payloads.get(key), runs[key], statuses[key]) for key in keys]
+    return [EventRecord(rows[key], found.get(key), runs[key], statuses[key]) for key in keys]
 
 
 def _texts(texts: Collection[str] | None) -> list[str] | None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from limpet.core.condition_rows import WaitRow
 from limpet.core.event_rows import EventRunRow, FilterRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import Born, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import QUARANTINE_MAX, Fence, FenceMismatch, GroupNo, Quarantined, Tenant, Token
-from limpet.store.postgres import events, timetable
+from limpet.store.postgres import events, rate_limits, timetable
 from limpet.store.postgres.days import DAY_US, days_of, days_of_ids, homes
 from limpet.store.postgres.lane import Link
 from limpet.store.postgres.ownership import group_of
@@ -55,6 +56,7 @@ async def load(link: Link, tenant_no: TenantNo, known: Known) -> Snapshot:
             webhooks=await webhooks(link, tenant_no),
             filters=made(FilterRow, await link.rows("filters_to_load", **where)),
             event_runs=[row async for row in _event_runs_of(link, runs)],
+            waits=await _waits_of(link, runs),
         )
 
 
@@ -75,7 +77,9 @@ async def look_up(link: Link, tenant_no: TenantNo, needs: Needs) -> Found:
             runs_by_request=await _named(link, tenant_no, REQUEST, needs.request_ids),
             runs=[(run, tasks.get(run.key, [])) for run in runs],
             versions=list(versions.values()),
+            waits=await _waits_of(link, runs),
             timetable=await timetable.look_up(link, tenant_no, needs.timetable),
+            rate_limits=await rate_limits.named(link, tenant_no, needs.rate_limits),
             event_runs=[row async for row in _event_runs_of(link, runs)],
             events=await events.known(link, tenant_no, needs.event_ids),
         )
@@ -192,6 +196,14 @@ async def _tasks_of(link: Link, runs: Collection[RunRow]) -> AsyncIterator[TaskR
         where = {"day_first": some[0].created_at // DAY_US, "run_keys": [run.key for run in some]}
         for row in await link.rows("tasks_by_run", **where):
             yield TaskRow(*row)
+
+
+async def _waits_of(link: Link, runs: Sequence[RunRow]) -> list[WaitRow]:
+    """Conditions of the runs' tasks."""
+    found: list[WaitRow] = []
+    for some in _pieces(sorted(runs)):
+        found += made(WaitRow, await link.rows("waits_by_run", run_keys=[run.key for run in some]))
+    return found
 
 
 async def _event_runs_of(link: Link, runs: Sequence[RunRow]) -> AsyncIterator[EventRunRow]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.ids import TenantNo
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import (
@@ -24,6 +25,7 @@ from limpet.store.api import (
     FilterRecord,
     LogLine,
     LogQuery,
+    RateLimitQuery,
     RunQuery,
     RunRecord,
     ScheduleRecord,
@@ -31,7 +33,7 @@ from limpet.store.api import (
     TimetableQuery,
 )
 from limpet.store.matching import metadata_matches, within_budget
-from limpet.store.postgres import events, owner, timetable
+from limpet.store.postgres import events, owner, rate_limits, timetable
 from limpet.store.postgres.days import KEPT, LAST, day_of, day_of_id, days_of, homes
 from limpet.store.postgres.lane import Lane, Link
 from limpet.store.postgres.logs import Logs
@@ -109,6 +111,10 @@ class PostgresReader:
         async with self._pages.link() as link, link.reading():
             return await timetable.schedules(link, tenant_no, query)
 
+    async def rate_limits(self, tenant_no: TenantNo, query: RateLimitQuery) -> tuple[Sequence[RateLimitRow], int]:
+        async with self._pages.link() as link, link.reading():
+            return await rate_limits.page(link, tenant_no, query)
+
     async def pushed_events(self, tenant_no: TenantNo, query: EventQuery) -> tuple[Sequence[EventRecord], int]:
         async with self._pages.link() as link, link.reading():
             return await events.page(link, tenant_no, query)
@@ -134,6 +140,10 @@ class PostgresReader:
     ) -> tuple[Mapping[int, bytes], Mapping[int, TaskRow]]:
         async with self._owners.link() as link:
             return await owner.payloads(link, runs, tasks)
+
+    async def event_payloads(self, keys: Collection[int]) -> Mapping[int, bytes]:
+        async with self._owners.link() as link:
+            return await events.payloads(link, keys)
 
     async def log_lines(self, tenant_no: TenantNo, query: LogQuery) -> Sequence[LogLine]:
         return await self._logs.lines(tenant_no, query)

@@ -95,6 +95,11 @@ def failures(connection: sqlite3.Connection, tenant_no: TenantNo, limit: int) ->
     return list(map(ExpressionFailureRow._make, connection.execute(statement("expression_failures_page"), where)))
 
 
+def payloads(connection: sqlite3.Connection, keys: Collection[int]) -> dict[int, bytes]:
+    """By key."""
+    return dict(connection.execute(statement("payloads_of_events"), {"keys": json_list(list(keys))}))
+
+
 def stale(connection: sqlite3.Connection, kind: str, before: int, limit: int) -> list[Stale]:
     """Rows of a table that may go."""
     rows = connection.execute(statement(f"{kind}s_to_prune"), {"before": before, "limit": limit})
@@ -106,14 +111,14 @@ def _records(connection: sqlite3.Connection, keys: Sequence[int]) -> list[EventR
     where = {"keys": json_list(list(keys)), "limit": EVENT_RUNS_MAX}
     rows = {row[0]: PushedEventRow._make(row) for row in connection.execute(statement("events_by_key"), where)}
     fitting, _ = within_budget([(key, rows[key].payload_bytes) for key in keys], PAGE_PAYLOAD_BYTES_MAX)
-    payloads = dict(connection.execute(statement("payloads_of_events"), {"keys": json_list(fitting)}))
+    found = payloads(connection, fitting)
     runs: defaultdict[int, list[StartedRun]] = defaultdict(list)
     for event_key, run_id, filter_id in connection.execute(statement("runs_of_events"), where):
         runs[event_key].append(StartedRun(run_id, filter_id))
     statuses: defaultdict[int, dict[int, int]] = defaultdict(dict)
     for event_key, status, count in connection.execute(statement("run_counts_of_events"), where):
         statuses[event_key][status] = count
-    return [EventRecord(rows[key], payloads.get(key), runs[key], statuses[key]) for key in keys]
+    return [EventRecord(rows[key], found.get(key), runs[key], statuses[key]) for key in keys]
 
 
 def _texts(texts: Collection[str] | None) -> str | None:

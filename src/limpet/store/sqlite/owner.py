@@ -6,13 +6,14 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from limpet.core.condition_rows import WaitRow
 from limpet.core.event_rows import EventRunRow, FilterRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import QUARANTINE_MAX, Quarantined, Tenant, Token
-from limpet.store.sqlite import events, timetable
+from limpet.store.sqlite import events, rate_limits, timetable
 from limpet.store.sqlite.connection import json_list, reading, writing
 from limpet.store.sqlite.statements import statement
 from limpet.store.tables import is_encodable
@@ -43,6 +44,7 @@ def load(connection: sqlite3.Connection, tenant_no: TenantNo) -> Snapshot:
             webhooks=webhooks(connection, tenant_no),
             filters=list(map(FilterRow._make, connection.execute(statement("filters_to_load"), where))),
             event_runs=list(map(EventRunRow._make, connection.execute(statement("event_runs_of_unfinished_runs"), where))),
+            waits=list(map(WaitRow._make, connection.execute(statement("waits_of_unfinished_runs"), where))),
         )
 
 
@@ -62,7 +64,9 @@ def look_up(connection: sqlite3.Connection, tenant_no: TenantNo, needs: Needs) -
             runs_by_request=dict(_wanted(connection, "run_by_request", tenant_no, needs.request_ids)),
             runs=[(run, tasks.get(run.key, [])) for run in runs],
             versions=list(versions_by_key(connection, {run.version_key for run in runs}).values()),
+            waits=list(map(WaitRow._make, connection.execute(statement("waits_by_run"), _keys(keys)))) if keys else [],
             timetable=timetable.look_up(connection, tenant_no, needs.timetable),
+            rate_limits=rate_limits.named(connection, tenant_no, needs.rate_limits),
             event_runs=events.of_runs(connection, keys),
             events=events.known(connection, tenant_no, needs.event_ids),
         )

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.ids import TenantNo
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import (
@@ -24,6 +25,7 @@ from limpet.store.api import (
     FilterRecord,
     LogLine,
     LogQuery,
+    RateLimitQuery,
     RunQuery,
     RunRecord,
     ScheduleRecord,
@@ -31,7 +33,7 @@ from limpet.store.api import (
     TimetableQuery,
 )
 from limpet.store.matching import INDEXED_CHARS_MAX, within_budget
-from limpet.store.sqlite import events, owner, timetable
+from limpet.store.sqlite import events, owner, rate_limits, timetable
 from limpet.store.sqlite.connection import json_list, limited, reading
 from limpet.store.sqlite.lane import Lane
 from limpet.store.sqlite.logs import LogFile
@@ -86,6 +88,9 @@ class SqliteReader:
     async def schedules(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[ScheduleRecord], int]:
         return await self._read(partial(timetable.schedules, tenant_no=tenant_no, query=query))
 
+    async def rate_limits(self, tenant_no: TenantNo, query: RateLimitQuery) -> tuple[Sequence[RateLimitRow], int]:
+        return await self._read(partial(rate_limits.page, tenant_no=tenant_no, query=query))
+
     async def pushed_events(self, tenant_no: TenantNo, query: EventQuery) -> tuple[Sequence[EventRecord], int]:
         return await self._read(partial(events.page, tenant_no=tenant_no, query=query))
 
@@ -107,6 +112,9 @@ class SqliteReader:
         return await self._owners.run(
             partial(owner.payloads, run_keys=[run.key for run in runs], task_keys=[task.key for task in tasks])
         )
+
+    async def event_payloads(self, keys: Collection[int]) -> Mapping[int, bytes]:
+        return await self._owners.run(partial(events.payloads, keys=list(keys)))
 
     async def log_lines(self, tenant_no: TenantNo, query: LogQuery) -> Sequence[LogLine]:
         return await self._logs.lines(tenant_no, query)

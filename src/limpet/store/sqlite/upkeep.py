@@ -220,10 +220,12 @@ def _rows_of(connection: sqlite3.Connection, keys: Sequence[int]) -> list[Item]:
         events = connection.execute(statement("event_keys_of_runs"), where).fetchall()
         tasks = connection.execute(statement("task_ids_of_runs"), where).fetchall()
         metadata = connection.execute(statement("metadata_of_runs"), where).fetchall()
+        waits = connection.execute(statement("waits_by_run"), where).fetchall()
     items = [
         *(Item(run_key, "delete_event", (key,)) for run_key, key in events),
         *(Item(run_key, "delete_task", (key,)) for run_key, key, _, _ in tasks),
         *(Item(row[0], "delete_metadata", row) for row in metadata),
+        *(Item(row[0], "delete_wait", row[:2]) for row in waits),
         *(Item(key, "delete_run", (key,)) for key in keys),
     ]
     rank = {key: position for position, key in enumerate(keys)}

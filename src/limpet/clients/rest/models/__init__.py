@@ -11,6 +11,7 @@ from limpet.sdk.rest.events import (
     V1FilterList,
     V1UpdateFilterRequest,
 )
+from limpet.sdk.rest.rate_limits import RateLimit, RateLimitList, RateLimitOrderByDirection, RateLimitOrderByField
 from limpet.sdk.rest.runs import (
     V1CancelledTasks,
     V1CancelTaskRequest,
@@ -101,6 +102,10 @@ __all__ = [
     "PaginationResponse",
     "PauseWorkflowRequestPause",
     "PauseWorkflowRequestUnpause",
+    "RateLimit",
+    "RateLimitList",
+    "RateLimitOrderByDirection",
+    "RateLimitOrderByField",
     "RecentStepRuns",
     "RegisteredWorkflow",
     "SemaphoreSlots",

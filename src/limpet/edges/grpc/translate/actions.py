@@ -50,13 +50,15 @@ def action_payload(start: StartTask, bytes_max: int) -> bytes:
 
 
 def _trigger_data(start: StartTask) -> bytes:
-    """What let the task begin, by name; the client looks for the filter's words here."""
-    return b"" if start.source is None else b'"filter_payload":' + start.source.filter_payload
+    """What let the task begin, by name (W5.16); the client looks for the filter's words here."""
+    filtered = [] if start.source is None else [b'"filter_payload":' + start.source.filter_payload]
+    awaited = [_members(start.triggers)] if start.triggers else []
+    return b",".join((*filtered, *awaited))
 
 
 def too_large(start: StartTask, size: int, bytes_max: int) -> str:
     """Why a start cannot be sent, and which payloads make it so (X26)."""
-    sizes = ", ".join(f"{ref.name} {len(ref.data or b'')} bytes" for ref in (start.input, *start.parents))
+    sizes = ", ".join(f"{ref.name} {len(ref.data or b'')} bytes" for ref in (start.input, *start.parents, *start.triggers))
     return f"The start of this task needs {size} bytes, its worker takes {bytes_max}: {sizes}. Pass references to large data."
 
 

@@ -1,4 +1,4 @@
--- serves: 0004
+-- serves: 0007
 --
 -- Addresses that take posts of other services as events:
 --
