@@ -130,6 +130,9 @@ if TYPE_CHECKING:
     )
     from limpet.sdk.rest.runs import V1TaskStatus as V1TaskStatus
     from limpet.sdk.rest.tenants import Tenant as Tenant
+    from limpet.sdk.rest.webhooks import V1WebhookHMACAlgorithm as V1WebhookHMACAlgorithm
+    from limpet.sdk.rest.webhooks import V1WebhookHMACEncoding as V1WebhookHMACEncoding
+    from limpet.sdk.rest.webhooks import V1WebhookSourceName as V1WebhookSourceName
     from limpet.sdk.rest.workers import StepRunStatus as StepRunStatus
     from limpet.sdk.rest.workers import WorkerList as WorkerList
     from limpet.sdk.rest.workflows import (
@@ -270,6 +273,11 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "limpet.sdk.rest.runs": ("V1TaskStatus",),
     "limpet.sdk.rest.tenants": ("Tenant",),
+    "limpet.sdk.rest.webhooks": (
+        "V1WebhookHMACAlgorithm",
+        "V1WebhookHMACEncoding",
+        "V1WebhookSourceName",
+    ),
     "limpet.sdk.rest.workers": (
         "StepRunStatus",
         "WorkerList",
@@ -375,6 +383,9 @@ __all__ = [
     "TriggerWorkflowOptions",
     "UserEventCondition",
     "V1TaskStatus",
+    "V1WebhookHMACAlgorithm",
+    "V1WebhookHMACEncoding",
+    "V1WebhookSourceName",
     "Worker",
     "WorkerContext",
     "WorkerLabel",

@@ -35,6 +35,7 @@ CLASSES: dict[str, tuple[str, str]] = {  # official module, our module
     "LogsClient": ("features.logs", "limpet.features.logs"),
     "EventClient": ("clients.events", "limpet.clients.events"),
     "FiltersClient": ("features.filters", "limpet.features.filters"),
+    "WebhooksClient": ("features.webhooks", "limpet.features.webhooks"),
     "CELClient": ("features.cel", "limpet.features.cel"),
     "MetricsClient": ("features.metrics", "limpet.features.metrics"),
     "RateLimitsClient": ("features.rate_limits", "limpet.features.rate_limits"),

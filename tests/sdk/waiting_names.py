@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DURABLE = "durable tasks"
-WEBHOOKS = "webhooks"
+RATE_LIMITS = "rate limits"
 IDEMPOTENCY = "idempotency keys"
 BATCH = "batch tasks"
 EMBEDDED = "the engine inside the client's process"
@@ -18,7 +18,6 @@ INTERNAL = "nothing: inner parts of the official client, deprecated there"
 
 TOP_LEVEL: dict[str, tuple[str, ...]] = {
     DURABLE: ("DurableContext", "EvictionNotSupportedError", "EvictionPolicy", "NonDeterminismError"),
-    WEBHOOKS: ("V1WebhookHMACAlgorithm", "V1WebhookHMACEncoding", "V1WebhookSourceName"),
     IDEMPOTENCY: ("BulkTriggerIdempotencyCollisionError", "IdempotencyCollisionError"),
     EMBEDDED: ("EmbeddedHatchetConfig",),
     ACCOUNTS: (
@@ -83,7 +82,7 @@ TOP_LEVEL: dict[str, tuple[str, ...]] = {
 MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "Hatchet": {
         DURABLE: ("durable_task",),
-        WEBHOOKS: ("webhooks",),
+        RATE_LIMITS: ("rate_limits",),
         BATCH: ("batch_task",),
         EMBEDDED: ("aio_stop_embedded", "from_embedded", "stop_embedded"),
         INTERNAL: ("dispatcher",),
@@ -147,21 +146,13 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "CELClient": {INTERNAL: ("client",)},
     "EventClient": {INTERNAL: ("aio_stream", "client", "log", "stream")},
     "FiltersClient": {INTERNAL: ("client",)},
+    "WebhooksClient": {INTERNAL: ("client",)},
 }
 
 
 # Documented imports from modules below the package, as `module.name`.
 IMPORTS: dict[str, tuple[str, ...]] = {
     DURABLE: ("exceptions.NonDeterminismError", "runnables.eviction.EvictionPolicy"),
-    WEBHOOKS: (
-        "clients.rest.models.v1_webhook.V1Webhook",
-        "clients.rest.models.v1_webhook_api_key_auth.V1WebhookAPIKeyAuth",
-        "clients.rest.models.v1_webhook_basic_auth.V1WebhookBasicAuth",
-        "clients.rest.models.v1_webhook_hmac_algorithm.V1WebhookHMACAlgorithm",
-        "clients.rest.models.v1_webhook_hmac_auth.V1WebhookHMACAuth",
-        "clients.rest.models.v1_webhook_hmac_encoding.V1WebhookHMACEncoding",
-        "clients.rest.models.v1_webhook_source_name.V1WebhookSourceName",
-    ),
     BATCH: ("runnables.types.BatchMemberId",),
     TRACING: ("clients.rest.models.otel_span.OtelSpan",),
     HTTP_CLASSES: (

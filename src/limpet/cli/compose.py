@@ -32,6 +32,7 @@ from limpet.edges.signing import load_key_ring
 from limpet.edges.streams import StreamRegistry
 from limpet.edges.tokens import Addresses, OpenAccess, TokenAccess, dev_token
 from limpet.edges.traces import TraceShelf
+from limpet.edges.vault import Vault, new_vault, vault_at
 from limpet.engine.clock import Clock, SystemClock
 from limpet.engine.engine import Engine
 from limpet.engine.settings import DAY_US
@@ -118,8 +119,13 @@ class EngineProcess:
                 environment="development" if self.plan.is_dev else "production",
                 retention_days=self.plan.settings.retention_us // DAY_US,
                 traces=self.traces,
+                vault=self._vault(),
             ),
         )
+
+    def _vault(self) -> Vault:
+        place = self.plan.master_key_file
+        return new_vault() if place is None else vault_at(place)
 
     def _grpc_settings(self) -> GrpcSettings:
         tls = self.plan.tls

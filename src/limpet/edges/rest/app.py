@@ -29,6 +29,7 @@ from limpet.edges.rest import (
     tasks,
     tenants,
     traces,
+    webhooks,
     workers,
     workflows,
 )
@@ -54,6 +55,7 @@ ROUTERS = (
     expressions.router,
     events.router,
     filters.router,
+    webhooks.router,
     tenants.router,
     traces.router,
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from limpet.core.settings import Settings
 from limpet.edges.traces import TraceShelf
+from limpet.edges.vault import Vault, new_vault
 from limpet.store.api import Tenant
 
 
@@ -26,6 +27,7 @@ class RestFacts:
     environment:    local, development or production, as the wire's enum has it
     retention_days: how long finished runs are kept; None: for ever
     traces:         spans that clients sent to this server
+    vault:          what secrets of webhooks are sealed with; a fresh one forgets them with the process
     """
 
     tenants: Callable[[], Awaitable[Sequence[Tenant]]] = no_tenants
@@ -35,3 +37,4 @@ class RestFacts:
     environment: str = "local"
     retention_days: int | None = None
     traces: TraceShelf = field(default_factory=TraceShelf)
+    vault: Vault = field(default_factory=new_vault, repr=False)
