@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 from hatchet_sdk import BulkPushEventWithMetadata, Hatchet
 from hatchet_sdk.clients.rest.models.v1_update_filter_request import V1UpdateFilterRequest
+from hatchet_sdk.clients.rest.models.v1_webhook_basic_auth import V1WebhookBasicAuth
+from hatchet_sdk.clients.rest.models.v1_webhook_hmac_algorithm import V1WebhookHMACAlgorithm
+from hatchet_sdk.clients.rest.models.v1_webhook_hmac_auth import V1WebhookHMACAuth
+from hatchet_sdk.clients.rest.models.v1_webhook_hmac_encoding import V1WebhookHMACEncoding
+from hatchet_sdk.clients.rest.models.v1_webhook_source_name import V1WebhookSourceName
 
 from tests.compatibility.conftest import client_of
 from tests.compatibility.processes import EngineProcess, WorkerProcess, wait_for
@@ -86,6 +95,38 @@ async def test_B60_B62_B64_B65_filters_by_calls(engine: EngineProcess, hatchet: 
         assert (await hatchet.filters.aio_delete(made.metadata.id)).metadata.id == made.metadata.id
     free = await hatchet.event.aio_push("order:x", {"n": 0}, scope="whatever")
     assert (await seen(engine, free.event_id))[0]["filter"] == {}
+
+
+async def test_B90_B92_F8_15_webhooks_made_by_the_client_take_posts(engine: EngineProcess, hatchet: Hatchet) -> None:
+    basic = V1WebhookBasicAuth(username="u", password="p")
+    signed = V1WebhookHMACAuth(
+        algorithm=V1WebhookHMACAlgorithm.SHA1, encoding=V1WebhookHMACEncoding.BASE64, signature_header_name="x-sig",
+        signing_secret="s3cret",
+    )  # fmt: skip
+    for name, source, auth in (("plain", "GENERIC", basic), ("signed", "GITHUB", signed)):
+        made = await hatchet.webhooks.aio_create(
+            V1WebhookSourceName(source), name, "'order:' + input.kind", auth, "headers['x-scope']", {"static": 1}
+        )
+        assert (made.name, made.source_name.value) == (name, source)
+    body = b'{"kind": "posted", "n": 3}'
+    signature = base64.b64encode(hmac.new(b"s3cret", body, hashlib.sha1).digest()).decode()
+    for name, headers in (
+        ("plain", {"authorization": "Basic " + base64.b64encode(b"u:p").decode()}),
+        ("signed", {"x-sig": signature}),
+    ):
+        url = f"{hatchet.config.server_url}/api/v1/stable/tenants/{hatchet.config.tenant_id}/webhooks/{name}"
+        given = {"content-type": "application/json", "x-scope": "s"}
+        answer = await asyncio.to_thread(httpx.post, url, content=body, headers={**given, **headers})
+        assert answer.status_code == 200, answer.text
+        (line,) = await seen(engine, answer.json()["event"]["metadata"]["id"])
+        assert (line["key"], line["input"]) == ("order:posted", {"kind": "posted", "n": 3, "static": 1})
+        assert (await asyncio.to_thread(httpx.post, url, content=body, headers=given)).status_code == 403
+    assert {row.name for row in (await hatchet.webhooks.aio_list()).rows} == {"plain", "signed"}
+    updated = await hatchet.webhooks.aio_update("plain", return_event_as_response_payload=False)
+    assert updated.return_event_as_response_payload is False
+    event = (await hatchet.event.aio_list(keys=["order:posted"])).rows[0]
+    assert (event.triggering_webhook_name, event.scope) == ("signed", "s")
+    assert [(await hatchet.webhooks.aio_delete(name)).name for name in ("plain", "signed")] == ["plain", "signed"]
 
 
 def test_E1_events_pushed_while_the_engine_dies_start_their_runs_once(

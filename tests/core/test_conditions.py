@@ -219,7 +219,7 @@ def test_A24_W5_15_a_skip_condition_on_a_parent_skips_the_task() -> None:
     s.complete("a", answers={BIG: True})
     assert (s.run_status(run), s.statuses(run)) == ("COMPLETED", {"a": "COMPLETED", "b": "SKIPPED"})
     assert s.task("b").output == b'{"skipped":true}'
-    assert told(s, "b", EventType.SKIPPED) == [f"Skip_if holds: the output of a where {BIG}."]
+    assert told(s, "b", EventType.SKIPPED) == [f"Its skip_if holds: the output of a where {BIG}."]
 
 
 def test_A25_W5_18_of_two_with_complementary_conditions_exactly_one_runs() -> None:
@@ -297,7 +297,7 @@ def test_A32_W4_6_a_cancel_condition_on_a_parent_cancels_the_task_and_all_below(
     run = s.trigger("W")
     s.complete("a", answers={BIG: True})
     assert (s.run_status(run), s.statuses(run)) == ("CANCELLED", {"a": "COMPLETED", "b": "CANCELLED", "c": "CANCELLED"})
-    assert told(s, "b", EventType.CANCELLED) == [f"Cancel_if holds: the output of a where {BIG}."]
+    assert told(s, "b", EventType.CANCELLED) == [f"Its cancel_if holds: the output of a where {BIG}."]
 
 
 def test_W5_9_of_parents_conditions_cancel_comes_before_skip_and_skip_before_queue() -> None:

@@ -15,6 +15,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from limpet.core.decision import Decision, StartTask
+from limpet.core.event_inputs import EventsPushed, PushedEvent
 from limpet.core.explain import Explanation, Outlook
 from limpet.core.ids import Instant, TenantNo, first_key
 from limpet.core.inputs import (
@@ -45,13 +46,16 @@ from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimit
 from limpet.core.rate_windows import RateWindow
 from limpet.core.rows import TaskStatus
 from limpet.core.settings import HardStickyPolicy, Settings
-from tests.simulation import rules_life
+from tests.simulation import rules_conditions, rules_life
 from tests.simulation.agenda import MS, SECOND
+from tests.simulation.condition_choice import EVENTS, OUTPUTS, judged, payload
 from tests.simulation.digest import differences
+from tests.simulation.evaluating import evaluated
 from tests.simulation.keys import with_keys
 from tests.simulation.ledger import violations_of
 from tests.simulation.meters import COMPUTED, NAMED
 from tests.simulation.mirror import Mirror
+from tests.simulation.pushing import NAMES
 from tests.simulation.scenario import ACTIONS, choose_labels, choose_worker_labels, choose_workers, choose_workflow
 from tests.simulation.tables import Tables
 
@@ -98,11 +102,13 @@ class CoreMachine(RuleBasedStateMachine):
             self.store.snapshot(first_key(NO)), tenant_no=NO, now=Instant(self.now), salt=SALT, settings=self.settings
         )
         self.mirror = Mirror(NO, self.store.copy(), self.settings, self.now, {})
+        self.mirror.awaiting = rules_conditions.heard_before(self.mirror)
         assert self.machine.check() == []
 
     def step(self, *items: Input) -> Sequence[object]:
         """One whole step, judged; then its commit."""
         mirror, machine = self.mirror, self.machine
+        items = tuple(judged(machine, one) if isinstance(one, TaskCompleted) else one for one in items)
         old_live = {row.id: row for row in map(mirror.tables.tasks.__getitem__, mirror.live)}
         needs = machine.needs(items)
         replies = machine.apply(list(items), Instant(self.now), self.store.look_up(needs) if needs else None)
@@ -198,6 +204,14 @@ class CoreMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(WORKFLOWS), chance=CHANCE)
     def redefine(self, name: str, chance: int) -> None:
         self.step(WorkflowPut(choose_workflow(Random(chance), name)))
+
+    @rule(names=st.lists(st.sampled_from([*EVENTS, *NAMES]), min_size=1, max_size=2), number=st.integers(0, OUTPUTS - 1))
+    def push(self, names: list[str], number: int) -> None:
+        """Events that tasks wait for, and others."""
+        self.requests += 1
+        ids = [f"00000000-0000-4000-8000-{self.requests:011x}{place}" for place in range(len(names))]
+        events = tuple(PushedEvent(one, name, payload(number)) for one, name in zip(ids, names, strict=True))
+        self.step(evaluated(self.machine, EventsPushed(events, is_repeatable=True), Random(number)))
 
     @rule(
         names=st.lists(st.sampled_from(WORKFLOWS), min_size=1, max_size=3),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from limpet.core.condition_rows import WaitRow, decode_seen
 from limpet.core.conditions import Action, Condition, Kind
 from limpet.core.event_inputs import EventsPushed, PushedEvent
+from limpet.core.inputs import ReplayRequested
 from limpet.core.rows import RunRow, TaskRow, TaskStatus
 from tests.simulation.condition_choice import answer
 from tests.simulation.mirror import Mirror, Step
@@ -94,9 +95,10 @@ def _satisfied(given: tuple[Condition, ...], events: list[PushedEvent]) -> set[i
 def _arm(step: Step, before: dict[Name, WaitRow | None]) -> Iterator[str]:
     """Waits that begin, and that each is decided once."""
     mirror = step.mirror
+    replayed = any(isinstance(item, ReplayRequested) for item in step.items)
     for name, old in before.items():
         row = mirror.tables.waits[name]
-        same = old is not None and old.armed_at == row.armed_at
+        same = old is not None and old.armed_at == row.armed_at and not replayed
         if old is not None and same and old.decided_at not in (None, row.decided_at):
             yield f"W5.8: step {row.step} of run {row.run_key} was decided at {old.decided_at} and again at {row.decided_at}"
         if row.armed_at is None or same:

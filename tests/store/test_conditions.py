@@ -66,3 +66,12 @@ async def test_R50_conditions_go_with_their_run(store: Store, owner: Owner, rows
     assert await store.prune(ended.finished_at + 1, 10) == 1
     assert await waits_of(store, run) == []
     assert await waits_of(store, kept) == [wait(kept)]
+
+
+async def test_W5_16_payloads_of_events_are_read_by_key_and_those_that_are_gone_are_absent(
+    store: Store, owner: Owner, rows: Rows
+) -> None:
+    one, two = rows.pushed_event(payload=b'{"n":1}'), rows.pushed_event(payload=b"{}")
+    await owner.commit(Changes(pushed_events=[one, two]))
+    assert await store.reader.event_payloads([two.key, one.key, 7]) == {one.key: b'{"n":1}', two.key: b"{}"}
+    assert await store.reader.event_payloads([]) == {}

@@ -16,6 +16,7 @@ from limpet.core import rows as core_rows
 from limpet.core.decision import Changes
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
+from limpet.core.webhook_rows import WebhookRow
 from limpet.store import tables
 from limpet.store.api import ONLY_GROUP, Fence, RunQuery
 from limpet.store.sqlite import SqliteStore, schema
@@ -217,7 +218,7 @@ def test_every_statement_is_used() -> None:
         (core_rows.EventRow, "events"), (CronRow, "crons"), (ScheduleRow, "schedules"),
         (RateLimitRow, "rate_limits"),
         (event_rows.PushedEventRow, "pushed_events"), (event_rows.EventRunRow, "event_runs"), (event_rows.FilterRow, "filters"),
-        (event_rows.ExpressionFailureRow, "expression_failures"),
+        (event_rows.ExpressionFailureRow, "expression_failures"), (WebhookRow, "webhooks"),
     ],
 )  # fmt: skip
 def test_tables_have_the_columns_of_their_rows(fresh: sqlite3.Connection, row_type: type, table: str) -> None:

@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "rate-limits": ("limpet.cli.rate_limits", "List, set and delete rate limits."),
         "events": ("limpet.cli.events", "Push events; see which runs they started."),
         "filters": ("limpet.cli.filters", "List, create and delete filters of events."),
+        "webhooks": ("limpet.cli.webhooks", "Let other services post events."),
         "tenants": ("limpet.cli.tenants", "Create and list tenants: whose data it is."),
         "token": ("limpet.cli.token", "Create, list and revoke tokens of clients."),
         "cluster": ("limpet.cli.cluster", "Look at the servers that share a database."),

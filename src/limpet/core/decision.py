@@ -15,6 +15,7 @@ from limpet.core.ids import ActionId, Instant, RunKey, TaskKey, TaskRunId, Worke
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
+from limpet.core.webhook_rows import WebhookRow
 
 
 @dataclass(slots=True)
@@ -43,6 +44,8 @@ class Changes:
     filters_dropped: list[int] = field(default_factory=list)  # delete by key
     filters: list[FilterRow] = field(default_factory=list)  # insert or replace
     expression_failures: list[ExpressionFailureRow] = field(default_factory=list)  # insert
+    webhooks_dropped: list[int] = field(default_factory=list)  # delete by key
+    webhooks: list[WebhookRow] = field(default_factory=list)  # insert or replace
     waits: list[WaitRow] = field(default_factory=list)  # insert or replace
 
     def __bool__(self) -> bool:
@@ -61,6 +64,7 @@ class Changes:
             or self.has_timetable
             or self.has_rate_limits
             or self.has_events
+            or self.has_webhooks
             or self.waits
         )
 
@@ -78,6 +82,11 @@ class Changes:
     def has_events(self) -> bool:
         """Whether events were pushed, or filters change."""
         return bool(self.pushed_events or self.filters or self.filters_dropped or self.expression_failures)
+
+    @property
+    def has_webhooks(self) -> bool:
+        """Whether webhooks change."""
+        return bool(self.webhooks or self.webhooks_dropped)
 
 
 @dataclass(slots=True)

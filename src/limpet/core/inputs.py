@@ -15,6 +15,7 @@ from limpet.core.ids import ActionId, WorkerId
 from limpet.core.rate_inputs import RateLimitInput
 from limpet.core.run_keys import RunKeys
 from limpet.core.timetable_inputs import TimetableInput
+from limpet.core.webhook_inputs import WebhookInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +254,7 @@ Input = (
     | TimetableInput
     | RateLimitInput
     | EventInput
+    | WebhookInput
 )
 
 

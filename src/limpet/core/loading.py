@@ -58,6 +58,7 @@ def load(
     for version_row in snapshot.versions:
         _load_version(state, version_row, by_key)
     _load_subscriptions(state, snapshot)
+    state.webhooks = {row.name: row for row in snapshot.webhooks}
     for worker_row in snapshot.workers:
         fleet.enlist(state, _worker(worker_row, now, seen))
     tasks = _load_runs(state, zip_tasks(snapshot.runs, snapshot.tasks))

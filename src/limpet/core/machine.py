@@ -29,6 +29,7 @@ from limpet.core import (
     runs,
     triggers,
     views,
+    webhooks,
 )
 from limpet.core.assignment import plan
 from limpet.core.decision import Decision
@@ -67,6 +68,7 @@ from limpet.core.state import State
 from limpet.core.subscriptions import Candidate
 from limpet.core.timers import Due
 from limpet.core.timetable_rows import earliest
+from limpet.core.webhook_inputs import WebhookCreated, WebhookDeleted, WebhookUpdated
 
 Handler = Callable[[State, Any], object]
 
@@ -102,6 +104,9 @@ HANDLERS: dict[type, Handler] = {
     FilterUpdated: event_filters.update,
     FilterDeleted: event_filters.delete,
     ExpressionFailed: events.expression_failed,
+    WebhookCreated: webhooks.create,
+    WebhookUpdated: webhooks.update,
+    WebhookDeleted: webhooks.delete,
     **due.HANDLERS,
 }
 

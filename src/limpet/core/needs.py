@@ -10,6 +10,7 @@ from limpet.core.event_rows import EventRunRow, FilterRow, PushedEventRow
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import TimetableFound, TimetableNeeds
+from limpet.core.webhook_rows import WebhookRow
 
 
 @dataclass(slots=True)
@@ -70,6 +71,7 @@ class Snapshot:
     due_at:    when the first cron or scheduled run is due; None: nothing is planned
     filters:   all of workflows that are not deleted; event_runs: of the unfinished runs that events started
     waits:     the conditions of the tasks of unfinished runs
+    webhooks:  all
     """
 
     next_key: int
@@ -83,3 +85,4 @@ class Snapshot:
     filters: Sequence[FilterRow] = ()
     event_runs: Sequence[EventRunRow] = ()
     waits: Sequence[WaitRow] = ()
+    webhooks: Sequence[WebhookRow] = ()

@@ -61,6 +61,7 @@ class Settings:
     event_runs_bytes_max: int = 64 * 1024 * 1024  # inputs of those runs; each gets the payload as its own
     filters_max: int = 10_000  # of a tenant, in memory
     filters_bytes_max: int = 16 * 1024 * 1024  # scopes, expressions and payloads of them all
+    webhooks_max: int = 100  # of a tenant, in memory
     expression_bytes_max: int = 4 * 1024  # [X15]
     conditions_max: int = 100  # of one task; all are looked at whenever one of them may be satisfied
     condition_key_bytes_max: int = 1_000  # of the name of its data; it comes with every start of the task

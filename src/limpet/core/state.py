@@ -40,6 +40,7 @@ from limpet.core.subscriptions import Subscriptions
 from limpet.core.timers import Due, Timers
 from limpet.core.timetable import Timetable
 from limpet.core.waits import Waits
+from limpet.core.webhook_rows import WebhookRow
 
 CLASSES_MAX = 10_000  # remembered scheduling classes; idle ones beyond this go, and come back when needed
 RECEIPT = Struct(">qiq")  # task key, retry_count, started_at
@@ -75,6 +76,8 @@ class State:
         self.timetable: Timetable = Timetable(None, now)
         self.rates: Rates = Rates(settings.rate_limits_idle_max)
         self.subscriptions: Subscriptions = Subscriptions()
+        self.webhooks: dict[str, WebhookRow] = {}  # by name
+        self.webhooks_changed: dict[int, WebhookRow | None] = {}  # by key; None: deleted
         self.waits: Waits = Waits()
         self.receipts_open: dict[int, int] = {}  # receipt key to its attempts that still live
         self._awake: dict[int, SchedulingClass] = {}
@@ -171,7 +174,13 @@ class State:
         self.timetable.collect(changes)
         self.rates.collect(changes, self.tenant_no)
         self.subscriptions.collect(changes)
+        self._collect_webhooks()
         return changes
+
+    def _collect_webhooks(self) -> None:
+        changed, self.webhooks_changed = self.webhooks_changed, {}
+        self.changes.webhooks += [row for row in changed.values() if row is not None]
+        self.changes.webhooks_dropped += [key for key, row in changed.items() if row is None]
 
     def _collect_receipts(self) -> None:
         live = [task for task in self._confirmed if task.status is TaskStatus.RUNNING and task.receipt_key is None]

@@ -140,8 +140,7 @@ def is_armed(state: State, run: Run, step: int) -> bool:
 
 
 def _ruling(wait: Wait, action: Action, met: set[int]) -> Ruling:
-    text = condition_text.fired(wait.rules, action, met)
-    return Ruling(_CAUSES[action], text[:1].upper() + text[1:] + ".")
+    return Ruling(_CAUSES[action], f"Its {condition_text.fired(wait.rules, action, met)}.")
 
 
 def _why_never(wait: Wait, met: set[int]) -> str:

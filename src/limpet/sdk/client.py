@@ -27,6 +27,7 @@ from limpet.sdk.features.rate_limits import RateLimitsClient
 from limpet.sdk.features.runs import RunsClient
 from limpet.sdk.features.scheduled import ScheduledClient
 from limpet.sdk.features.stubs import StubsClient
+from limpet.sdk.features.webhooks import WebhooksClient
 from limpet.sdk.features.workers import WorkersClient
 from limpet.sdk.features.workflows import WorkflowsClient
 from limpet.sdk.labels import DesiredLabels
@@ -70,6 +71,7 @@ class Limpet:
         self._scheduled = ScheduledClient(calls)
         self._rate_limits = RateLimitsClient(calls)
         self._event = EventClient(calls)
+        self._webhooks = WebhooksClient(calls)
         self._logs = LogsClient(calls)
         self._metrics = MetricsClient(calls)
         self._cel = CELClient(calls)
@@ -130,6 +132,11 @@ class Limpet:
     def filters(self) -> FiltersClient:
         """Make, see, change and delete filters of events."""
         return self._parts.filters
+
+    @property
+    def webhooks(self) -> WebhooksClient:
+        """Make, see, change and delete addresses that take posts of other services as events."""
+        return self._webhooks
 
     @property
     def logs(self) -> LogsClient:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
@@ -28,6 +29,7 @@ from limpet.sdk.config import ClientConfig
 from limpet.sdk.exceptions import DedupeViolationError
 from limpet.sdk.rest.runs import V1TaskStatus
 from limpet.sdk.run_results import RunResults
+from limpet.sdk.telemetry.hooks import Asked, Asking, hook
 from limpet.sdk.triggers import bulk_chunks, new_request_id
 
 
@@ -74,48 +76,42 @@ class EngineCalls:
 
     def trigger(self, request: trigger_pb2.TriggerWorkflowRequest) -> str:
         """Start a run; returns its id. Raises DedupeViolationError when it exists already."""
-        try:
+        with _asking(Asking.RUN, [request]):
             return self.transport.call(TRIGGER_WORKFLOW, request, request_id=new_request_id()).workflow_run_id
-        except grpc.RpcError as error:
-            raise _trigger_error(error) from error
 
     async def aio_trigger(self, request: trigger_pb2.TriggerWorkflowRequest) -> str:
         """Start a run; returns its id. Raises DedupeViolationError when it exists already."""
-        try:
+        with _asking(Asking.RUN, [request]):
             response = await self.transport.acall(TRIGGER_WORKFLOW, request, request_id=new_request_id())
             return response.workflow_run_id
-        except grpc.RpcError as error:
-            raise _trigger_error(error) from error
 
     def trigger_many(self, requests: Sequence[trigger_pb2.TriggerWorkflowRequest]) -> list[str]:
         """Start runs in bulk; returns their ids in order."""
         ids: list[str] = []
-        for chunk in bulk_chunks(requests, bytes_max=self.config.grpc_max_send_message_length):
-            try:
+        with _asking(Asking.RUNS, requests):
+            for chunk in bulk_chunks(requests, bytes_max=self.config.grpc_max_send_message_length):
                 response = self.transport.call(BULK_TRIGGER_WORKFLOW, chunk, request_id=new_request_id())
-            except grpc.RpcError as error:
-                raise _trigger_error(error) from error
-            ids.extend(response.workflow_run_ids)
+                ids.extend(response.workflow_run_ids)
         return ids
 
     async def aio_trigger_many(self, requests: Sequence[trigger_pb2.TriggerWorkflowRequest]) -> list[str]:
         """Start runs in bulk; returns their ids in order."""
         ids: list[str] = []
-        for chunk in bulk_chunks(requests, bytes_max=self.config.grpc_max_send_message_length):
-            try:
+        with _asking(Asking.RUNS, requests):
+            for chunk in bulk_chunks(requests, bytes_max=self.config.grpc_max_send_message_length):
                 response = await self.transport.acall(BULK_TRIGGER_WORKFLOW, chunk, request_id=new_request_id())
-            except grpc.RpcError as error:
-                raise _trigger_error(error) from error
-            ids.extend(response.workflow_run_ids)
+                ids.extend(response.workflow_run_ids)
         return ids
 
     def schedule(self, request: workflows_pb2.ScheduleWorkflowRequest) -> workflows_pb2.WorkflowVersion:
         """Plan a run for each instant of the message."""
-        return self.transport.call(SCHEDULE_WORKFLOW, request)
+        with hook.tracer.asking(Asking.SCHEDULE, [request]):
+            return self.transport.call(SCHEDULE_WORKFLOW, request)
 
     async def aio_schedule(self, request: workflows_pb2.ScheduleWorkflowRequest) -> workflows_pb2.WorkflowVersion:
         """Plan a run for each instant of the message."""
-        return await self.transport.acall(SCHEDULE_WORKFLOW, request)
+        with hook.tracer.asking(Asking.SCHEDULE, [request]):
+            return await self.transport.acall(SCHEDULE_WORKFLOW, request)
 
     def run_details(self, run_id: str) -> WorkflowRunDetail:
         """How a run stands. NOT_FOUND is asked again: an engine may need a moment to show a new run."""
@@ -139,6 +135,16 @@ class EngineCalls:
         """A run is readable as soon as its trigger has returned, so that a short wait is only for a change of owner."""
         wait = tenacity.wait_exponential(multiplier=0.1, max=1) + tenacity.wait_random(0, 0.1)
         return Retries(attempts=self.transport.retries.attempts, wait=wait, not_found=True)
+
+
+@contextmanager
+def _asking(what: Asking, messages: Sequence[Asked]) -> Iterator[None]:
+    """Around a call that asks for runs: a tracer looks in, and refusals become errors of their own."""
+    with hook.tracer.asking(what, messages):
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise _trigger_error(error) from error
 
 
 def _trigger_error(error: grpc.RpcError) -> Exception:

@@ -22,6 +22,7 @@ from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
+from limpet.core.webhook_rows import WebhookRow
 
 
 class StoreError(Exception):
@@ -389,6 +390,9 @@ class Reader(Protocol):
 
     async def filters(self, tenant_no: TenantNo, query: FilterQuery) -> Sequence[FilterRecord]:
         """Newest first."""
+
+    async def webhooks(self, tenant_no: TenantNo) -> Sequence[WebhookRow]:
+        """All, oldest first, with their encrypted secrets."""
 
     async def expression_failures(self, tenant_no: TenantNo, limit: int) -> Sequence[ExpressionFailureRow]:
         """Newest first."""

@@ -55,6 +55,7 @@ def dropped_keys(changes: Changes) -> tuple[int, ...]:
         *changes.crons_dropped,
         *changes.schedules_dropped,
         *changes.filters_dropped,
+        *changes.webhooks_dropped,
         *changes.rate_limits_dropped,
     )
 

@@ -46,6 +46,7 @@ def _facts(machine: Machine) -> Iterator[tuple[tuple[str, Any], Any]]:
     yield ("queues", ""), sorted((cls.id, cls.size) for cls in state.classes.values() if cls.size)
     for group in state.gates.groups.values():
         yield ("group", group.name), (sorted(group.held), sorted(group.waiting))
+    yield ("webhooks", ""), sorted(state.webhooks.items())
     for bucket in state.rates.buckets.values():  # its row is read by the next step; who names it is known
         if bucket.uses:
             yield ("uses of rate limit", bucket.name), bucket.uses

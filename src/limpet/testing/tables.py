@@ -15,6 +15,7 @@ from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
+from limpet.core.webhook_rows import WebhookRow
 
 
 class _Keyed(Protocol):
@@ -45,6 +46,7 @@ class Tables:
         self.filters: dict[int, FilterRow] = {}
         self.expression_failures: dict[int, ExpressionFailureRow] = {}
         self.waits: dict[tuple[int, int], WaitRow] = {}
+        self.webhooks: dict[int, WebhookRow] = {}
         self._task_keys: dict[int, list[int]] = {}
 
     def apply(self, changes: Changes) -> None:
@@ -88,6 +90,9 @@ class Tables:
             del self.filters[key]
         self._replace(self.filters, changes.filters)
         self._insert(self.expression_failures, changes.expression_failures)
+        for key in changes.webhooks_dropped:
+            del self.webhooks[key]
+        self._replace(self.webhooks, changes.webhooks)
 
     def _insert(self, table: dict[int, _Row], rows: Iterable[_Row]) -> None:
         for row in rows:
@@ -122,6 +127,7 @@ class Tables:
             list(self.filters.values()),
             [self.event_runs[run.key] for run in runs if run.key in self.event_runs],
             of_runs(self.waits.values(), [run.key for run in runs]),
+            list(self.webhooks.values()),
         )
 
     def found(self, needs: Needs) -> Found:

@@ -13,6 +13,7 @@ from tests.compatibility.programs.conditional import build_conditional
 from tests.compatibility.programs.eventful import build_eventful
 from tests.compatibility.programs.limited import build_limited
 from tests.compatibility.programs.metered import build_metered
+from tests.compatibility.programs.observed import build_observed
 from tests.compatibility.programs.workflows import build
 
 BUILDERS = {
@@ -21,6 +22,7 @@ BUILDERS = {
     "conditional": build_conditional,
     "eventful": build_eventful,
     "metered": build_metered,
+    "observed": build_observed,
 }
 
 
@@ -34,6 +36,10 @@ async def lifespan() -> AsyncGenerator[dict[str, str], None]:
 def main() -> None:
     """Run until told to stop."""
     options = json.loads(sys.argv[1])
+    if options.get("traced"):
+        from hatchet_sdk.opentelemetry.instrumentor import HatchetInstrumentor  # half a second, for one test
+
+        HatchetInstrumentor(schedule_delay_millis=100).instrument()
     hatchet = Hatchet()
     workflows = BUILDERS[options.get("program", "workflows")](hatchet)
     chosen = [workflows[name] for name in options["only"]] if "only" in options else list(workflows.values())

@@ -18,6 +18,7 @@ from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.subscriptions import Candidate
 from limpet.core.views import LimitsView, OutputView, WorkerView
+from limpet.core.webhook_rows import WebhookRow
 from limpet.edges.access import AccessUnavailable, NotAuthenticated
 from limpet.store.api import (
     CronRecord,
@@ -152,6 +153,10 @@ class FakeReader:
 
     async def filters(self, tenant_no: TenantNo, query: FilterQuery) -> Sequence[FilterRecord]:
         self._ask("filters", "")
+        return []
+
+    async def webhooks(self, tenant_no: TenantNo) -> Sequence[WebhookRow]:
+        self._ask("webhooks", "")
         return []
 
     async def expression_failures(self, tenant_no: TenantNo, limit: int) -> Sequence[ExpressionFailureRow]:

@@ -106,6 +106,11 @@ async def test_W5_4_what_an_expression_says_of_a_skipped_parent_is_found_out_at_
         (wire.TaskConditions(sleep_conditions=[sleep("g", "soon")]), "task b: the sleep of a condition"),
         (wire.TaskConditions(parent_override_conditions=[parent("g", "output.")]), "task b: the expression 'output.'"),
         (wire.TaskConditions(user_event_conditions=[event("g", "e", "payload.x")]), "undeclared reference to 'payload"),
+        (wire.TaskConditions(user_event_conditions=[event("g", "e", "true || " * 900 + "true")]), "at most 4096"),
+        (
+            wire.TaskConditions(user_event_conditions=[event("g", "e", "input.a.all(x, input.b.all(y, x == y))")]),
+            "may not stand inside another one",
+        ),
     ],
 )
 async def test_conditions_that_cannot_be_read_are_refused_by_name(

@@ -55,6 +55,7 @@ from limpet.core.timetable_inputs import (
     ScheduleTriggered,
 )
 from limpet.core.views import LimitsView, OutputView, SlotView, WorkerView
+from limpet.core.webhook_inputs import WebhookCreated, WebhookDeleted, WebhookUpdated
 from limpet.store.api import Batch, LogLine, Reader, RunRecord, Tenant
 from limpet.store.memory.store import MemoryStore
 
@@ -196,6 +197,8 @@ class World:
             case RateLimitPut() | RateLimitPaused() | RateLimitDeleted():
                 return await self._by_core(item)
             case SchedulesCreated() | ScheduleMoved() | ScheduleDeleted() | ScheduleTriggered():
+                return await self._by_core(item)
+            case WebhookCreated() | WebhookUpdated() | WebhookDeleted():
                 return await self._by_core(item)
             case WorkflowPut() | EventsPushed() | FilterCreated() | FilterUpdated() | FilterDeleted() | ExpressionFailed():
                 return await self._by_core(item)

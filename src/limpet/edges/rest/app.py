@@ -28,6 +28,8 @@ from limpet.edges.rest import (
     scheduled,
     tasks,
     tenants,
+    traces,
+    webhooks,
     workers,
     workflows,
 )
@@ -53,7 +55,9 @@ ROUTERS = (
     expressions.router,
     events.router,
     filters.router,
+    webhooks.router,
     tenants.router,
+    traces.router,
 )
 ERROR_ANSWERS: dict[int | str, dict[str, Any]] = {"default": {"model": ApiErrors}}
 

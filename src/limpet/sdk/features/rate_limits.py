@@ -63,7 +63,6 @@ class RateLimitsClient:
         query = _list_query(offset, limit, search, order_by_field, order_by_direction)
         return RateLimitList.model_validate(await self._rest.arequest(HTTPMethod.GET, self._path, query=query))
 
-
     def delete(self, key: str) -> None:
         """Forget a limit. Tasks that name its key wait until somebody sets it again; those that compute it do so themselves."""
         self._rest.request(HTTPMethod.DELETE, self._path, query={"key": key})

@@ -13,6 +13,7 @@ from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
+from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import Fence, LogLine, Quarantined, Tenant, Token
 
 
@@ -45,6 +46,7 @@ class Content:
     event_runs: dict[int, EventRunRow] = field(default_factory=dict)
     filters: dict[int, FilterRow] = field(default_factory=dict)
     expression_failures: dict[int, ExpressionFailureRow] = field(default_factory=dict)
+    webhooks: dict[int, WebhookRow] = field(default_factory=dict)
     waits: dict[int, tuple[WaitRow, ...]] = field(default_factory=dict)
     names: dict[tuple[Any, ...], int] = field(default_factory=dict)
     tasks_of: dict[int, tuple[int, ...]] = field(default_factory=dict)

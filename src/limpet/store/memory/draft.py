@@ -68,6 +68,7 @@ class Draft:
         for rate_limit in changes.rate_limits:
             self._put(content.rate_limits, rate_limit, "rate limit", _name_alone(rate_limit))
         self._apply_events(changes)
+        self._apply_webhooks(changes)
         for wait in changes.waits:
             _demand_fit(wait, is_birth=True)
             others = (one for one in content.waits.get(wait.run_key, ()) if one.step != wait.step)
@@ -98,6 +99,12 @@ class Draft:
             self._put(content.filters, one, "filter", _id_alone(one))
         for failure in changes.expression_failures:
             self._insert(content.expression_failures, failure, "failure", {})
+
+    def _apply_webhooks(self, changes: Changes) -> None:
+        for key in changes.webhooks_dropped:
+            self._forget(self._content.webhooks, key, "webhook", _name_alone)
+        for webhook in changes.webhooks:
+            self._put(self._content.webhooks, webhook, "webhook", _name_alone(webhook))
 
     def _insert(self, table: dict[int, Any], row: Any, kind: str, names: Mapping[str, object]) -> None:
         if row.key in table:

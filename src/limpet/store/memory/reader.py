@@ -11,6 +11,7 @@ from limpet.core.ids import TenantNo
 from limpet.core.rate_rows import RateLimitRow, as_of
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
+from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import (
     COUNT_MAX,
     EVENT_ROWS_MAX,
@@ -126,6 +127,9 @@ class MemoryReader:
 
     async def filters(self, tenant_no: TenantNo, query: FilterQuery) -> Sequence[FilterRecord]:
         return events.filters(self.content, tenant_no, query)
+
+    async def webhooks(self, tenant_no: TenantNo) -> Sequence[WebhookRow]:
+        return self.content.of(tenant_no, self.content.webhooks)
 
     async def expression_failures(self, tenant_no: TenantNo, limit: int) -> Sequence[ExpressionFailureRow]:
         return events.failures(self.content, tenant_no, limit)

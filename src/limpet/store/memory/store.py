@@ -100,6 +100,7 @@ class MemoryStore:
             receipts=content.of(tenant_no, content.receipts),
             due_at=first_due(content.of(tenant_no, content.crons), content.of(tenant_no, content.schedules)),
             filters=content.of(tenant_no, content.filters),
+            webhooks=content.of(tenant_no, content.webhooks),
             event_runs=[content.event_runs[run.key] for run in runs if run.key in content.event_runs],
             waits=content.waits_of(runs),
         )
@@ -200,6 +201,7 @@ def _largest_key(content: Content, tenant_no: TenantNo) -> int:
     tables: Sequence[Mapping[int, object]] = (
         content.workflows, content.versions, content.workers, content.runs, content.tasks, content.receipts, content.events,
         content.crons, content.schedules, content.pushed_events, content.filters, content.expression_failures,
+        content.webhooks,
         content.rate_limits,
     )  # fmt: skip
     keys = (key for table in tables for key in table if key >> TENANT_KEY_SHIFT == tenant_no)

@@ -13,6 +13,7 @@ from limpet.core.event_rows import EventRunRow, FilterRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import Born, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import QUARANTINE_MAX, Fence, FenceMismatch, GroupNo, Quarantined, Tenant, Token
 from limpet.store.postgres import events, rate_limits, timetable
 from limpet.store.postgres.days import DAY_US, days_of, days_of_ids, homes
@@ -52,10 +53,16 @@ async def load(link: Link, tenant_no: TenantNo, known: Known) -> Snapshot:
             tasks=sorted(tasks, key=_key),
             receipts=made(ReceiptRow, await link.rows("receipts_to_load", **where)),
             due_at=await link.value("first_due", tenant_no=tenant_no),
+            webhooks=await webhooks(link, tenant_no),
             filters=made(FilterRow, await link.rows("filters_to_load", **where)),
             event_runs=[row async for row in _event_runs_of(link, runs)],
             waits=await _waits_of(link, runs),
         )
+
+
+async def webhooks(link: Link, tenant_no: TenantNo) -> list[WebhookRow]:
+    """All of a tenant, oldest first."""
+    return made(WebhookRow, await link.rows("webhooks_to_load", tenant_no=tenant_no))
 
 
 async def look_up(link: Link, tenant_no: TenantNo, needs: Needs) -> Found:

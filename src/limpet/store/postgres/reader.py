@@ -12,6 +12,7 @@ from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.ids import TenantNo
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import (
     COUNT_MAX,
     EVENT_ROWS_MAX,
@@ -125,6 +126,10 @@ class PostgresReader:
     async def filters(self, tenant_no: TenantNo, query: FilterQuery) -> Sequence[FilterRecord]:
         async with self._pages.link() as link, link.reading():
             return await events.filters(link, tenant_no, query)
+
+    async def webhooks(self, tenant_no: TenantNo) -> Sequence[WebhookRow]:
+        async with self._pages.link() as link, link.reading():
+            return await owner.webhooks(link, tenant_no)
 
     async def expression_failures(self, tenant_no: TenantNo, limit: int) -> Sequence[ExpressionFailureRow]:
         async with self._pages.link() as link, link.reading():

@@ -100,6 +100,8 @@ def _write(connection: sqlite3.Connection, tenant_no: TenantNo, changes: Changes
         + _delete(connection, "delete_rate_limit", tenant_no, changes.rate_limits_dropped)
         + _many(connection, "upsert_rate_limit", changes.rate_limits)
         + (_write_events(connection, tenant_no, changes) if changes.has_events else 0)
+        + _delete(connection, "delete_webhook", tenant_no, changes.webhooks_dropped)
+        + _many(connection, "upsert_webhook", changes.webhooks)
         + _many(connection, "upsert_wait", changes.waits)
     )
 

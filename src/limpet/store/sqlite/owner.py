@@ -11,6 +11,7 @@ from limpet.core.event_rows import EventRunRow, FilterRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import QUARANTINE_MAX, Quarantined, Tenant, Token
 from limpet.store.sqlite import events, rate_limits, timetable
 from limpet.store.sqlite.connection import json_list, reading, writing
@@ -40,10 +41,16 @@ def load(connection: sqlite3.Connection, tenant_no: TenantNo) -> Snapshot:
             tasks=list(map(TaskRow._make, connection.execute(statement("tasks_of_unfinished_runs"), where))),
             receipts=list(map(ReceiptRow._make, connection.execute(statement("receipts_to_load"), where))),
             due_at=connection.execute(statement("first_due"), where).fetchone()[0],
+            webhooks=webhooks(connection, tenant_no),
             filters=list(map(FilterRow._make, connection.execute(statement("filters_to_load"), where))),
             event_runs=list(map(EventRunRow._make, connection.execute(statement("event_runs_of_unfinished_runs"), where))),
             waits=list(map(WaitRow._make, connection.execute(statement("waits_of_unfinished_runs"), where))),
         )
+
+
+def webhooks(connection: sqlite3.Connection, tenant_no: TenantNo) -> list[WebhookRow]:
+    """All of a tenant, oldest first."""
+    return list(map(WebhookRow._make, connection.execute(statement("webhooks_to_load"), {"tenant_no": tenant_no})))
 
 
 def look_up(connection: sqlite3.Connection, tenant_no: TenantNo, needs: Needs) -> Found:

@@ -11,6 +11,7 @@ from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.ids import TenantNo
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import (
     COUNT_MAX,
     EVENT_ROWS_MAX,
@@ -98,6 +99,9 @@ class SqliteReader:
 
     async def filters(self, tenant_no: TenantNo, query: FilterQuery) -> Sequence[FilterRecord]:
         return await self._read(partial(events.filters, tenant_no=tenant_no, query=query))
+
+    async def webhooks(self, tenant_no: TenantNo) -> Sequence[WebhookRow]:
+        return await self._read(partial(owner.webhooks, tenant_no=tenant_no))
 
     async def expression_failures(self, tenant_no: TenantNo, limit: int) -> Sequence[ExpressionFailureRow]:
         return await self._read(partial(events.failures, tenant_no=tenant_no, limit=limit))

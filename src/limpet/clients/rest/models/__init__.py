@@ -43,6 +43,17 @@ from limpet.sdk.rest.tenants import (
     TenantStepRunQueueMetrics,
     TenantVersion,
 )
+from limpet.sdk.rest.webhooks import (
+    V1Webhook,
+    V1WebhookAPIKeyAuth,
+    V1WebhookAuthType,
+    V1WebhookBasicAuth,
+    V1WebhookHMACAlgorithm,
+    V1WebhookHMACAuth,
+    V1WebhookHMACEncoding,
+    V1WebhookList,
+    V1WebhookSourceName,
+)
 from limpet.sdk.rest.workers import (
     RecentStepRuns,
     RegisteredWorkflow,
@@ -131,6 +142,15 @@ __all__ = [
     "V1TaskSummaryList",
     "V1TriggerWorkflowRunRequest",
     "V1UpdateFilterRequest",
+    "V1Webhook",
+    "V1WebhookAPIKeyAuth",
+    "V1WebhookAuthType",
+    "V1WebhookBasicAuth",
+    "V1WebhookHMACAlgorithm",
+    "V1WebhookHMACAuth",
+    "V1WebhookHMACEncoding",
+    "V1WebhookList",
+    "V1WebhookSourceName",
     "V1WorkflowRun",
     "V1WorkflowRunDetails",
     "V1WorkflowType",

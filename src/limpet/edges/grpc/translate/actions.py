@@ -10,6 +10,7 @@ from limpet.core.decision import CancelTask, PayloadRef, StartTask
 from limpet.core.ids import TenantId
 from limpet.edges import json_text
 from limpet.edges.grpc.translate.instants import timestamp
+from limpet.edges.trace_context import traced
 
 ENVELOPE_BYTES_MAX = 4096  # ids, names and field tags of one action, metadata not counted
 ERROR_BYTES_MIN = 200  # of one error text in a start, however many there are
@@ -17,10 +18,11 @@ ERROR_BYTES_MIN = 200  # of one error text in a start, however many there are
 
 def start_action(tenant: TenantId, start: StartTask, bytes_max: int) -> AssignedAction:
     """The message of a start. Errors for an on-failure task are shortened to what is left of `bytes_max`."""
+    metadata = traced(start.metadata, start.workflow_run_id)
     return AssignedAction(
         action_type=START_STEP_RUN,
-        action_payload=action_payload(start, bytes_max - ENVELOPE_BYTES_MAX - len(start.metadata)),
-        additional_metadata=start.metadata,
+        action_payload=action_payload(start, bytes_max - ENVELOPE_BYTES_MAX - len(metadata)),
+        additional_metadata=metadata,
         priority=start.priority,
         workflow_id=start.workflow_id,
         workflow_version_id=start.workflow_version_id,

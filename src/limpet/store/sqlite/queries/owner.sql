@@ -62,7 +62,8 @@ SELECT max(
     coalesce((SELECT max(key) FROM rate_limits WHERE key BETWEEN :key_first AND :key_last), 0),
     coalesce((SELECT max(key) FROM pushed_events WHERE key BETWEEN :key_first AND :key_last), 0),
     coalesce((SELECT max(key) FROM filters WHERE key BETWEEN :key_first AND :key_last), 0),
-    coalesce((SELECT max(key) FROM expression_failures WHERE key BETWEEN :key_first AND :key_last), 0)
+    coalesce((SELECT max(key) FROM expression_failures WHERE key BETWEEN :key_first AND :key_last), 0),
+    coalesce((SELECT max(key) FROM webhooks WHERE key BETWEEN :key_first AND :key_last), 0)
 );
 
 -- name: live_workflows

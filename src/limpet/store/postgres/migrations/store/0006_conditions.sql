@@ -1,6 +1,7 @@
 -- serves: 0005
 --
--- Conditions of tasks. A server of the release before goes on until it is replaced; it refuses to run workflows with conditions:
+-- Conditions of tasks. A server of the release before that is at work goes on until it is replaced. It must not start again: it
+-- would run tasks without their conditions.
 --
 --   waits   what is known of the conditions of one task of a run, from the first that is known on; it goes with its run
 
