@@ -17,7 +17,7 @@ try:
 
     from limpet.sdk.telemetry.spans import Spans
 except ImportError as _error:
-    raise ImportError("OpenTelemetry is not installed, and traces are made with it: pip install 'limpet[otel]'.") from error
+    raise ImportError("OpenTelemetry is not installed, and traces are made with it: pip install 'limpet[otel]'.") from _error
 
 NAME = "limpet"
 
