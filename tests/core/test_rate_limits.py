@@ -525,6 +525,21 @@ def test_B48_F10_2_AC35_PR13_a_task_without_units_holds_up_nobody_else() -> None
     assert s.run_status(high) == "RUNNING"
 
 
+def test_B48_SL06_who_waits_for_units_keeps_no_slots_from_others() -> None:
+    s = Scenario(checks_reload=True)
+    s.workflow("Heavy", make_task("big", action="a", rates=[takes(API)], slots={"default": 2}), priority=3)
+    s.workflow("Free", make_task("low", action="a"))
+    s.worker("w1", slots=2)
+    s.rate_limit(API, 5)
+    light = s.trigger("Free")
+    heavy = s.trigger("Heavy")
+    free = s.trigger("Free")
+    assert statuses(s, heavy, free) == ["QUEUED", "QUEUED"], "the free slot is kept for the heavy task"
+    s.pause_rate_limit(API, 30)
+    s.complete("low", light)
+    assert statuses(s, heavy, free) == ["QUEUED", "RUNNING"]
+
+
 def test_AC88_PR19_a_task_comes_back_to_its_old_place() -> None:
     s = Scenario(checks_reload=True)
     s.workflow("W", make_task("a"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from random import Random
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
@@ -385,4 +386,4 @@ CoreMachine.TestCase.settings = settings(
     database=DirectoryBasedExampleDatabase(".hypothesis/examples"),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
-TestCore = CoreMachine.TestCase
+TestCore = pytest.mark.timeout(300)(CoreMachine.TestCase)  # on a busy machine it takes two minutes

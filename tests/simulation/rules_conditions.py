@@ -98,7 +98,8 @@ def _arm(step: Step, before: dict[Name, WaitRow | None]) -> Iterator[str]:
     replayed = any(isinstance(item, ReplayRequested) for item in step.items)
     for name, old in before.items():
         row = mirror.tables.waits[name]
-        same = old is not None and old.armed_at == row.armed_at and not replayed
+        again = replayed and row.armed_at in (None, step.now)
+        same = old is not None and old.armed_at == row.armed_at and not again
         if old is not None and same and old.decided_at not in (None, row.decided_at):
             yield f"W5.8: step {row.step} of run {row.run_key} was decided at {old.decided_at} and again at {row.decided_at}"
         if row.armed_at is None or same:

@@ -8,6 +8,7 @@ and a freshly triggered task overtakes nobody (PR-14). `rewind` undoes a plan: `
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
@@ -68,7 +69,7 @@ def plan(state: State, now: Instant) -> Plan:
         if task.schedule_deadline is not None and task.schedule_deadline <= now:
             state.set_overdue(task)
         elif task.demand and _is_short(state, made, cls, task, now):
-            pass  # the rest of the class may have its units
+            _let_go(state, made, cls, heap)  # the rest of the class may have its units
         elif (worker := choose(state, cls, task, order, now)) is not None:
             placement = Placement(task, worker, cls, order)
             made.placements.append(placement)
@@ -90,6 +91,30 @@ def _is_short(state: State, made: Plan, cls: SchedulingClass, task: TaskRun, now
     if tap is not None:
         made.closed.append(tap)
     return True
+
+
+def _let_go(state: State, made: Plan, cls: SchedulingClass, heap: ClassHeap) -> None:
+    """Who waits for a rate limit keeps no worker's units from others (SL-6, F4.11)."""
+    if not is_heavy(cls.request):
+        return
+    for worker in [member.worker for member in cls.pool.members.values()]:
+        hold = worker.hold
+        if hold is not None and hold.task.in_queue and hold.task.class_id == cls.id and _is_parked(cls, hold.task):
+            made.holds.append((worker, hold, hold.task, worker))
+            worker.hold = hold.task.holds = None
+            _look_at(state.classes_of(worker), heap)
+
+
+def _is_parked(cls: SchedulingClass, task: TaskRun) -> bool:
+    tap = cls.lane_of(task).tap
+    return tap is not None and not tap.is_open
+
+
+def _look_at(classes: Iterable[SchedulingClass], heap: ClassHeap) -> None:
+    """Something may be free for their tasks now."""
+    for cls in classes:
+        if (head := cls.head()) is not None:
+            heappush(heap, (head[0], cls.id, cls))
 
 
 def choose(state: State, cls: SchedulingClass, task: TaskRun, order: Order, now: Instant) -> Worker | None:
@@ -152,9 +177,7 @@ def _settle(state: State, placement: Placement, heap: ClassHeap, now: Instant) -
         stirred += state.reclassify(run, now)
     if task.holds is not None and task.holds is not worker:
         stirred += state.classes_of(task.holds)  # what it had kept there is free for the others
-    for cls in stirred:
-        if (head := cls.head()) is not None:
-            heappush(heap, (head[0], cls.id, cls))
+    _look_at(stirred, heap)
 
 
 def needs_pin(state: State, run: Run) -> bool:
