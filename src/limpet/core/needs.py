@@ -55,7 +55,7 @@ class Found:
     rate_limits: Mapping[str, RateLimitRow | None] = field(default_factory=dict)
     event_runs: list[EventRunRow] = field(default_factory=list)
     events: dict[str, PushedEventRow] = field(default_factory=dict)
-    waits: Sequence[WaitRow] = ()
+    waits: list[WaitRow] = field(default_factory=list)
 
 
 @dataclass(slots=True)
