@@ -45,8 +45,9 @@ class World:
 
 
 def remembered(input: EmptyModel, ctx: Context) -> Seen:
+    metadata = {key: value for key, value in ctx.additional_metadata.items() if key != "traceparent"}
     return Seen(
-        input.model_dump(), dict(ctx.additional_metadata), ctx.triggering_event_id, ctx.triggering_event_key,
+        input.model_dump(), metadata, ctx.triggering_event_id, ctx.triggering_event_key,
         ctx.was_triggered_by_event, dict(ctx.filter_payload), ctx.priority,
     )  # fmt: skip
 
