@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Test processes side by side: two, because the suites share the machine with the servers they start.
-JOBS ?= 2
+JOBS ?= 3
 # Seeds of `make simulate`; `make test` runs a couple of hundred.
 SEEDS ?= 5000
 # How long `make soak` breaks things.

@@ -215,8 +215,8 @@ class Tables:
             [task for run in runs for task in self.tasks_of(run.key)],
             list(self.receipts.values()),
             first_due(self.crons.values(), self.schedules.values()),
-            list(self.filters.values()),
-            [self.event_runs[run.key] for run in runs if run.key in self.event_runs],
+            filters=list(self.filters.values()),
+            event_runs=[self.event_runs[run.key] for run in runs if run.key in self.event_runs],
             waits=of_runs(self.waits.values(), [run.key for run in runs]),
         )
 
@@ -229,8 +229,8 @@ class Tables:
             [(self.runs[key], self.tasks_of(key)) for key in keys],
             [self.versions[key] for key in dict.fromkeys(self.runs[key].version_key for key in keys)],
             answer(needs.timetable, self.crons.values(), self.schedules.values()),
-            [self.event_runs[key] for key in keys if key in self.event_runs],
-            {one: self.pushed_events[self.event_keys[one]] for one in needs.event_ids if one in self.event_keys},
+            event_runs=[self.event_runs[key] for key in keys if key in self.event_runs],
+            events={one: self.pushed_events[self.event_keys[one]] for one in needs.event_ids if one in self.event_keys},
             waits=of_runs(self.waits.values(), keys) if keys else [],
             rate_limits=dict.fromkeys(needs.rate_limits)
             | {row.name: row for row in self.rate_limits.values() if row.name in needs.rate_limits},
