@@ -82,7 +82,6 @@ TOP_LEVEL: dict[str, tuple[str, ...]] = {
 MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "Hatchet": {
         DURABLE: ("durable_task",),
-        RATE_LIMITS: ("rate_limits",),
         BATCH: ("batch_task",),
         EMBEDDED: ("aio_stop_embedded", "from_embedded", "stop_embedded"),
         INTERNAL: ("dispatcher",),

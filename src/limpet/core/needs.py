@@ -52,10 +52,10 @@ class Found:
     runs: Sequence[tuple[RunRow, Sequence[TaskRow]]] = ()
     versions: Sequence[VersionRow] = ()
     timetable: TimetableFound = field(default_factory=TimetableFound)
-    rate_limits: Mapping[str, RateLimitRow | None] = field(default_factory=dict)
     event_runs: list[EventRunRow] = field(default_factory=list)
     events: dict[str, PushedEventRow] = field(default_factory=dict)
     waits: list[WaitRow] = field(default_factory=list)
+    rate_limits: Mapping[str, RateLimitRow | None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

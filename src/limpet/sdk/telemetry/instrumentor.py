@@ -16,8 +16,8 @@ try:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     from limpet.sdk.telemetry.spans import Spans
-except ImportError as error:
-    raise ImportError("OpenTelemetry is not installed, and traces are made with it: pip install 'limpet[otel]'.") from error
+except ImportError as _error:
+    raise ImportError("OpenTelemetry is not installed, and traces are made with it: pip install 'limpet[otel]'.") from _error
 
 NAME = "limpet"
 
