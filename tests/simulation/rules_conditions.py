@@ -98,16 +98,18 @@ def _arm(step: Step, before: dict[Name, WaitRow | None]) -> Iterator[str]:
     replayed = any(isinstance(item, ReplayRequested) for item in step.items)
     for name, old in before.items():
         row = mirror.tables.waits[name]
-        again = replayed and row.armed_at in (None, step.now)
-        same = old is not None and old.armed_at == row.armed_at and not again
-        if old is not None and same and old.decided_at not in (None, row.decided_at):
+        same = old is not None and old.armed_at == row.armed_at
+        if old is not None and same and not replayed and old.decided_at not in (None, row.decided_at):
             yield f"W5.8: step {row.step} of run {row.run_key} was decided at {old.decided_at} and again at {row.decided_at}"
-        if row.armed_at is None or same:
+        again = replayed and row.armed_at == step.now  # perhaps: it was armed at this very instant before
+        if row.armed_at is None or (same and not again):
             continue
         if row.armed_at != step.now:
             yield f"W5.7: step {row.step} of run {row.run_key} begins to wait at {row.armed_at}, and it is {step.now}"
         given = conditions_of(mirror, mirror.tables.runs[row.run_key], row.step)
-        mirror.awaiting[name] = Waiting(row.armed_at, set(), _satisfied(given, list(_events(step))))
+        known = mirror.awaiting.get(name) if same else None
+        heard = known.surely | known.perhaps if known is not None else set()
+        mirror.awaiting[name] = Waiting(row.armed_at, set(), heard | _satisfied(given, list(_events(step))))
 
 
 def _by_parents(step: Step, run: RunRow, given: tuple[Condition, ...]) -> set[int]:

@@ -54,7 +54,7 @@ class Found:
     timetable: TimetableFound = field(default_factory=TimetableFound)
     event_runs: list[EventRunRow] = field(default_factory=list)
     events: dict[str, PushedEventRow] = field(default_factory=dict)
-    waits: Sequence[WaitRow] = ()
+    waits: list[WaitRow] = field(default_factory=list)
     rate_limits: Mapping[str, RateLimitRow | None] = field(default_factory=dict)
 
 

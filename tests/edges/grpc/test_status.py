@@ -140,6 +140,7 @@ DELIVERED = {
     "/WorkflowService/BulkTriggerWorkflow",
     "/EventsService/PutLog",
     "/EventsService/PutStreamEvent",
+    "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
 }
 
 
