@@ -281,6 +281,19 @@ def test_B40_F4_15_RL2_more_units_than_the_limit_are_never_there() -> None:
     assert s.run_status(again) == "RUNNING"
 
 
+def test_F4_12_a_window_ends_also_while_somebody_wants_more_than_there_ever_is() -> None:
+    s = single(takes(API))
+    s.workflow("greedy", make_task("g", rates=(takes(API, 5),)))
+    s.worker("w2")
+    s.rate_limit(API, 3, SECOND)
+    s.trigger("greedy")
+    s.trigger("W")
+    assert s.units(API) == (2, 3)
+    s.advance(2)
+    s.trigger("W")
+    assert s.units(API) == (2, 3), "the second one takes from the full limit, and its window begins"
+
+
 def test_B41_F4_2_a_lowered_limit_holds_at_once() -> None:
     s = single(takes(API))
     s.rate_limit(API, 10)

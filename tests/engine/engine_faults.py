@@ -200,6 +200,10 @@ class FaultyStore:
         self.prunable -= gone
         return gone
 
+    async def prune_events(self, before: int, limit: int) -> int:
+        self.fail_maybe("prune events")
+        return 0
+
 
 def _raise(fault: Fault | None) -> None:
     match fault:

@@ -118,6 +118,9 @@ CREATES = {
     "/v1.AdminService/PutWorkflow",
     "/Dispatcher/GetVersion",
     "/WorkflowService/PutRateLimit",
+    "/EventsService/Push",
+    "/EventsService/BulkPush",
+    "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
 }
 TRIGGERS = {
     "/WorkflowService/TriggerWorkflow",
@@ -162,7 +165,7 @@ async def test_X_TENANT_no_method_that_takes_an_id_is_left_out(house: House) -> 
         if method.path not in ASKS.keys() | REPORTS | CREATES | TRIGGERS:
             code, says = await house.status(method.path, b"")
             assert code is S.UNIMPLEMENTED, method.path
-            assert f"{method.path} is not carried out by this engine yet" in says
+            assert f"{method.path} is not carried out by this engine yet" in says or "events cannot be replayed" in says
 
 
 async def test_X_TENANT_a_filter_finds_only_our_own(house: House, victim: Victim) -> None:

@@ -165,7 +165,7 @@ def triggers(step: Step) -> Iterator[str]:
             continue
         ids = [one.request_id for one in item.items if one.request_id is not None]
         if isinstance(reply, Exception):
-            if opened.intersection(ids) and not _asked_again(step, item, ids):
+            if opened.intersection(ids) and not _asked_again(step, ids):
                 yield f"I4: a bulk trigger was refused ({reply}) and made runs"
             continue
         assert isinstance(reply, tuple)
@@ -184,7 +184,7 @@ def _ref(parent: str, key: str | None, index: int | None) -> str:
     return f"{parent} k:{key}" if key is not None else f"{parent} i:{index}"
 
 
-def _asked_again(step: Step, refused: RunsTriggered, ids: list[str]) -> bool:
-    """Whether another call of the same step carries the same request."""
-    others = (item for item in step.items if isinstance(item, RunsTriggered) and item is not refused)
-    return any(one.request_id in ids for item in others for one in item.items)
+def _asked_again(step: Step, ids: list[str]) -> bool:
+    """Whether two calls of the same step carry the same request, be it one message that came twice."""
+    calls = [item for item in step.items if isinstance(item, RunsTriggered)]
+    return sum(any(one.request_id in ids for one in item.items) for item in calls) > 1

@@ -22,7 +22,7 @@ from limpet.cli.printing import print_line, print_note
 # name: (module, the sentence that `limpet --help` shows). The module has `app`.
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "demo": ("limpet.cli.demo.command", "Show the main job with real processes, and check each promise."),
+        "demo": ("limpet.cli.demo.command", "Show the main job with real processes; check each promise."),
         "dev": ("limpet.cli.dev", "Start an engine for development on this machine."),
         "server": ("limpet.cli.server", "Start an engine for production."),
         "worker": ("limpet.cli.worker", "Run the workers that a Python module defines."),

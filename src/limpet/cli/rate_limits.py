@@ -71,7 +71,10 @@ def put(
     token: Token = None,
     json: Json = False,
 ) -> None:
-    """Set a rate limit; one that exists is changed at once, and its units left never grow by that."""
+    """Set a rate limit, or change it at once.
+
+    Units that are left never grow by a change.
+    """
     body = {"key": key, "limitValue": limit, "window": window.value}
     with Api(url, token) as api:
         api.put(PATH, body)
@@ -83,7 +86,7 @@ def put(
 
 @app.command(epilog=examples("limpet rate-limits delete api"))
 def delete(key: Key, url: Url = None, token: Token = None, json: Json = False) -> None:
-    """Forget a rate limit; tasks that name its key wait until somebody sets it again."""
+    """Forget a rate limit; tasks that need it wait for another."""
     with Api(url, token) as api:
         api.delete(PATH, {"key": key})
     if json:

@@ -96,6 +96,7 @@ def start(state: State, placement: Placement) -> None:
     release_hold(state, task)
     for bucket, _ in placement.spent:
         state.rates.changed(bucket)
+        rate_limits.watch(state, bucket)  # who waits for more than it ever has does not keep it from being filled again
     move(state, task, Cause.PLACED)
     task.worker, task.session = worker, worker.sessions[-1]
     task.assigned_at = state.now
