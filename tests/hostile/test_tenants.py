@@ -122,6 +122,7 @@ CREATES = {
     "/EventsService/BulkPush",
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
 }
+OWN_WORDS = {"/EventsService/ReplaySingleEvent": "events cannot be replayed"}  # never carried out, and said so
 TRIGGERS = {
     "/WorkflowService/TriggerWorkflow",
     "/WorkflowService/BulkTriggerWorkflow",
@@ -165,7 +166,7 @@ async def test_X_TENANT_no_method_that_takes_an_id_is_left_out(house: House) -> 
         if method.path not in ASKS.keys() | REPORTS | CREATES | TRIGGERS:
             code, says = await house.status(method.path, b"")
             assert code is S.UNIMPLEMENTED, method.path
-            assert f"{method.path} is not carried out by this engine yet" in says or "events cannot be replayed" in says
+            assert OWN_WORDS.get(method.path, f"{method.path} is not carried out by this engine yet") in says
 
 
 async def test_X_TENANT_a_filter_finds_only_our_own(house: House, victim: Victim) -> None:

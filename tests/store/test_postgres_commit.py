@@ -15,7 +15,8 @@ from limpet.core.ids import first_key
 from limpet.core.rate_rows import RateLimitRow
 from limpet.store import tables
 from limpet.store.api import RunQuery
-from limpet.store.postgres import PostgresStore, owner, reader, schema
+from limpet.store.key_range import key_range
+from limpet.store.postgres import PostgresStore, reader, schema
 from limpet.store.postgres.days import KEPT, day_of, day_of_id, days_of, homes
 from limpet.store.postgres.lane import Link
 from limpet.store.postgres.statements import OPEN, Sql, statements
@@ -142,7 +143,7 @@ def parameters() -> dict[str, Any]:
     """For any statement over keys, ids and days: those of runs in the middle."""
     key, run_id = first_key(ONE) + 5_001, "018bcfe5-6800-7000-8000-000000002500"
     return {
-        **owner.key_range(ONE), "days": [KEPT, DAY], "keys": [key, key + 1], "run_keys": [key], "task_keys": [key], "ids": [run_id],
+        **key_range(ONE), "days": [KEPT, DAY], "keys": [key, key + 1], "run_keys": [key], "task_keys": [key], "ids": [run_id],
         "id": run_id, "names": ["rn2500"], "day_first": DAY, "limit": 10, "task_run_id": run_id, "since": 0, "until": NOW * 2,
         "levels": None, "retry_count": None,
     }  # fmt: skip

@@ -16,7 +16,7 @@ from limpet.core.ids import Instant
 from limpet.core.lifecycle import Cause, after
 from limpet.core.queue import LEVEL_INTERNAL, order_of
 from limpet.core.records import Run, TaskRun, Worker
-from limpet.core.rows import EventType, PinState, TaskStatus
+from limpet.core.rows import SKIPPED_OUTPUT, EventType, PinState, TaskStatus
 from limpet.core.settings import RetryPriority
 from limpet.core.slots import give_back
 from limpet.core.state import State
@@ -170,9 +170,6 @@ def _trigger_ref(condition: Condition, seen: Seen | None) -> PayloadRef:
         return PayloadRef(0, condition.data_key, data=b'{"sleep_duration":"%b"}' % _seconds(condition.sleep_us).encode())
     assert seen.event_key is not None, f"the condition {condition.data_key} was met by nothing"
     return PayloadRef(seen.event_key, condition.data_key, of_event=True)
-
-
-SKIPPED_OUTPUT = b'{"skipped":true}'
 
 
 def confirm(state: State, task: TaskRun) -> None:

@@ -23,6 +23,9 @@ class Born(Protocol):
     def created_at(self) -> int: ...
 
 
+SKIPPED_OUTPUT = b'{"skipped":true}'  # what everybody is told that a skipped task gave (W4.8, W5.4)
+
+
 class TaskStatus(IntEnum):
     """Where a task run is (T1: in exactly one place)."""
 

@@ -12,7 +12,7 @@ from limpet.core.lifecycle import Cause, after, final_run_status, open_run_statu
 from limpet.core.queue import base_labels
 from limpet.core.rate_demand import unusable_rate
 from limpet.core.records import Run, TaskRun
-from limpet.core.rows import EventType, RunStatus, TaskStatus
+from limpet.core.rows import SKIPPED_OUTPUT, EventType, RunStatus, TaskStatus
 from limpet.core.state import State
 from limpet.core.undelivered import warnings_of
 from limpet.core.waiting import Ruling
@@ -67,7 +67,7 @@ def settle_fate(state: State, task: TaskRun, fate: Fate) -> list[TaskRun]:
     cause = (
         Cause.NOTHING_FAILED if fate is Fate.SKIP and task.step == task.run.definition.on_failure_step else _CAUSE_OF_FATE[fate]
     )
-    output = attempts.SKIPPED_OUTPUT if fate is Fate.SKIP else b""
+    output = SKIPPED_OUTPUT if fate is Fate.SKIP else b""
     attempts.end(state, task, cause, output=output)
     return [task]
 
@@ -88,7 +88,7 @@ def carry_out(state: State, task: TaskRun, ruling: Ruling) -> list[TaskRun]:
         return [] if queue_task(state, task, ruling.cause) else [task]
     is_skip = ruling.cause is Cause.SKIP_CONDITION
     state.event(task, EventType.SKIPPED if is_skip else EventType.CANCELLED, ruling.text)
-    attempts.end(state, task, ruling.cause, output=attempts.SKIPPED_OUTPUT if is_skip else b"")
+    attempts.end(state, task, ruling.cause, output=SKIPPED_OUTPUT if is_skip else b"")
     return [task]
 
 

@@ -16,6 +16,7 @@ from limpet.core.definitions import TaskDefinition, WorkflowDefinition
 from limpet.core.errors import InvalidArgument, NotJudged
 from limpet.core.ids import TenantId
 from limpet.core.inputs import OutputVerdicts, TaskCompleted
+from limpet.core.rows import SKIPPED_OUTPUT
 from limpet.edges import json_text
 from limpet.edges.expressions.errors import ExpressionError
 from limpet.edges.expressions.evaluator import Environment, as_truth, compile_expression
@@ -23,7 +24,6 @@ from limpet.edges.expressions.values import Values
 from limpet.engine.door import Door
 
 JUDGED_TRIES_MAX = 5  # how often what is wanted may change between evaluating and the step that takes the input
-SKIPPED_OUTPUT = b'{"skipped":true}'  # W5.4
 _log = logging.getLogger(__name__)
 
 

@@ -13,7 +13,7 @@ from limpet.core.event_inputs import FilterCreated, FilterDeleted, FilterUpdated
 from limpet.core.event_rows import FilterRow
 from limpet.core.ids import TenantId, is_uuid
 from limpet.edges.rest.answers import answer, moment
-from limpet.edges.rest.bodies import body_schema, object_bytes, read_body
+from limpet.edges.rest.bodies import body_schema, given_object_bytes, object_bytes, read_body
 from limpet.edges.rest.bodies_events import FilterBody, FilterChange
 from limpet.edges.rest.caller import Caller, Calling
 from limpet.edges.rest.queries import Names, Paged, lowered
@@ -65,8 +65,7 @@ async def update_filter(caller: Calling, tenant: str, filter: str, request: Requ
     """What is given replaces what was there; what is not given, or null, stays."""
     body = await read_body(request, FilterChange)
     record = await _known(caller, filter)
-    is_given = bytes(body.payload).strip() not in (b"", b"null")
-    payload = object_bytes(body.payload, "payload", caller.facts.settings.metadata_bytes_max) if is_given else None
+    payload = given_object_bytes(body.payload, "payload", caller.facts.settings.metadata_bytes_max)
     row = cast(FilterRow, await caller.submit(FilterUpdated(record.filter.id, body.scope, body.expression, payload)))
     return await answer(lambda: filter_shown(caller.tenant, FilterRecord(row, record.workflow_id)))
 

@@ -16,7 +16,7 @@ from limpet.core.webhook_rows import WebhookRow
 from limpet.edges.expressions.errors import ExpressionError
 from limpet.edges.expressions.evaluator import Environment, compile_expression
 from limpet.edges.rest.answers import answer, moment, pagination
-from limpet.edges.rest.bodies import body_schema, object_bytes, read_body
+from limpet.edges.rest.bodies import body_schema, given_object_bytes, object_bytes, read_body
 from limpet.edges.rest.bodies_webhooks import WebhookBody, WebhookChange
 from limpet.edges.rest.caller import Caller, Calling
 from limpet.edges.rest.queries import PAGE_DEFAULT, Limit, Names, Offset
@@ -88,13 +88,12 @@ async def update_webhook(caller: Calling, tenant: str, webhook: str, request: Re
     """What is given counts from the next post on (F8.16)."""
     body = await read_body(request, WebhookChange)
     check_expressions(body.event_key_expression, body.scope_expression)
-    is_given = bytes(body.static_payload).strip() not in (b"", b"null")
     most = caller.facts.settings.metadata_bytes_max
     item = WebhookUpdated(
         name=webhook,
         key_expression=body.event_key_expression,
         scope_expression=body.scope_expression,
-        static_payload=object_bytes(body.static_payload, "staticPayload", most) if is_given else None,
+        static_payload=given_object_bytes(body.static_payload, "staticPayload", most),
         returns_event=body.return_event_as_response_payload,
     )
     row = cast(WebhookRow, await caller.submit(item))

@@ -10,27 +10,23 @@ from typing import Any
 
 from limpet.core.condition_rows import WaitRow
 from limpet.core.event_rows import EventRunRow, FilterRow
-from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
+from limpet.core.ids import TenantId, TenantNo
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import Born, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import QUARANTINE_MAX, Fence, FenceMismatch, GroupNo, Quarantined, Tenant, Token
+from limpet.store.key_range import key_range
 from limpet.store.postgres import events, rate_limits, timetable
 from limpet.store.postgres.days import DAY_US, days_of, days_of_ids, homes
 from limpet.store.postgres.lane import Link
 from limpet.store.postgres.ownership import group_of
-from limpet.store.postgres.texts import is_storable, storable
+from limpet.store.postgres.texts import storable
+from limpet.store.tables import is_storable
 
 LOAD_RUNS_AT_ONCE = 2_000  # unfinished runs of one statement: some 2 MB of rows
 CHILD_REF, REQUEST = "c", "r"  # what a name in `run_names` begins with
 
 Known = Mapping[GroupNo, Fence]
-
-
-def key_range(tenant_no: TenantNo) -> dict[str, Any]:
-    """The tenant and the first and last row key it may have, as parameters."""
-    start = first_key(tenant_no)
-    return {"tenant_no": tenant_no, "key_first": start, "key_last": start + (1 << TENANT_KEY_SHIFT) - 2}
 
 
 async def load(link: Link, tenant_no: TenantNo, known: Known) -> Snapshot:

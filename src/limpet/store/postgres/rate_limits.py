@@ -9,7 +9,7 @@ from limpet.core.rate_rows import RateLimitRow, as_of
 from limpet.store.api import COUNT_MAX, LIST_ROWS_MAX, RateLimitQuery
 from limpet.store.matching import rate_limits_order
 from limpet.store.postgres.lane import Link
-from limpet.store.postgres.texts import is_storable
+from limpet.store.tables import is_storable
 
 
 async def named(link: Link, tenant_no: TenantNo, names: Collection[str]) -> dict[str, RateLimitRow | None]:

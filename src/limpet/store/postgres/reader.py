@@ -32,14 +32,14 @@ from limpet.store.api import (
     TaskRecord,
     TimetableQuery,
 )
+from limpet.store.key_range import key_range
 from limpet.store.matching import metadata_matches, within_budget
 from limpet.store.postgres import events, owner, rate_limits, timetable
 from limpet.store.postgres.days import KEPT, LAST, day_of, day_of_id, days_of, homes
 from limpet.store.postgres.lane import Lane, Link
 from limpet.store.postgres.logs import Logs
 from limpet.store.postgres.pairs import digest
-from limpet.store.postgres.texts import is_storable
-from limpet.store.tables import INTEGER_MAX, INTEGER_MIN, is_encodable
+from limpet.store.tables import INTEGER_MAX, INTEGER_MIN, is_encodable, is_storable
 
 Row = TypeVar("Row", RunRow, TaskRow)
 Where = dict[str, Any]
@@ -92,7 +92,7 @@ class PostgresReader:
         return owner.made(EventRow, await self._rows("events_by_task", day_first=first, **where))
 
     async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
-        return owner.made(WorkflowRow, await self._rows("live_workflows", **owner.key_range(tenant_no)))
+        return owner.made(WorkflowRow, await self._rows("live_workflows", **key_range(tenant_no)))
 
     async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
         wanted = workflow_id if is_storable(workflow_id) else ""
@@ -254,7 +254,7 @@ async def _metadata_conditions(link: Link, tenant_no: TenantNo, query: RunQuery)
     wanted = list(dict.fromkeys(pair for pair in query.metadata if all(map(is_encodable, pair))))
     is_impossible = query.metadata_all and len(wanted) < len(set(query.metadata))
     needed = len(query.metadata) + 1 if is_impossible else len(wanted) if query.metadata_all else 1
-    unseen = await link.rows("metadata_unindexed", **owner.key_range(tenant_no))
+    unseen = await link.rows("metadata_unindexed", **key_range(tenant_no))
     fresh = [(day, key) for key, day, text in unseen if metadata_matches(text, query.metadata, every=query.metadata_all)]
     return {
         "pairs": [digest(pair) for pair in wanted],

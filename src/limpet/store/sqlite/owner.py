@@ -8,23 +8,18 @@ from typing import Any
 
 from limpet.core.condition_rows import WaitRow
 from limpet.core.event_rows import EventRunRow, FilterRow
-from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
+from limpet.core.ids import TenantNo
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import QUARANTINE_MAX, Quarantined, Tenant, Token
+from limpet.store.key_range import key_range
 from limpet.store.sqlite import events, rate_limits, timetable
 from limpet.store.sqlite.connection import json_list, reading, writing
 from limpet.store.sqlite.statements import statement
 from limpet.store.tables import is_encodable
 
 Parameters = dict[str, Any]
-
-
-def key_range(tenant_no: TenantNo) -> Parameters:
-    """The tenant and the first and last row key it may have, as parameters."""
-    start = first_key(tenant_no)
-    return {"tenant_no": tenant_no, "key_first": start, "key_last": start + (1 << TENANT_KEY_SHIFT) - 2}
 
 
 def load(connection: sqlite3.Connection, tenant_no: TenantNo) -> Snapshot:

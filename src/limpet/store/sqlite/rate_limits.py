@@ -11,13 +11,13 @@ from limpet.store.api import COUNT_MAX, LIST_ROWS_MAX, RateLimitQuery
 from limpet.store.matching import rate_limits_order
 from limpet.store.sqlite.connection import json_list
 from limpet.store.sqlite.statements import statement, with_source
-from limpet.store.tables import is_encodable
+from limpet.store.tables import is_encodable, is_storable
 
 
 def named(connection: sqlite3.Connection, tenant_no: TenantNo, names: Collection[str]) -> dict[str, RateLimitRow | None]:
     """By every name that is asked for; JSON would cut a name at a NUL character, and none has one."""
     found: dict[str, RateLimitRow | None] = dict.fromkeys(names)
-    wanted = [name for name in names if "\0" not in name and is_encodable(name)]
+    wanted = [name for name in names if is_storable(name)]
     if wanted:
         rows = connection.execute(statement("rate_limits_named"), {"tenant_no": tenant_no, "names": json_list(wanted)})
         found |= {row.name: row for row in map(RateLimitRow._make, rows)}

@@ -32,6 +32,7 @@ from limpet.store.api import (
     TaskRecord,
     TimetableQuery,
 )
+from limpet.store.key_range import key_range
 from limpet.store.matching import INDEXED_CHARS_MAX, within_budget
 from limpet.store.sqlite import events, owner, rate_limits, timetable
 from limpet.store.sqlite.connection import json_list, limited, reading
@@ -71,7 +72,7 @@ class SqliteReader:
         return list(map(EventRow._make, await self._rows(statement("events_by_task"), where)))
 
     async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
-        return list(map(WorkflowRow._make, await self._rows(statement("live_workflows"), owner.key_range(tenant_no))))
+        return list(map(WorkflowRow._make, await self._rows(statement("live_workflows"), key_range(tenant_no))))
 
     async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
         where = {"tenant_no": tenant_no, "workflow_id": workflow_id, "limit": LIST_ROWS_MAX}
@@ -225,7 +226,7 @@ def _conditions(tenant_no: TenantNo, query: RunQuery) -> dict[str, Any]:
         (name[:INDEXED_CHARS_MAX], value[:INDEXED_CHARS_MAX]) for name, value in (pairs[:1] if query.metadata_all else pairs)
     ]
     return {
-        **owner.key_range(tenant_no),
+        **key_range(tenant_no),
         "since": INTEGER_MIN if query.since is None else query.since,
         "until": INTEGER_MAX if query.until is None else query.until,
         "statuses": None if query.statuses is None else json_list([int(status) for status in query.statuses]),

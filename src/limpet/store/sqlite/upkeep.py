@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
+from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key, last_key
 from limpet.store.api import PRUNE_ROWS_MAX, FatalStoreError
 from limpet.store.indexing import index_for_ever
 from limpet.store.matching import INDEXED_CHARS_MAX, metadata_pairs
@@ -175,8 +175,7 @@ def _progress(connection: sqlite3.Connection) -> list[tuple[TenantNo, int]]:
 
 
 def _index(connection: sqlite3.Connection, tenant_no: TenantNo, cursor: int) -> Indexed | None:
-    start = first_key(tenant_no)
-    where = {"cursor": max(cursor, start - 1), "key_last": start + (1 << TENANT_KEY_SHIFT) - 2, "limit": INDEX_RUNS_MAX}
+    where = {"cursor": max(cursor, first_key(tenant_no) - 1), "key_last": last_key(tenant_no), "limit": INDEX_RUNS_MAX}
     runs = connection.execute(statement("metadata_to_index"), where).fetchall()
     if not runs:
         return None
