@@ -5,8 +5,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Test processes side by side: two, because the suites share the machine with the servers they start.
-JOBS ?= 2
+# Test processes side by side: more than cores, because a third of the suites wait for the servers they start.
+JOBS ?= 3
 # Seeds of `make simulate`; `make test` runs a couple of hundred.
 SEEDS ?= 5000
 # How long `make soak` breaks things.

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
         HealthcheckConfig as HealthcheckConfig,
     )
     from limpet.sdk.config import (
+        OpenTelemetryConfig as OpenTelemetryConfig,
+    )
+    from limpet.sdk.config import (
         TenacityConfig as TenacityConfig,
     )
     from limpet.sdk.context import Context as Context
@@ -133,6 +136,9 @@ if TYPE_CHECKING:
     )
     from limpet.sdk.rest.runs import V1TaskStatus as V1TaskStatus
     from limpet.sdk.rest.tenants import Tenant as Tenant
+    from limpet.sdk.rest.webhooks import V1WebhookHMACAlgorithm as V1WebhookHMACAlgorithm
+    from limpet.sdk.rest.webhooks import V1WebhookHMACEncoding as V1WebhookHMACEncoding
+    from limpet.sdk.rest.webhooks import V1WebhookSourceName as V1WebhookSourceName
     from limpet.sdk.rest.workers import StepRunStatus as StepRunStatus
     from limpet.sdk.rest.workers import WorkerList as WorkerList
     from limpet.sdk.rest.workflows import (
@@ -184,6 +190,7 @@ if TYPE_CHECKING:
     )
     from limpet.sdk.standalone import Standalone as Standalone
     from limpet.sdk.task import Task as Task
+    from limpet.sdk.telemetry.attributes import OTelAttribute as OTelAttribute
     from limpet.sdk.trigger_options import (
         ScheduleTriggerWorkflowOptions as ScheduleTriggerWorkflowOptions,
     )
@@ -215,6 +222,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "ClientConfig",
         "ClientTLSConfig",
         "HealthcheckConfig",
+        "OpenTelemetryConfig",
         "TenacityConfig",
     ),
     "limpet.sdk.context": (
@@ -273,6 +281,11 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "limpet.sdk.rest.runs": ("V1TaskStatus",),
     "limpet.sdk.rest.tenants": ("Tenant",),
+    "limpet.sdk.rest.webhooks": (
+        "V1WebhookHMACAlgorithm",
+        "V1WebhookHMACEncoding",
+        "V1WebhookSourceName",
+    ),
     "limpet.sdk.rest.workers": (
         "StepRunStatus",
         "WorkerList",
@@ -304,6 +317,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "limpet.sdk.standalone": ("Standalone",),
     "limpet.sdk.task": ("Task",),
+    "limpet.sdk.telemetry.attributes": ("OTelAttribute",),
     "limpet.sdk.trigger_options": (
         "ScheduleTriggerWorkflowOptions",
         "TriggerWorkflowOptions",
@@ -348,6 +362,8 @@ __all__ = [
     "Job",
     "Limpet",
     "NonRetryableException",
+    "OTelAttribute",
+    "OpenTelemetryConfig",
     "OrGroup",
     "PaginationResponse",
     "ParentCondition",
@@ -377,6 +393,9 @@ __all__ = [
     "TriggerWorkflowOptions",
     "UserEventCondition",
     "V1TaskStatus",
+    "V1WebhookHMACAlgorithm",
+    "V1WebhookHMACEncoding",
+    "V1WebhookSourceName",
     "Worker",
     "WorkerContext",
     "WorkerLabel",

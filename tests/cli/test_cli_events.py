@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from running_engine import LIMPET, STOP_MAX_S, Command, Running, until
 
@@ -65,3 +66,22 @@ def test_events_and_filters_from_the_command_line(engine: Running, limpet: Comma
     assert "start on every event" in said("filters", "list")
     assert "not found" in said("filters", "delete", made, code=3)
     assert "must be a JSON object" in said("events", "push", "k", "--payload", "[1]", code=2)
+
+
+def test_webhooks_from_the_command_line(engine: Running, limpet: Command) -> None:
+    environment = {**engine.environment, "LIMPET_WEBHOOK_SECRET": "s3cret"}
+    made = limpet("webhooks", "create", "mine", "'order:posted'", "--auth", "API_KEY", "--header", "X-Key", env=environment)
+    assert made.returncode == 0, made.stderr
+    address = made.stdout.split()[-1]
+    answer = httpx.post(address, json={"n": 1}, headers={"x-key": "s3cret"})
+    assert answer.json()["event"]["key"] == "order:posted"
+    listed = limpet("webhooks", "list", "--json", env=engine.environment).stdout
+    assert "s3cret" not in listed
+    assert json.loads(listed)["rows"][0]["name"] == "mine"
+    assert "mine" in limpet("webhooks", "list", env=engine.environment).stdout
+    shown = limpet("events", "get", answer.json()["event"]["metadata"]["id"], env=engine.environment).stdout
+    assert "Webhook:   mine\n" in shown
+    assert limpet("webhooks", "delete", "mine", env=engine.environment).stdout == "Deleted webhook mine.\n"
+    assert httpx.post(address, json={}, headers={"x-key": "s3cret"}).status_code == 403
+    nobody = limpet("webhooks", "create", "open", "'k'", env=engine.environment)
+    assert (nobody.returncode, "everybody post" in nobody.stderr) == (2, True)

@@ -19,7 +19,7 @@ DONE = {"COMPLETED", "FAILED", "CANCELLED"}
 
 @pytest.fixture(scope="module", autouse=True)
 def worker(engine: EngineProcess) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, "limited", {"slots": 200, "limited": True})
+    process = WorkerProcess(engine, "limited", {"slots": 200, "program": "limited"})
     process.start()
     yield process
     process.stop()

@@ -1,4 +1,4 @@
-"""Runs that the clock starts, of workflows with expressions: their keys come from an edge, on request (decision 0021)."""
+"""Runs that the clock starts, of workflows with expressions: their keys come from an edge, on request (decision 0025)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from limpet.core.clock_starts import KEYS_WAIT_US, STARTS_AT_ONCE_MAX, StartAsked, StartKeyed, StartsKeyed
+from limpet.core.clock_starts import KEYS_WAIT_US, STARTS_AT_ONCE_MAX, StartKeyed, StartsKeyed
 from limpet.core.decision import KeysWanted
 from limpet.core.errors import InvalidArgument
 from limpet.core.ids import SECOND_US, Instant, WorkflowRunId
 from limpet.core.inputs import KeyTaken, TimePassed
+from limpet.core.limits_view import StartAsked
 from limpet.core.pause_inputs import WorkflowPaused
 from limpet.core.pause_rows import PausedStart
 from limpet.core.records import UnusableKey

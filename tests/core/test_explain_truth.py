@@ -18,16 +18,22 @@ from limpet.core.explain import Outlook, Reason
 from limpet.core.ids import Instant
 from limpet.core.inputs import StreamOpened
 from limpet.core.pause_inputs import WorkflowPaused, WorkflowUnpaused
+from limpet.core.rate_definitions import RateValue
+from limpet.core.rate_windows import RateWindow
 from limpet.core.records import TaskRun, Worker
 from limpet.core.rows import TaskStatus
 from limpet.core.settings import HardStickyPolicy, Settings
-from limpet.testing.builders import demand, limit, make_task, us, wish
-from limpet.testing.oracles import WatchedMachine, admits
+from limpet.testing.builders import computes, demand, limit, make_task, takes, us, wish
+from limpet.testing.oracles import WatchedMachine, admits, units_of
 from limpet.testing.scenario import Scenario
 
 SOFT, HARD = StickyStrategy.SOFT, StickyStrategy.HARD
 ACTIONS = ("a", "b")
-WORKFLOWS = ("plain", "light", "heavy", "picky", "wishful", "soft", "hard", "retrying", "mixed", "limited", "chained", "whole")
+WORKFLOWS = (
+    "plain", "light", "heavy", "picky", "wishful", "soft", "hard", "retrying", "mixed", "limited", "chained", "whole",
+    "metered", "dear", "personal",
+)  # fmt: skip
+LIMITS = ("api", "x")
 
 
 class TruthfulMachine(WatchedMachine):
@@ -63,7 +69,16 @@ def may_ever_take(machine: WatchedMachine, worker: Worker, task: TaskRun) -> boo
     if run.sticky is HARD and run.pin_worker_id not in (None, worker.id):
         return False
     enough = all(worker.slots.get(kind, 0) >= units for kind, units in task.definition.slot_requests)
-    return enough and admits(worker, task)
+    return enough and admits(worker, task) and all(may_ever_give(machine, *one, task) for one in units_of(task).items())
+
+
+def may_ever_give(machine: WatchedMachine, name: str, units: int, task: TaskRun) -> bool:
+    """With every unit back and no pause: the limit as it is set, or as the task sets it when it is queued."""
+    bucket = machine.state.rates.buckets[name]
+    if bucket.key is not None:
+        return bucket.limit >= units
+    declared = [value.limit for value in task.run.rates if isinstance(value, RateValue) and value.name == name]
+    return any(limit is not None and limit >= units for limit in declared)
 
 
 def tenant(policy: HardStickyPolicy) -> Scenario:
@@ -82,6 +97,10 @@ def tenant(policy: HardStickyPolicy) -> Scenario:
     chain = [limit("one", 2), limit("two", 1, LimitStrategy.CANCEL_IN_PROGRESS)]
     s.workflow("chained", make_task("c", action="b", labels=[wish("zone", "x")], concurrency=chain), sticky=SOFT)
     s.workflow("whole", make_task("g1", action="a"), make_task("g2", "g1", action="b"), concurrency=[limit("r")], priority=2)
+    s.workflow("metered", make_task("t", action="a", rates=[takes("api")], retries=1))
+    s.workflow("dear", make_task("d", action="b", rates=[takes("api", 3), computes("who", "size")]), priority=2)
+    of_one = make_task("o", action="a", rates=[computes("who", "size", units="count", window=RateWindow.SECOND)])
+    s.workflow("personal", of_one, concurrency=[limit("k", 2)])
     s.workflow("mixed", make_task("m", action="b", slots={"default": 1, "gpu": 1}), priority=2)
     return s
 
@@ -116,9 +135,20 @@ def if_there(what: Callable[[Scenario, str], None]) -> Callable[[Scenario, str],
 
 def trigger(s: Scenario, n: int, pinned: bool) -> None:
     desired = list(s.workers)[n % len(s.workers)] if pinned and s.workers else None
-    keys = {"k": "xy"[n % 2], "two": "xy"[n % 2]}
+    keys = {"k": "xy"[n % 2], "two": "xy"[n % 2], "who": "xy"[n % 2], "size": 1 + n % 3, "count": 1 + n % 4}
     name = WORKFLOWS[n % len(WORKFLOWS)]
     s.trigger(name, priority=1 + n % 3 if n % 2 else None, desired_worker=desired, keys=keys)
+
+
+def change_limit(s: Scenario, n: int, flag: bool) -> None:
+    """Set, pause or delete a rate limit."""
+    name = LIMITS[n % 2]
+    if s.units(name) is None or n % 3 == 0:
+        s.rate_limit(name, n % 5, RateWindow.MINUTE if flag else RateWindow.SECOND)
+    elif n % 3 == 1:
+        s.pause_rate_limit(name, -1 if flag else n)
+    elif flag:
+        s.delete_rate_limit(name)
 
 
 def end_one(s: Scenario, n: int, well: bool) -> None:
@@ -149,9 +179,10 @@ OPERATIONS: tuple[Callable[[Scenario, int, bool], None], ...] = (
     on_a_worker(if_there(lambda s, name: s.label(name, zone="x"))),
     on_a_worker(if_there(lambda s, name: s.label(name, zone="y", size=0))),
     lambda s, n, _: s.unsubscribe(f"w{n}") if n == 1 and "w1" in s.workers else None,
+    change_limit,
     lambda s, n, far: s.advance(n * 5 if far else n / 2),
 )
-STEPS = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 11), st.booleans()), min_size=10, max_size=50)
+STEPS = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 14), st.booleans()), min_size=10, max_size=50)
 
 
 @given(policy=st.sampled_from(HardStickyPolicy), fleet=st.lists(st.integers(0, 11), min_size=1, max_size=4), steps=STEPS)
@@ -172,6 +203,7 @@ def test_AC101_explaining_changes_nothing() -> None:
     def life(s: Scenario) -> list[tuple[str, str]]:
         for n in range(4):
             add_worker(s, 3 + 4 * n, True)
+        s.rate_limit("api", 3)
         for n in range(30):
             trigger(s, n, n % 5 == 0)
             if n % 3 == 0:

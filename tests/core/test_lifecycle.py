@@ -13,11 +13,9 @@ from limpet.core.lifecycle import TASK_RUN, Cause, after, final_run_status, open
 from limpet.core.records import UnusableKey
 from limpet.core.rows import RunStatus, TaskStatus
 from limpet.core.settings import Settings
-from limpet.testing.builders import limit, make_task
+from limpet.testing.builders import limit, make_task, output_of
 from limpet.testing.scenario import Scenario
 
-# A parent is skipped only by a skip condition, which this engine does not carry out yet; the rule stands in `core.graph`.
-WAITS_FOR_CONDITIONS = {(TaskStatus.PENDING, Cause.ALL_PARENTS_SKIPPED)}
 OUTSIDE = sorted(set(product(TaskStatus, Cause)) - set(TASK_RUN))
 
 
@@ -44,9 +42,9 @@ def test_every_transition_happens(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in (attempts, runs):
         monkeypatch.setattr(module, "after", noting)
-    for life in (lives_of_attempts, lives_of_waiting, lives_of_graphs, lives_of_ended):
+    for life in (lives_of_attempts, lives_of_waiting, lives_of_graphs, lives_of_conditions, lives_of_ended):
         life()
-    assert set(TASK_RUN) - seen == WAITS_FOR_CONDITIONS
+    assert set(TASK_RUN) == seen
 
 
 def tenant(*, confirms: bool = True) -> Scenario:
@@ -99,6 +97,23 @@ def lives_of_graphs() -> None:
     s.trigger("W")
     s.fail("a", retryable=False)
     s.run_to_end()
+
+
+def lives_of_conditions() -> None:
+    """Tasks whose conditions let them run, skip them, cancel them, or can never hold."""
+    s = tenant()
+    s.workflow(
+        "Choosy",
+        make_task("top"),
+        make_task("runs", "top", wait_for=[output_of("top")]),
+        make_task("skipped", "top", skip_if=[output_of("top")]),
+        make_task("below", "skipped"),
+        make_task("cancelled", "top", cancel_if=[output_of("top")]),
+        make_task("never", "top", wait_for=[output_of("top", "output.ready")]),
+    )
+    s.worker("w2")
+    s.trigger("Choosy")
+    s.complete("top")
 
 
 def lives_of_ended() -> None:

@@ -252,7 +252,7 @@ def test_a_class_gives_its_first_task_and_forgets_those_that_left() -> None:
     key = (ActionId("a"), (), (("default", 1),), None, None, False)
     cls = SchedulingClass(key, Pools().of(key[:4], ()))
     for task in tasks:
-        cls.push(order_of(task, START, Settings()), task)
+        cls.push(order_of(task, START, Settings()), task, cls.plain)
     assert cls.head() is not None
     assert cls.head()[1] is tasks[0]  # type: ignore[index]
     assert cls.before(order_of(tasks[2], START, Settings()), 10) == 2
@@ -270,9 +270,9 @@ def test_S2_entries_of_tasks_that_left_do_not_pile_up() -> None:
     key = (ActionId("a"), (), (("default", 1),), None, None, False)
     cls = SchedulingClass(key, Pools().of(key[:4], ()))
     for _ in range(1_000):
-        cls.push(order_of(task, START, Settings()), task)
+        cls.push(order_of(task, START, Settings()), task, cls.plain)
         cls.drop(task)
-    assert len(cls._heap) <= 65
+    assert len(cls.plain._heap) <= 65
 
 
 def test_R39_everything_that_decides_where_a_task_may_go_makes_another_class() -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from random import Random
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from limpet.core.decision import Decision, StartTask
+from limpet.core.event_inputs import EventsPushed, PushedEvent
 from limpet.core.explain import Explanation, Outlook
 from limpet.core.ids import Instant, TenantNo, first_key
 from limpet.core.inputs import (
@@ -41,14 +43,20 @@ from limpet.core.inputs import (
     WorkflowPut,
 )
 from limpet.core.machine import Machine
+from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimitPut
+from limpet.core.rate_windows import RateWindow
 from limpet.core.rows import TaskStatus
 from limpet.core.settings import HardStickyPolicy, Settings
-from tests.simulation import rules_life
+from tests.simulation import rules_conditions, rules_life
 from tests.simulation.agenda import MS, SECOND
+from tests.simulation.condition_choice import EVENTS, OUTPUTS, judged, payload
 from tests.simulation.digest import differences
+from tests.simulation.evaluating import evaluated
 from tests.simulation.keys import with_keys
 from tests.simulation.ledger import violations_of
+from tests.simulation.meters import COMPUTED, NAMED
 from tests.simulation.mirror import Mirror
+from tests.simulation.pushing import NAMES
 from tests.simulation.scenario import ACTIONS, choose_labels, choose_worker_labels, choose_workers, choose_workflow
 from tests.simulation.tables import Tables
 
@@ -95,11 +103,13 @@ class CoreMachine(RuleBasedStateMachine):
             self.store.snapshot(first_key(NO)), tenant_no=NO, now=Instant(self.now), salt=SALT, settings=self.settings
         )
         self.mirror = Mirror(NO, self.store.copy(), self.settings, self.now, {})
+        self.mirror.awaiting = rules_conditions.heard_before(self.mirror)
         assert self.machine.check() == []
 
     def step(self, *items: Input) -> Sequence[object]:
         """One whole step, judged; then its commit."""
         mirror, machine = self.mirror, self.machine
+        items = tuple(judged(machine, one) if isinstance(one, TaskCompleted) else one for one in items)
         old_live = {row.id: row for row in map(mirror.tables.tasks.__getitem__, mirror.live)}
         needs = machine.needs(items)
         replies = machine.apply(list(items), Instant(self.now), self.store.look_up(needs) if needs else None)
@@ -196,6 +206,14 @@ class CoreMachine(RuleBasedStateMachine):
     def redefine(self, name: str, chance: int) -> None:
         self.step(WorkflowPut(choose_workflow(Random(chance), name)))
 
+    @rule(names=st.lists(st.sampled_from([*EVENTS, *NAMES]), min_size=1, max_size=2), number=st.integers(0, OUTPUTS - 1))
+    def push(self, names: list[str], number: int) -> None:
+        """Events that tasks wait for, and others."""
+        self.requests += 1
+        ids = [f"00000000-0000-4000-8000-{self.requests:011x}{place}" for place in range(len(names))]
+        events = tuple(PushedEvent(one, name, payload(number)) for one, name in zip(ids, names, strict=True))
+        self.step(evaluated(self.machine, EventsPushed(events, is_repeatable=True), Random(number)))
+
     @rule(
         names=st.lists(st.sampled_from(WORKFLOWS), min_size=1, max_size=3),
         priority=st.sampled_from([None, 1, 2, 3, 4]),
@@ -225,6 +243,23 @@ class CoreMachine(RuleBasedStateMachine):
     def keyed(self, items: tuple[Trigger, ...], chance: int) -> RunsTriggered:
         """With the concurrency keys that an edge would have computed."""
         return with_keys(self.machine, RunsTriggered(items), Random(chance))
+
+    @rule(
+        name=st.sampled_from([*NAMED, *COMPUTED]),
+        limit=st.integers(0, 4),
+        window=st.sampled_from([RateWindow.SECOND, RateWindow.MINUTE]),
+        what=st.sampled_from(["set", "set", "set", "paused", "deleted"]),
+    )
+    def change_limit(self, name: str, limit: int, window: RateWindow, what: str) -> None:
+        """Of a rate limit; one that nobody has set can only be set."""
+        until = Instant(self.now + (limit - 1) * SECOND)
+        made = {
+            "set": RateLimitPut(name, limit, window),
+            "paused": RateLimitPaused(name, until),
+            "deleted": RateLimitDeleted(name),
+        }
+        (reply,) = self.step(made[what])
+        assert isinstance(reply, Exception) <= (what != "set")
 
     @precondition(lambda self: self.sent)
     @rule(index=INDEX, key=st.sampled_from(["k", None]), name=st.sampled_from(WORKFLOWS))
@@ -351,4 +386,4 @@ CoreMachine.TestCase.settings = settings(
     database=DirectoryBasedExampleDatabase(".hypothesis/examples"),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
-TestCore = CoreMachine.TestCase
+TestCore = pytest.mark.timeout(300)(CoreMachine.TestCase)  # on a busy machine it takes two minutes

@@ -10,6 +10,8 @@ the difference before you commit it.
     > complete a / fail W#1.a / advance 31s
     > workflow W a limit=user:2:newest      concurrency: expression, how many, rr|newest|progress; of a task a(limit=user:2+team)
     > trigger W keys=user:ada               the values of expressions; an expression that is not named is its own value
+    > workflow W a b(wait=5s+@paid|^a:big)<a   conditions (wait, skip, cancel): sleeps, events with @, outputs with ^; + and, | or
+    > complete a yes=big / push paid yes=big   the expressions that are true; all others are false
 
 Labels are written key=value, with a weight as key=value~10 and as a demand key=value!; integers are integers.
 """
@@ -22,7 +24,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from limpet.core.condition_rows import WaitRow, decode_seen
+from limpet.core.conditions import Condition
 from limpet.core.decision import CancelTask, CloseStreams, Decision, Delivery, RunFinished, StartTask, TaskChanged
+from limpet.core.definition_text import decode_definition
 from limpet.core.definitions import (
     ConcurrencyLimit,
     DesiredLabel,
@@ -35,7 +40,7 @@ from limpet.core.errors import LimpetError
 from limpet.core.rows import EventType, PinState, RunRow, RunStatus, TaskRow, TaskStatus, WorkerRow
 from limpet.core.settings import HardStickyPolicy, RetryPriority, Settings
 from limpet.core.state import RECEIPT
-from limpet.testing.builders import make_task, us
+from limpet.testing.builders import event, make_task, output_of, sleep, us
 from limpet.testing.scenario import START, Scenario
 
 FOLDER = Path(__file__).parent / "transcripts"
@@ -74,6 +79,24 @@ def limit_of(word: str) -> ConcurrencyLimit:
     return ConcurrencyLimit(expression, int(max_runs or "1"), STRATEGIES[strategy or "rr"])
 
 
+def groups_of(text: str) -> list[list[Condition]]:
+    """`5s+@paid:big|^a:big`: groups of alternatives."""
+    return [[condition_of(one) for one in group.split("|")] for group in text.split("+") if group]
+
+
+def condition_of(word: str) -> Condition:
+    """`5s`, `@paid`, `@paid:expression`, `^parent:expression`."""
+    subject, _, expression = word[1:].partition(":")
+    if word[0] == "@":
+        return event(subject, expression)
+    return output_of(subject, expression) if word[0] == "^" else sleep(seconds(word))
+
+
+def answers_of(words: list[str]) -> dict[str, bool]:
+    """`yes=big`: what expressions give."""
+    return {text: True for text in options_of(words).get("yes", "").split(",") if text}
+
+
 def options_of(words: list[str]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words if "=" in word)
 
@@ -97,6 +120,7 @@ class Player:
             "replay": lambda words: self.taken(self.s.replay(*map(self.id_of, words))),
             "advance": lambda words: self.plain(self.s.advance, seconds(words[0])),
             "restart": lambda words: self.restart(),
+            "push": lambda words: self.plain(self.s.push, words[0], answers=answers_of(words)),
             "label": lambda words: self.plain(self.s.label, words[0], **{k: value_of(v) for k, v in options_of(words).items()}),
         }
 
@@ -191,8 +215,10 @@ class Player:
     def method(self, verb: str, words: list[str]) -> list[str]:
         """Verbs that are named like the scenario's: started, complete, fail, kill, pause, release_slot …"""
         given = options_of(words)
+        answers = answers_of(words)
+        given.pop("yes", None)
         subject = words[0] if words[0] in self.s.workers else self.id_of(words[0])
-        named: dict[str, object] = {}
+        named: dict[str, object] = {"answers": answers} if answers else {}
         for key, text in given.items():
             named[key] = (
                 int(text)
@@ -243,15 +269,17 @@ class Player:
             yield self.readable(f"row run {self.run_name(run.key)}: {run_text(run)}")
         for task in [*changes.tasks_opened, *changes.tasks_changed]:
             yield self.readable(f"row task {self.task_name(task.key)}: {self.task_text(task)}")
+        for wait in changes.waits:
+            yield self.readable(f"row wait {self.step_name(wait.run_key, wait.step)}: {wait_text(wait)}")
         for receipt in changes.receipts:
             named = (f"{self.task_name(key)}#{attempt}" for key, attempt, _ in RECEIPT.iter_unpack(receipt.items))
             yield f"row receipt: {', '.join(named)}"
         for _ in changes.receipts_folded:
             yield "row receipt deleted"
-        for event in changes.events:
-            where = f" {self.worker_name(event.worker_key)}" if event.worker_key else ""
-            what = f"event {self.task_name(event.task_key)}#{event.retry_count} {EventType(event.type).name}{where}"
-            yield self.readable(f"{what}{f': {event.message}' if event.message else ''}")
+        for row in changes.events:
+            where = f" {self.worker_name(row.worker_key)}" if row.worker_key else ""
+            what = f"event {self.task_name(row.task_key)}#{row.retry_count} {EventType(row.type).name}{where}"
+            yield self.readable(f"{what}{f': {row.message}' if row.message else ''}")
         for delivery in decision.deliveries:
             yield self.readable(self.delivery_text(delivery))
         for cause, count in decision.stale.items():
@@ -296,6 +324,12 @@ class Player:
         row = self.s.tables.tasks[key]
         return f"{self.run_name(row.run_key)}.{self.s.name_of(row)}"
 
+    def step_name(self, run_key: int, step: int) -> str:
+        """Of a task that may not exist yet."""
+        run = self.s.tables.runs[run_key]
+        definition = decode_definition(self.s.tables.versions[run.version_key].definition)
+        return f"{self.run_name(run_key)}.{definition.steps[step].name}"
+
     def worker_name(self, key: int) -> str:
         return self.s.tables.workers[key].name
 
@@ -324,6 +358,9 @@ def task_of(word: str) -> TaskDefinition:
         execution_timeout=seconds(options["timeout"]) if "timeout" in options else None,
         labels=[label_of(options["label"])] if "label" in options else (),
         concurrency=[limit_of(one) for one in options.get("limit", "").split("+") if one],
+        wait_for=groups_of(options.get("wait", "")),
+        skip_if=groups_of(options.get("skip", "")),
+        cancel_if=groups_of(options.get("cancel", "")),
     )
 
 
@@ -339,6 +376,14 @@ def worker_text(worker: WorkerRow) -> str:
     parts += ["lost"] if worker.lost_at is not None else []
     parts += ["gone"] if worker.gone_at is not None else []
     return ", ".join(parts)
+
+
+def wait_text(wait: WaitRow) -> str:
+    """What a wait's row tells: since when, until when, and which conditions were seen to hold or not."""
+    parts = [f"armed {clock(wait.armed_at)}"] if wait.armed_at is not None else []
+    parts += [f"decided {clock(wait.decided_at)}"] if wait.decided_at is not None else []
+    parts += [f"{place} {'holds' if seen.is_met else 'does not hold'}" for place, seen in decode_seen(wait.seen).items()]
+    return ", ".join(parts) or "nothing is known"
 
 
 def run_text(run: RunRow) -> str:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 WAITING = {
     "29": "events; triggers, bulk triggers and schedules are shown",
-    "35": "rate limits",
     "84": "durable tasks",
     "87": "event triggers",
-    "88": "rate limits",
     "92": "batch tasks",
     "93": "durable tasks; pools of two types are shown",
 }

@@ -9,7 +9,7 @@ from limpet.core.definitions import StickyStrategy
 from limpet.core.explain import Explanation, Reason
 from limpet.core.pause_inputs import WorkflowPaused
 from limpet.core.settings import HardStickyPolicy, Settings
-from limpet.testing.builders import demand, limit, make_task, us
+from limpet.testing.builders import demand, event, limit, make_task, sleep, takes, us
 from limpet.testing.scenario import Scenario
 
 HARD = StickyStrategy.HARD
@@ -188,6 +188,53 @@ def for_parents() -> Explanation:
     return s.explain("second")
 
 
+def metered(limit_value: int | None, *before: int) -> Scenario:
+    """A task that takes five units of a limit; others have taken some."""
+    s = Scenario()
+    s.workflow("fetch", make_task("fetch", rates=[takes("api", 5)]))
+    for number, units in enumerate(before):
+        s.workflow(f"first-{number}", make_task("first", action="fetch", rates=[takes("api", units)]))
+    s.worker("w1")
+    if limit_value is not None:
+        s.rate_limit("api", limit_value)
+    for number in range(len(before)):
+        s.trigger(f"first-{number}")
+    return s
+
+
+def spent() -> Explanation:
+    s = metered(10, 9)
+    s.trigger("fetch")
+    return s.explain("fetch")
+
+
+def rate_limit_paused() -> Explanation:
+    s = metered(10)
+    s.pause_rate_limit("api", 30)
+    s.trigger("fetch")
+    return s.explain("fetch")
+
+
+def rate_limit_too_small() -> Explanation:
+    s = metered(3)
+    s.trigger("fetch")
+    return s.explain("fetch")
+
+
+def rate_limit_unknown() -> Explanation:
+    s = metered(None)
+    s.trigger("fetch")
+    return s.explain("fetch")
+
+
+def for_conditions() -> Explanation:
+    s = Scenario()
+    s.workflow("order", make_task("pack", wait_for=[[sleep(600), event("order:paid")]]))
+    s.trigger("order")
+    s.advance(12)
+    return s.explain("pack")
+
+
 SCENES: dict[Reason, Scene] = {
     Reason.NONE: placed,
     Reason.NO_WORKER_FOR_ACTION: nobody,
@@ -205,7 +252,12 @@ SCENES: dict[Reason, Scene] = {
     Reason.NO_FREE_SLOT: lambda: fleet(act=all_busy),
     Reason.WORKFLOW_PAUSED: paused,
     Reason.CONCURRENCY_FULL: key_full,
+    Reason.RATE_LIMITED: spent,
+    Reason.RATE_LIMIT_PAUSED: rate_limit_paused,
+    Reason.RATE_LIMIT_TOO_SMALL: rate_limit_too_small,
+    Reason.RATE_LIMIT_UNKNOWN: rate_limit_unknown,
     Reason.SLOTS_HELD: held,
     Reason.BACKING_OFF: backing_off,
     Reason.WAITING_FOR_PARENTS: for_parents,
+    Reason.CONDITION_UNMET: for_conditions,
 }

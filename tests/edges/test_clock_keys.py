@@ -1,4 +1,4 @@
-"""The edge's answers to the clock: expressions evaluated for runs that are due (decision 0021)."""
+"""The edge's answers to the clock: expressions evaluated for runs that are due (decision 0025)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from limpet.core.clock_starts import StartAsked, StartsKeyed
+from limpet.core.clock_starts import StartsKeyed
 from limpet.core.decision import KeysWanted
 from limpet.core.errors import EngineStopping, IdempotencyCollision, NotSupported, WorkflowChanged
 from limpet.core.ids import Instant, TenantId
 from limpet.core.inputs import KeyTaken
+from limpet.core.limits_view import LimitsView, StartAsked
 from limpet.core.records import UnusableKey
 from limpet.core.run_keys import RunKeys
 from limpet.core.timetable_inputs import CronTriggered, ScheduleTriggered
-from limpet.core.views import LimitsView
 from limpet.edges import run_keys
 from limpet.edges.clock_keys import ClockKeys
 from limpet.edges.run_keys import KEYED_TRIES_MAX, start_now
@@ -37,7 +37,7 @@ async def working() -> AsyncIterator[tuple[ClockKeys, FakeDoor]]:
 
 
 def question(row_id: str, *expressions: str, user: str = "ada", idempotency: str | None = None) -> StartAsked:
-    limits = LimitsView("v-1", expressions, idempotency)
+    limits = LimitsView("v-1", expressions, idempotency=idempotency)
     return StartAsked(row_id, 7, Instant(5), f'{{"user":"{user}"}}'.encode(), b'{"m":"n"}', limits)
 
 

@@ -47,11 +47,12 @@ from limpet.core.inputs import (
     WorkerRegistered,
     WorkerSeen,
 )
+from limpet.core.limits_view import LimitsView
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.settings import Settings
 from limpet.core.subscriptions import Candidate
-from limpet.core.views import LimitsView, WorkerView
+from limpet.core.views import OutputView, WorkerView
 from limpet.engine.seats import Core
 
 
@@ -109,6 +110,12 @@ class EchoMachine:
 
     def limits_of(self, workflow_name: str) -> LimitsView | None:
         return None
+
+    def output_view(self, task_run_id: str) -> OutputView | None:
+        return None
+
+    def awaited(self, event_key: str) -> tuple[str, ...]:
+        return ()
 
     def worker(self, worker_id: str) -> WorkerView | None:
         if worker_id not in self.facts:

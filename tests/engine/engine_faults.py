@@ -203,11 +203,11 @@ class FaultyStore:
         return gone
 
     async def prune_events(self, before: int, limit: int) -> int:
-        self.fail_maybe("prune_events")
+        self.fail_maybe("prune events")
         return 0
 
     async def purge_claims(self, before: int, limit: int) -> int:
-        self.fail_maybe("purge_claims")
+        self.fail_maybe("purge claims")
         self.purged.append((before, limit))
         gone = min(limit, self.purgeable)
         self.purgeable -= gone

@@ -7,9 +7,11 @@ import asyncio
 from engine_faults import Fault
 from engine_house import DEFAULT_TENANT_ID, House, MakeHouse, verb
 
+from limpet.core.condition_rows import WaitRow
 from limpet.core.decision import Changes, PayloadRef, RunFinished, StartTask
+from limpet.core.event_rows import PushedEventRow
 from limpet.core.rows import RunRow, TaskRow
-from limpet.engine.payloads import ENTRY_BYTES, PayloadCache
+from limpet.engine.payloads import ENTRY_BYTES, PayloadCache, events_of, fill_from_events, fill_from_rows, rows_of
 
 
 def run_row(key: int, payload: bytes | None) -> RunRow:
@@ -182,3 +184,27 @@ def test_the_cache_keeps_the_newest_value_and_can_be_emptied() -> None:
     assert (ref.data, len(cache), cache.size) == (b"newer", 1, 5 + ENTRY_BYTES)
     cache.clear()
     assert (len(cache), cache.size) == (0, 0)
+
+
+def event_row(key: int, payload: bytes) -> PushedEventRow:
+    return PushedEventRow(key, f"id-{key}", 1, "paid", payload, len(payload), b"{}", None, None, None, 0)
+
+
+def test_W5_16_an_event_is_remembered_when_tasks_have_waited_in_its_commit() -> None:
+    ref = PayloadRef(7, "paid", of_event=True)
+    cache = PayloadCache(1_000)
+    cache.keep(Changes(pushed_events=[event_row(7, b'{"n":1}')]))
+    assert not cache.fill(ref)
+    cache.keep(Changes(pushed_events=[event_row(7, b'{"n":1}')], waits=[WaitRow(1, 0, 1, 0, 0, 0, b"{}")]))
+    assert cache.fill(ref)
+    assert ref.data == b'{"n":1}'
+    assert not cache.fill(PayloadRef(7, "task")), "a task of the same key is something else"
+
+
+def test_W5_16_an_awaited_event_whose_retention_is_over_says_nothing_and_keeps_no_task_from_running() -> None:
+    known, gone, task = PayloadRef(7, "a", of_event=True), PayloadRef(8, "b", of_event=True), PayloadRef(9, "t")
+    refs = [known, gone, task]
+    assert (events_of(refs), rows_of(refs)) == ([7, 8], ([], [task]))
+    fill_from_events(refs, {7: b'{"n":1}'})
+    assert fill_from_rows(refs, {}, {}) == [task]
+    assert (known.data, gone.data, task.data) == (b'{"n":1}', b"{}", None)

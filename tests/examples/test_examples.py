@@ -106,6 +106,22 @@ def test_dag_with_retries(engine: EngineProcess) -> None:
     ]
 
 
+def test_approval(engine: EngineProcess) -> None:
+    assert Example(engine, "approval", "only").output() == [
+        "1 by parcel, approved by Ada",
+        "2 by letter, approved by nobody",
+        "3 was withdrawn",
+    ]
+
+
+def test_order_events(engine: EngineProcess) -> None:
+    assert Example(engine, "order_events", "only").output() == [
+        "order:created in eu: order 1 checked, because 250000 >= 100000; order 1 confirmed, because of order:created",
+        "order:created in us: order 2 confirmed, because of order:created",
+        "order:changed in eu: order 1 confirmed, because of order:changed",
+    ]
+
+
 def test_sticky_fan_out(engine: EngineProcess) -> None:
     lines = Example(engine, "sticky_fan_out", "first", "second").output()
     found = [re.fullmatch(r"set-(\d): sum 285, all in process \d+", line) for line in lines]

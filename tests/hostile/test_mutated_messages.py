@@ -127,7 +127,7 @@ class Mutator:
                 return self._chance.choice((0, 1, 2, 3, 4, 5, 6, 99, -1))
             case kinds.TYPE_INT64:
                 return self._chance.choice((*NUMBERS, 2**62, -(2**63), 253_402_300_800))
-            case kinds.TYPE_UINT32 | kinds.TYPE_UINT64:
+            case kinds.TYPE_UINT32 | kinds.TYPE_UINT64 | kinds.TYPE_FIXED64:
                 return abs(self._chance.choice(NUMBERS))
             case _:
                 return self._chance.choice(NUMBERS)

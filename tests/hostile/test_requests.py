@@ -155,8 +155,8 @@ async def test_W2_13_an_unfit_definition_is_refused_with_its_place(house: House,
 
 async def test_a_registration_cannot_fill_the_log(house: House, caplog: pytest.LogCaptureFixture) -> None:
     """The sentences about what is not carried out are for people: a thousand of them help nobody."""
-    limit = [admin.CreateTaskRateLimit(key="api", units=1)]
-    tasks = [task(f"t{n}", rate_limits=limit, is_durable=True) for n in range(1000)]
+    batch = admin.TaskBatchConfig(batch_max_size=2)
+    tasks = [task(f"t{n}", batch=batch, is_durable=True) for n in range(1000)]
     await house.workflow("chatty", *tasks)
     said = [record.getMessage() for record in caplog.records if "chatty" in record.getMessage()]
     assert 1 <= len(said) <= 50

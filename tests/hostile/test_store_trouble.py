@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import os
 import resource
@@ -29,9 +28,9 @@ from .house import ANSWER_WITHIN_S, Callers, Status, status_of
 
 MEBIBYTE = 1024 * 1024
 DISK_BYTES, BALLAST_BYTES = 8 * MEBIBYTE, 4 * MEBIBYTE
-PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2  # <linux/prctl.h>, <linux/capability.h>
 ROOT = Path(__file__).resolve().parents[2]
 LIMPET = (sys.executable, "-m", "limpet.cli.main")
+UNPRIVILEGED = (sys.executable, "-m", "tests.hostile.unprivileged")
 Room = Callable[[], None]
 
 
@@ -208,13 +207,6 @@ async def test_T_FSYNC_FAIL_the_process_ends_and_what_was_acknowledged_is_there_
             await callers.is_alive()
 
 
-def without_privileges() -> None:
-    """In the child, before the program starts: file permissions count, also when the tests run as root."""
-    if os.geteuid() == 0:
-        for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
-            assert ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0
-
-
 @pytest.mark.parametrize("has_store", [False, True], ids=["a folder", "a file in a folder"])
 def test_T_DB_READONLY_what_may_not_be_written_is_refused_at_the_start(tmp_path: Path, has_store: bool) -> None:
     folder = tmp_path / "data"
@@ -226,7 +218,7 @@ def test_T_DB_READONLY_what_may_not_be_written_is_refused_at_the_start(tmp_path:
     for each in folder.iterdir():
         each.chmod(0o444)
     folder.chmod(0o555)
-    with engine(path, preexec_fn=without_privileges) as one:
+    with engine(path, program=UNPRIVILEGED) as one:
         code, said = one.ended()
     folder.chmod(0o755)
     assert code == 1, said

@@ -108,11 +108,21 @@ ASKS: dict[str, Ask] = {
     "/Dispatcher/RefreshTimeout": lambda one: wire.RefreshTimeoutRequest(task_run_external_id=one, increment_timeout_by="1h"),
     "/Dispatcher/ReleaseSlot": lambda one: wire.ReleaseSlotRequest(task_run_external_id=one),
     "/Dispatcher/UpsertWorkerLabels": lambda one: wire.UpsertWorkerLabelsRequest(worker_id=one, labels=LABELS),
+    "/WorkflowService/PauseRateLimit": lambda one: workflows.PauseRateLimitRequest(key=one, paused_until=SINCE),
     "/EventsService/PutLog": lambda one: events.PutLogRequest(task_run_external_id=one, message=b"mine now"),
     "/EventsService/PutStreamEvent": lambda one: events.PutStreamEventRequest(task_run_external_id=one, message=b"mine now"),
 }
 REPORTS = {"/Dispatcher/SendStepActionEvent"}
-CREATES = {"/Dispatcher/Register", "/v1.AdminService/PutWorkflow", "/Dispatcher/GetVersion"}
+CREATES = {
+    "/Dispatcher/Register",
+    "/v1.AdminService/PutWorkflow",
+    "/Dispatcher/GetVersion",
+    "/WorkflowService/PutRateLimit",
+    "/EventsService/Push",
+    "/EventsService/BulkPush",
+    "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+}
+OWN_WORDS = {"/EventsService/ReplaySingleEvent": "events cannot be replayed"}  # never carried out, and said so
 TRIGGERS = {
     "/WorkflowService/TriggerWorkflow",
     "/WorkflowService/BulkTriggerWorkflow",
@@ -156,7 +166,7 @@ async def test_X_TENANT_no_method_that_takes_an_id_is_left_out(house: House) -> 
         if method.path not in ASKS.keys() | REPORTS | CREATES | TRIGGERS:
             code, says = await house.status(method.path, b"")
             assert code is S.UNIMPLEMENTED, method.path
-            assert f"{method.path} is not carried out by this engine yet" in says
+            assert OWN_WORDS.get(method.path, f"{method.path} is not carried out by this engine yet") in says
 
 
 async def test_X_TENANT_a_filter_finds_only_our_own(house: House, victim: Victim) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pwd
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from collections import deque
 from pathlib import Path
 
-from tests.postgres import binaries
+from tests.postgres import binaries, launch
 
 USER = "limpet"
 UNPRIVILEGED = ("postgres", "nobody")  # PostgreSQL refuses to run as root
@@ -25,7 +25,6 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1", "max_connections": "120", "shared_buffers": "64MB", "fsync": "on", "synchronous_commit": "on",
     "log_min_messages": "log", "log_destination": "stderr", "logging_collector": "off", "max_prepared_transactions": "0",
 }  # fmt: skip
-PR_SET_PDEATHSIG = 1
 
 
 class Server:
@@ -116,11 +115,11 @@ class Server:
 
     def _popen(self, command: list[str]) -> subprocess.Popen[str]:
         """As an unprivileged user, and never longer than this process."""
-        whom = {} if self.owner is None else {"user": self.owner.pw_uid, "group": self.owner.pw_gid, "extra_groups": []}
+        whom = (-1, -1) if self.owner is None else (self.owner.pw_uid, self.owner.pw_gid)
         return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder, env=_environment(),
-            preexec_fn=_die_with_parent, **whom,
-        )  # type: ignore[call-overload,no-any-return]  # fmt: skip
+            [sys.executable, launch.__file__, *map(str, whom), *command],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder, env=_environment(),
+        )  # fmt: skip
 
 
 def _owner() -> pwd.struct_passwd | None:
@@ -139,10 +138,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)

@@ -29,6 +29,7 @@ class Seen:
     by_event: bool
     filter_payload: dict[str, Any]
     priority: int | None
+    traceparent: str | None
 
 
 @dataclass
@@ -45,9 +46,10 @@ class World:
 
 
 def remembered(input: EmptyModel, ctx: Context) -> Seen:
+    metadata = {key: value for key, value in ctx.additional_metadata.items() if key != "traceparent"}
     return Seen(
-        input.model_dump(), dict(ctx.additional_metadata), ctx.triggering_event_id, ctx.triggering_event_key,
-        ctx.was_triggered_by_event, dict(ctx.filter_payload), ctx.priority,
+        input.model_dump(), metadata, ctx.triggering_event_id, ctx.triggering_event_key,
+        ctx.was_triggered_by_event, dict(ctx.filter_payload), ctx.priority, ctx.additional_metadata.get("traceparent"),
     )  # fmt: skip
 
 
@@ -83,6 +85,7 @@ async def test_B50_F5_11_F5_13_an_event_starts_a_run_that_knows_it(world: World)
     seen = await world.next()
     assert seen.input == {"n": 1}
     assert (seen.event_id, seen.event_key, seen.by_event) == (event.event_id, "order:created", True)
+    assert seen.traceparent  # of its own, because the event names none (W9.3)
     assert seen.metadata == {
         "customer": "42", "hatchet__event_id": event.event_id, "hatchet__event_key": "order:created"
     }  # fmt: skip

@@ -35,8 +35,10 @@ CLASSES: dict[str, tuple[str, str]] = {  # official module, our module
     "LogsClient": ("features.logs", "limpet.features.logs"),
     "EventClient": ("clients.events", "limpet.clients.events"),
     "FiltersClient": ("features.filters", "limpet.features.filters"),
+    "WebhooksClient": ("features.webhooks", "limpet.features.webhooks"),
     "CELClient": ("features.cel", "limpet.features.cel"),
     "MetricsClient": ("features.metrics", "limpet.features.metrics"),
+    "RateLimitsClient": ("features.rate_limits", "limpet.features.rate_limits"),
     "StubsClient": ("features.stubs", "limpet.features.stubs"),
     "RunEventListener": ("clients.listeners.run_event_listener", "limpet"),
     "RunEventListenerClient": (
@@ -45,8 +47,8 @@ CLASSES: dict[str, tuple[str, str]] = {  # official module, our module
     ),
 }
 
-# Parts that this engine does not have; the fields say how the official engine is embedded, traced or served.
-FIELDS_WAITING = {"ClientConfig": {"otel", "embedded"}}
+# Parts that this engine does not have; the fields say how the official engine is embedded or served.
+FIELDS_WAITING = {"ClientConfig": {"embedded"}}
 
 
 # Ours are worked out: from the token, from the address, or at the moment of use.

@@ -91,7 +91,7 @@ async def test_B79_B80_a_run_starts_at_its_time_with_what_was_given(timed: Any) 
     assert len(version.scheduled_workflows) == 1
     priority, metadata = await seen(timed, 100)
     assert datetime.now(UTC) >= at
-    assert (priority, metadata) == (3, {"who": "me"})
+    assert (priority, metadata["who"]) == (3, "me")
     await timed.aio_schedule(datetime.now(UTC) - timedelta(days=1), Number(n=101))
     await seen(timed, 101)
 

@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 DURABLE = "durable tasks"
-WEBHOOKS = "webhooks"
 RATE_LIMITS = "rate limits"
 BATCH = "batch tasks"
 EMBEDDED = "the engine inside the client's process"
-TRACING = "OpenTelemetry"
-MCP = "tools for agent SDKs"
+TRACING = "nothing: a model of the hosted trace view that no client method returns"
 ACCOUNTS = "users, invitations and tenants of the hosted service"
 LEGACY = "nothing: models of the older API that no client method returns"
 HTTP_CLASSES = "nothing: generated classes of the official HTTP client, which `limpet.runs` and its siblings stand for"
@@ -19,9 +17,7 @@ INTERNAL = "nothing: inner parts of the official client, deprecated there"
 
 TOP_LEVEL: dict[str, tuple[str, ...]] = {
     DURABLE: ("DurableContext", "EvictionNotSupportedError", "EvictionPolicy", "NonDeterminismError"),
-    WEBHOOKS: ("V1WebhookHMACAlgorithm", "V1WebhookHMACEncoding", "V1WebhookSourceName"),
     EMBEDDED: ("EmbeddedHatchetConfig",),
-    TRACING: ("OTelAttribute", "OpenTelemetryConfig"),
     ACCOUNTS: (
         "APIMeta",
         "APIMetaAuth",
@@ -84,8 +80,6 @@ TOP_LEVEL: dict[str, tuple[str, ...]] = {
 MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "Hatchet": {
         DURABLE: ("durable_task",),
-        WEBHOOKS: ("webhooks",),
-        RATE_LIMITS: ("rate_limits",),
         BATCH: ("batch_task",),
         EMBEDDED: ("aio_stop_embedded", "from_embedded", "stop_embedded"),
         INTERNAL: ("dispatcher",),
@@ -93,16 +87,13 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "Workflow": {
         DURABLE: ("durable_task",),
         BATCH: ("batch_task",),
-        MCP: ("mcp_tool",),
         INTERNAL: ("client",),
     },
     "Standalone": {
-        MCP: ("mcp_tool",),
         INTERNAL: ("client",),
     },
     "Task": {INTERNAL: ("validators", "workflow")},
     "Context": {
-        RATE_LIMITS: ("aio_pause_rate_limit", "pause_rate_limit"),
         INTERNAL: (
             "action",
             "admin_client",
@@ -147,28 +138,20 @@ MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "WorkersClient": {INTERNAL: ("client",)},
     "WorkflowsClient": {INTERNAL: ("client",)},
     "LogsClient": {INTERNAL: ("client",)},
+    "RateLimitsClient": {INTERNAL: ("client",)},
     "MetricsClient": {INTERNAL: ("client",)},
     "CELClient": {INTERNAL: ("client",)},
     "EventClient": {INTERNAL: ("aio_stream", "client", "log", "stream")},
     "FiltersClient": {INTERNAL: ("client",)},
+    "WebhooksClient": {INTERNAL: ("client",)},
 }
 
 
 # Documented imports from modules below the package, as `module.name`.
 IMPORTS: dict[str, tuple[str, ...]] = {
     DURABLE: ("exceptions.NonDeterminismError", "runnables.eviction.EvictionPolicy"),
-    WEBHOOKS: (
-        "clients.rest.models.v1_webhook.V1Webhook",
-        "clients.rest.models.v1_webhook_api_key_auth.V1WebhookAPIKeyAuth",
-        "clients.rest.models.v1_webhook_basic_auth.V1WebhookBasicAuth",
-        "clients.rest.models.v1_webhook_hmac_algorithm.V1WebhookHMACAlgorithm",
-        "clients.rest.models.v1_webhook_hmac_auth.V1WebhookHMACAuth",
-        "clients.rest.models.v1_webhook_hmac_encoding.V1WebhookHMACEncoding",
-        "clients.rest.models.v1_webhook_source_name.V1WebhookSourceName",
-    ),
     BATCH: ("runnables.types.BatchMemberId",),
-    TRACING: ("clients.rest.models.otel_span.OtelSpan", "opentelemetry.instrumentor.HatchetInstrumentor"),
-    MCP: ("runnables.workflow.MCPProvider",),
+    TRACING: ("clients.rest.models.otel_span.OtelSpan",),
     HTTP_CLASSES: (
         "clients.rest.api.observability_api.ObservabilityApi",
         "clients.rest.api.task_api.TaskApi",

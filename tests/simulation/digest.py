@@ -9,6 +9,8 @@ from limpet.core.machine import Machine
 from limpet.core.records import Run, TaskRun, Worker
 from limpet.core.rows import TaskStatus
 from limpet.core.state import State
+from limpet.core.waits import wait_row
+from tests.simulation.pushing import NAMES, SCOPES
 
 
 def durable(machine: Machine) -> dict[str, Any]:
@@ -22,8 +24,17 @@ def durable(machine: Machine) -> dict[str, Any]:
         "runs": {run.id: _run(state, run) for run in state.runs.values()},
         "tasks": {task.id: _task(state, task) for task in state.tasks.values()},
         "groups": {group.name: found for group in state.gates.groups.values() if any(found := _group(state, group))},
+        "filters": {row.id: row for row in state.subscriptions.filters.values()},
+        "subscriptions": _subscriptions(state),
+        "waits": {wait.name: wait_row(wait, state.tenant_no) for wait in state.waits.all()},
+        "listening": {key: sorted(waiting) for key, waiting in state.waits.listening().items()},
         "receipts": {key: live for key, live in state.receipts_open.items() if live},
     }
+
+
+def _subscriptions(state: State) -> dict[str, Any]:
+    """What events of the simulation start."""
+    return {f"{name} {scope}": state.subscriptions.candidates(name, scope) for name in NAMES for scope in SCOPES}
 
 
 def differences(mine: Machine, loaded: Machine) -> list[str]:
@@ -73,6 +84,7 @@ def _run(state: State, run: Run) -> dict[str, Any]:
         "parent": (run.parent_run_id, run.parent_task_id, run.child_index, run.child_key, run.child_ref, run.request_id),
         "life": (run.status, run.created_at, run.started_at, run.finished_at, run.input_bytes),
         "gates": (run.keys, run.stage, run.at_gate and _may_pass(state, run)),
+        "source": run.source,
         "tasks": {step: task.key for step, task in sorted(run.tasks.items())},
     }
 

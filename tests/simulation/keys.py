@@ -1,4 +1,4 @@
-"""The edge's part in concurrency: it computes the keys of a trigger from the workflow version in force (R3, R52).
+"""The edge's part in limits: it computes the values of a trigger from the workflow version in force (R3, R52).
 
 Nobody evaluates expressions here: chance says what they would give, now and then a key that cannot be computed.
 """
@@ -11,11 +11,12 @@ from random import Random
 from limpet.core.clock_starts import StartKeyed, StartsKeyed
 from limpet.core.decision import KeysWanted
 from limpet.core.inputs import RunsTriggered, Trigger
+from limpet.core.limits_view import LimitsView
 from limpet.core.machine import Machine
 from limpet.core.records import LimitKey, UnusableKey
 from limpet.core.run_keys import RunKeys
-from limpet.core.views import LimitsView
 from tests.simulation.claims import NAMES
+from tests.simulation.meters import choose_value
 
 KEYS = ("", "ada", "ada", "bob")
 
@@ -41,7 +42,9 @@ def keys_of(limits: LimitsView, rng: Random) -> RunKeys:
     """What the expressions give for one run."""
     keys = tuple(_key(rng) for _ in limits.expressions)
     idempotency = None if limits.idempotency is None else rng.choice(NAMES)
-    return RunKeys(limits.version_id, keys, "STAND-IN", idempotency)
+    meters = Random(rng.random()) if limits.rates else rng
+    rates = tuple(choose_value(use, meters) for use in limits.rates)
+    return RunKeys(limits.version_id, keys, "STAND-IN", rates, idempotency)
 
 
 def _key(rng: Random) -> LimitKey:

@@ -10,11 +10,23 @@ from limpet.core.decision import Decision, StartTask
 from limpet.core.ids import Instant, TenantNo
 from limpet.core.inputs import Input, RunsTriggered
 from limpet.core.machine import Machine
+from limpet.core.rate_rows import as_of
 from limpet.core.rows import RunStatus, TaskRow
-from tests.simulation import claims, pauses, rules_gates, rules_life, rules_places, rules_runs, timetable
+from tests.simulation import (
+    claims,
+    meters,
+    pauses,
+    pushing,
+    rules_conditions,
+    rules_gates,
+    rules_life,
+    rules_places,
+    rules_runs,
+    timetable,
+)
 from tests.simulation.digest import differences
 from tests.simulation.mirror import Mirror, Step
-from tests.simulation.tables import Broken
+from tests.simulation.tables import Broken, Tables
 
 if TYPE_CHECKING:
     from tests.simulation.engine import Engine
@@ -37,10 +49,13 @@ def violations_of(step: Step, old_live: dict[str, TaskRow], confirmed: set[tuple
     yield from rules_life.deadlines(step)
     yield from rules_life.losses(step)
     yield from rules_gates.gates(step)
+    yield from rules_conditions.conditions(step, step.waits_before)
     yield from rules_runs.graph(step)
     yield from rules_runs.pins(step)
     yield from rules_runs.triggers(step)
     yield from timetable.laws(step, step.schedules_dropped)
+    yield from meters.laws(step, step.limits_before)
+    yield from pushing.laws(step)
     yield from claims.laws(step, step.claims_before)
     yield from pauses.laws(step)
     yield from rules_places.capacity(step.mirror)
@@ -61,6 +76,7 @@ class Ledger:
         self.was_sent: set[tuple[str, int]] = set()
         self.acknowledged: dict[str, None] = {}
         self.planned: dict[str, str] = {}
+        self.pushed: dict[str, None] = {}
         self.given_up: set[str] = set()
         self.steps = 0
 
@@ -74,7 +90,8 @@ class Ledger:
     def loaded(self, engine: Engine, core: Machine, now: Instant, seen: dict[str, int]) -> None:
         """A core was rebuilt from the rows."""
         tables = self.world.store.tables[self.no].copy()
-        self.mirrors[engine] = Mirror(self.no, tables, self.world.scenario.settings, engine.clock.honest(), seen)
+        mirror = self.mirrors[engine] = Mirror(self.no, tables, self.world.scenario.settings, engine.clock.honest(), seen)
+        mirror.awaiting = rules_conditions.heard_before(mirror)
         self.fail(f"after a load: {sentence}" for sentence in core.check())
         self.fail(f"D1: run {one} was acknowledged and is gone" for one in self.acknowledged if one not in tables.run_keys)
 
@@ -115,6 +132,7 @@ class Ledger:
             snapshot, tenant_no=self.no, now=core.state.now, salt=b"0" * 16, settings=settings, seen=core.signs_of_life()
         )
         self.fail(f"D4: {one}" for one in differences(core, twin))
+        self.fail(f"D4: {one}" for one in _limits_differ(core, self.world.store.tables[self.no]))
         mine, due_at = core.state.timetable.due_at, snapshot.due_at
         if due_at is not None and (mine is None or mine > due_at):
             raise Violation(f"D4: memory looks at the timetable at {mine}, and {due_at} is due before")
@@ -131,6 +149,7 @@ class Ledger:
             if isinstance(item, RunsTriggered) and isinstance(reply, tuple):
                 self.acknowledged.update(dict.fromkeys(one for one in reply if isinstance(one, str)))
         self.planned.update(timetable.acknowledged(items, decision.replies))
+        self.pushed.update(dict.fromkeys(pushing.acknowledged(items, decision.replies)))
 
     def _is_durable(self, engine: Engine, decision: Decision) -> bool:
         """Every row that the decision opens is in the store; a receipt may be gone again if another owner came meanwhile."""
@@ -157,6 +176,7 @@ class Ledger:
         tables = self.world.store.tables[self.no]
         self.acknowledged = {one: None for one in self.acknowledged if one in tables.run_keys}
         self.planned.clear()
+        self.pushed.clear()
 
     # Asked by callers
 
@@ -177,6 +197,7 @@ class Ledger:
         self.fail(f"D1: run {one} was acknowledged and is gone" for one in self.acknowledged if one not in tables.run_keys)
         self.fail(timetable.left_behind(tables.schedules.values(), self.world.wall.honest()))
         self.fail(timetable.lost(self.planned, self.given_up, tables.schedules.values(), tables.runs.values()))
+        self.fail(pushing.lost(self.pushed, tables))
         self.fail(f"L3: run {row.id} has not ended" for row in tables.runs.values() if not RunStatus(row.status).is_terminal)
         self.fail(f"R26: receipt row {key} is left, and no attempt lives" for key in tables.receipts)
         self.fail(
@@ -185,3 +206,12 @@ class Ledger:
             if one.answer is None and one.run_id in tables.run_keys
         )
         self.compare(engine)
+
+
+def _limits_differ(core: Machine, tables: Tables) -> Iterator[str]:
+    """Rate limits that memory has otherwise than the store."""
+    stored, now = {row.name: as_of(row, core.state.now) for row in tables.rate_limits.values()}, core.state.now
+    for bucket in core.state.rates.buckets.values():
+        mine = as_of(bucket.row(core.state.tenant_no), now) if bucket.exists else None
+        if bucket.is_read and mine != stored.get(bucket.name):
+            yield f"rate limit {bucket.name}: memory {mine}, stored {stored.get(bucket.name)}"

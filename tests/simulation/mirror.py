@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from limpet.core.claim_rows import ClaimRow
 from limpet.core.claims import names_of
+from limpet.core.condition_rows import WaitRow
 from limpet.core.decision import Decision, StartTask
 from limpet.core.definitions import TaskDefinition, WorkflowDefinition
 from limpet.core.due import keys_in
@@ -22,10 +24,12 @@ from limpet.core.inputs import (
     WorkerSeen,
     WorkerUnsubscribed,
 )
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import RunRow, TaskRow, TaskStatus, WorkerRow
 from limpet.core.settings import Settings
 from limpet.core.timetable_rows import ScheduleRow
 from tests.simulation.crowds import Crowds, Shares, is_held
+from tests.simulation.meters import demand_of
 from tests.simulation.oracle import Offer, Order, Wish, definition_of, offer_of, order_of, pin_of, used_slots, wish_of
 from tests.simulation.pauses import is_parked
 from tests.simulation.tables import Tables
@@ -53,13 +57,17 @@ class Step:
     workers: list[tuple[WorkerRow | None, WorkerRow]]
     starts: list[StartTask] = field(default_factory=list)
     schedules_dropped: list[ScheduleRow] = field(default_factory=list)
+    limits_before: dict[str, RateLimitRow] = field(default_factory=dict)
+    waits_before: dict[tuple[int, int], WaitRow | None] = field(default_factory=dict)
     claims_before: dict[bytes, ClaimRow] = field(default_factory=dict)
 
     @property
     def is_paced(self) -> bool:
-        """More was due than one step handles (R53); another step follows at once."""
+        """More was due than one step handles (R53), or a rate limit must be read first; another step follows at once."""
         wake_at = self.decision.wake_at
-        return self.mirror.settings.due_batch_max < 1_000 and wake_at is not None and wake_at <= self.now
+        if wake_at is None or wake_at > self.now:
+            return False
+        return self.mirror.settings.due_batch_max < 1_000 or self.mirror.is_metered
 
 
 class Mirror:
@@ -76,12 +84,14 @@ class Mirror:
         self.waiting = {key: None for key, row in tables.tasks.items() if row.status == TaskStatus.QUEUED}
         self.crowds: Crowds | None = None  # as they were after the last step
         self.shares: Shares = {}
+        self.awaiting: dict[tuple[int, int], Any] = {}  # of `rules_conditions`, filled after a load
         self.in_line = {key: None for key in self.waiting if not self.is_held(tables.tasks[key])}
         self.live = {key: None for key, row in tables.tasks.items() if row.status == TaskStatus.ASSIGNED}
         self.orphans = {(row.id, row.retry_count) for row in tables.tasks.values() if row.status == TaskStatus.ASSIGNED}
         self._offers: dict[int, tuple[WorkerRow, Offer]] = {}
         self._wishes: dict[int, tuple[RunRow, bool, Wish]] = {}
         self._free: dict[int, dict[str, int]] | None = None
+        self._demands: dict[int, dict[str, int]] = {}
 
     # Following
 
@@ -91,7 +101,9 @@ class Mirror:
         old_tasks = {row.key: tables.tasks.get(row.key) for row in (*changes.tasks_opened, *changes.tasks_changed)}
         old_runs = {row.key: tables.runs.get(row.key) for row in (*changes.runs_opened, *changes.runs_changed)}
         old_workers = {row.key: tables.workers.get(row.key) for row in changes.workers}
+        limits = {row.name: row for row in tables.rate_limits.values()}
         dropped = [tables.schedules[key] for key in changes.schedules_dropped if key in tables.schedules]
+        old_waits = {row.key: tables.waits.get(row.key) for row in changes.waits}
         wanted = [one.keys for item in items if isinstance(item, RunsTriggered) for one in item.items]
         wanted += [keys for item in items for keys in keys_in(item)]
         claims_before = tables.claims_of([*names_of(wanted), *(row.name for row in changes.claims)])
@@ -103,7 +115,7 @@ class Mirror:
             [(old, tables.tasks[key]) for key, old in old_tasks.items()],
             [(old, tables.runs[key]) for key, old in old_runs.items()],
             [(old, tables.workers[key]) for key, old in old_workers.items() if key in tables.workers],
-            [one for one in decision.deliveries if isinstance(one, StartTask)], dropped, claims_before,
+            [one for one in decision.deliveries if isinstance(one, StartTask)], dropped, limits, old_waits, claims_before,
         )  # fmt: skip
         for _, run in step.runs:
             self.shares.pop(run.key, None)
@@ -161,6 +173,19 @@ class Mirror:
         """Whether a pause or a concurrency limit keeps the waiting task from its queue."""
         run = self.tables.runs[task.run_key]
         return is_parked(self.tables, task) or is_held(task, run, self.definition(run))
+
+    @property
+    def is_metered(self) -> bool:
+        """Whether a waiting task takes units of a rate limit."""
+        return any(self.demand(self.tables.tasks[key]) for key in self.in_line)
+
+    def demand(self, task: TaskRow) -> dict[str, int]:
+        """What an attempt of the task takes of rate limits."""
+        known = self._demands.get(task.key)
+        if known is None:
+            run = self.tables.runs[task.run_key]
+            known = self._demands[task.key] = demand_of(run, self.definition(run), task.step)
+        return known
 
     def task_definition(self, task: TaskRow) -> TaskDefinition:
         return self.definition(self.tables.runs[task.run_key]).steps[task.step]

@@ -26,13 +26,14 @@ from limpet.core import (
     concurrency,
     crons,
     deadlines,
+    events,
     gates,
     graph,
     loading,
     machine,
     notices,
     pins,
-    queue,
+    rate_limits,
     reasons,
     reports,
     runs,
@@ -40,11 +41,15 @@ from limpet.core import (
     timetable,
     triggers,
 )
+from limpet.core import queue as core_queue
 from limpet.core import state as core_state
+from limpet.core.buckets import Bucket
 from limpet.core.claims import Claims
 from limpet.core.gates import Gates, Group
 from limpet.core.inputs import StreamClosed, StreamOpened, TaskStarted
+from limpet.core.lanes import Lane
 from limpet.core.lifecycle import Cause
+from limpet.core.rates import Rates
 from limpet.core.records import TaskRun
 from limpet.core.rows import PinState, TaskStatus
 from limpet.core.timers import Due
@@ -53,6 +58,7 @@ from limpet.engine.leases import Lease
 from limpet.store.api import FenceMismatch
 from tests.simulation.agenda import MS, EngineClock
 from tests.simulation.engine import Engine
+from tests.simulation.mutants_of_conditions import CONDITION_MUTANTS
 from tests.simulation.servers import LeaseRow
 from tests.simulation.store import ModelStore
 from tests.simulation.world import simulate
@@ -107,7 +113,7 @@ def resend_on_reconnect(surgery: Surgery) -> None:
         real(state, item)
         worker = state.workers_by_id[item.worker_id]
         waiting = [task for task in worker.tasks.values() if task.status is TaskStatus.ASSIGNED]
-        state.deliveries.extend(attempts.start_message(task, worker) for task in waiting)
+        state.deliveries.extend(attempts.start_message(state, task, worker) for task in waiting)
 
     real = surgery.put_item(machine.HANDLERS, StreamOpened, open_stream)
 
@@ -192,7 +198,7 @@ def priority_inverted(surgery: Surgery) -> None:
         level, *rest = real(task, now, settings)
         return (-level, *rest)
 
-    real = queue.order_of
+    real = core_queue.order_of
     for module in (assignment, attempts, core_state, deadlines, loading, reasons):
         surgery.put(module, "order_of", order_of)
 
@@ -237,6 +243,24 @@ def child_key_ignored(surgery: Surgery) -> None:
 
 def request_id_ignored(surgery: Surgery) -> None:
     surgery.put(triggers, "_known", lambda item, ref, found: None if ref is None else found.runs_by_ref.get(ref))
+
+
+def repeated_push_starts_again(surgery: Surgery) -> None:
+    def push(state: Any, item: Any, found: Any) -> Any:
+        return real(state, replace(item, is_repeatable=False), found)
+
+    real = surgery.put(events, "push", push)
+
+
+def event_starts_its_last_run_alone(surgery: Surgery) -> None:
+    def take(state: Any, event: Any) -> Any:
+        return real(state, replace(event, starts=event.starts[-1:]))
+
+    real = surgery.put(events, "_take", take)
+
+
+def sources_not_loaded(surgery: Surgery) -> None:
+    surgery.put(loading, "_load_sources", lambda state, rows: None)
 
 
 def cron_advance_in_a_separate_commit(surgery: Surgery) -> None:
@@ -444,17 +468,17 @@ def round_robin_cancels(surgery: Surgery) -> None:
 def tickets_shared_between_classes(surgery: Surgery) -> None:
     """A task that moved on is still found at its old place in another class."""
     stands = lambda self, task, ticket: task.in_queue and task.ticket == ticket  # noqa: E731
-    surgery.put(queue.SchedulingClass, "_stands", stands)
+    surgery.put(Lane, "_stands", stands)
 
 
 def tickets_of_tasks(surgery: Surgery) -> None:
     """Numbered by task: the two objects of a replayed task may have the same order and ticket, and cannot be compared."""
 
-    def push(self: Any, order: Any, task: Any) -> None:
+    def push(self: Any, order: Any, task: Any, lane: Any) -> None:
         self._tickets = task.ticket
-        real(self, order, task)
+        real(self, order, task, lane)
 
-    real = surgery.put(queue.SchedulingClass, "push", push)
+    real = surgery.put(core_queue.SchedulingClass, "push", push)
 
 
 def soft_pin_forgotten_on_return(surgery: Surgery) -> None:
@@ -494,6 +518,81 @@ def _resume_without_timer(real: Any) -> Any:
         state.timers = armed
 
     return resume
+
+
+# Rate limits
+
+
+def units_not_spent(surgery: Surgery) -> None:
+    surgery.put(Bucket, "take", lambda self, units, now: self.level)
+
+
+def units_spent_twice(surgery: Surgery) -> None:
+    real: Any = surgery.put(Bucket, "take", lambda self, units, now: real(self, min(2 * units, self.value), now))
+
+
+def units_of_a_limit_not_stored(surgery: Surgery) -> None:
+    """Only what is put, paused or declared reaches the store."""
+    real: Any = attempts.start
+    surgery.put(attempts, "start", lambda state, placement: real(state, replace(placement, spent=())))
+
+
+def units_carry_over(surgery: Surgery) -> None:
+    def refill(self: Bucket, now: Any) -> None:
+        left = self.level.value
+        real(self, now)
+        if self.level.refill_at is None:
+            self.level = self.level._replace(value=self.limit + left)
+
+    real = surgery.put(Bucket, "refill_if_due", refill)
+
+
+def refilled_on_load(surgery: Surgery) -> None:
+    def restore(self: Bucket, row: Any) -> None:
+        real(self, row._replace(value=row.limit_value, refill_at=None))
+
+    real = surgery.put(Bucket, "restore", restore)
+
+
+def only_the_first_limit_is_asked(surgery: Surgery) -> None:
+    real: Any = surgery.put(Rates, "short", lambda self, demand, now: real(self, demand[:1], now))
+    surgery.put(Bucket, "take", _take_what_is_there(Bucket.take))
+
+
+def _take_what_is_there(real: Any) -> Any:
+    return lambda self, units, now: real(self, min(units, self.value), now)
+
+
+def pauses_ignored(surgery: Surgery) -> None:
+    surgery.put(Bucket, "is_paused", lambda self, now: False)
+
+
+def taps_stay_closed(surgery: Surgery) -> None:
+    surgery.put(Rates, "open_fitting", lambda self, bucket, now: [])
+
+
+def nobody_is_woken_by_a_refill(surgery: Surgery) -> None:
+    surgery.put(rate_limits, "watch", lambda state, bucket: None)
+
+
+def a_raised_limit_gives_its_units_at_once(surgery: Surgery) -> None:
+    def set_limit(self: Bucket, limit: Any, window: Any, now: Any) -> bool:
+        changed = real(self, limit, window, now)
+        if changed:
+            self.level = self.level._replace(value=limit)
+        return bool(changed)
+
+    real = surgery.put(Bucket, "set", set_limit)
+
+
+def windows_begin_with_every_unit(surgery: Surgery) -> None:
+    def take(self: Bucket, units: int, now: Any) -> Any:
+        before = self.level
+        self.level = before._replace(refill_at=None)
+        real(self, units, now)
+        return before
+
+    real = surgery.put(Bucket, "take", take)
 
 
 MUTANTS: dict[str, Mutant] = {
@@ -545,8 +644,23 @@ MUTANTS: dict[str, Mutant] = {
         soft_pin_forgotten_on_return,
         soft_run_never_pinned_again,
         deadlines_armed_after_load,
+        repeated_push_starts_again,
+        event_starts_its_last_run_alone,
+        sources_not_loaded,
         cron_advance_in_a_separate_commit,
         schedule_dropped_in_a_separate_commit,
+        units_not_spent,
+        units_spent_twice,
+        units_of_a_limit_not_stored,
+        units_carry_over,
+        refilled_on_load,
+        only_the_first_limit_is_asked,
+        pauses_ignored,
+        taps_stay_closed,
+        nobody_is_woken_by_a_refill,
+        a_raised_limit_gives_its_units_at_once,
+        windows_begin_with_every_unit,
+        *CONDITION_MUTANTS,
         pause_forgotten_by_new_runs,
         pause_forgotten_on_reload,
         schedule_clock_runs_through_a_pause,

@@ -9,10 +9,13 @@ from random import Random
 from typing import TYPE_CHECKING, Protocol
 
 from limpet.core.decision import Delivery
-from limpet.core.errors import EngineStopping, TemporaryError, WorkflowChanged
+from limpet.core.errors import EngineStopping, NotJudged, SubscriptionsChanged, TemporaryError, WorkflowChanged
+from limpet.core.event_inputs import EventsPushed
 from limpet.core.ids import TenantNo
-from limpet.core.inputs import Input, RunsTriggered
+from limpet.core.inputs import Input, RunsTriggered, TaskCompleted
 from tests.simulation.agenda import MS, SECOND, Agenda
+from tests.simulation.condition_choice import judged
+from tests.simulation.evaluating import evaluated
 from tests.simulation.keys import with_keys
 from tests.simulation.scenario import Weather
 from tests.simulation.store import Fate
@@ -99,18 +102,25 @@ class Call:
                 reply(UNAVAILABLE)
             return
         core = engine.seats[tenant_no].core
+        if isinstance(item, EventsPushed) and core is not None:
+            computed = evaluated(core, item, self._world.rng)
+            engine.put(tenant_no, computed, partial(self._try_again, tenant_no, item, reply))
+            return
         if isinstance(item, RunsTriggered) and core is not None:
             keyed = with_keys(core, item, self._world.rng)
             if keyed.items != item.items:
                 engine.put(tenant_no, keyed, partial(self._try_again, tenant_no, item, reply))
                 return
+        if isinstance(item, TaskCompleted) and core is not None:
+            engine.put(tenant_no, judged(core, item), partial(self._try_again, tenant_no, item, reply))
+            return
         engine.put(tenant_no, item, reply)
 
     def _try_again(
         self, tenant_no: TenantNo, item: Input, reply: Callable[[object], None] | None, answer: object
     ) -> None:  # fmt: skip
-        """The edge computes the keys again when the workflow was registered anew meanwhile (R52)."""
-        if isinstance(answer, WorkflowChanged):
+        """The edge evaluates again when the workflow was registered anew, or more is looked at by now (R52)."""
+        if isinstance(answer, WorkflowChanged | NotJudged | SubscriptionsChanged):
             self._arrive(tenant_no, item, reply)
         elif reply is not None:
             reply(answer)

@@ -40,7 +40,10 @@ def changes(step: Step, confirmed: set[tuple[str, int]]) -> Iterator[str]:
             yield f"T2: task {new.id} had ended {S(old.status).name} and is {S(new.status).name} without a new attempt"
         if S(old.status) in TERMINAL and new.retry_count != old.retry_count and not replayed:
             yield f"T2: task {new.id} had ended {S(old.status).name} and has a new attempt without a replay"
-        if new.enqueue_key != old.enqueue_key and not _was_admitted(step, old, new):
+        waited = (
+            S(old.status) is S.PENDING and bool(step.mirror.task_definition(new).conditions) and new.enqueue_key > old.enqueue_key
+        )
+        if new.enqueue_key != old.enqueue_key and not waited and not _was_admitted(step, old, new):
             yield f"PR-21: task {new.id} lost its place among equals"
         if S(old.status) is S.ASSIGNED:
             yield from _live_changed(step, old, new, reports.get(old.id, []), confirmed, replayed)
@@ -63,7 +66,8 @@ def _outcome(row: TaskRow) -> tuple[object, ...]:
 def _birth(step: Step, new: TaskRow) -> Iterator[str]:
     run = step.mirror.tables.runs[new.run_key]
     replayed = any(isinstance(item, ReplayRequested) for item in step.items)
-    if S(new.status) not in BORN and not replayed:
+    awaits = S(new.status) is S.PENDING and bool(step.mirror.task_definition(new).conditions)
+    if S(new.status) not in BORN and not replayed and not awaits:
         yield f"T2: task {new.id} is born {S(new.status).name}"
     if new.retry_count and not replayed:
         yield f"T3: task {new.id} is born with attempt {new.retry_count}"

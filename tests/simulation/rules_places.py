@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from limpet.core.definitions import StickyStrategy
 from limpet.core.rows import PinState, TaskRow, TaskStatus
+from tests.simulation.meters import has_units
 from tests.simulation.mirror import Mirror, Step
 from tests.simulation.oracle import FAR, Offer, Order, Wish, has_room, may_go, pin_of, rank
 from tests.simulation.pauses import is_overdue
@@ -148,7 +149,7 @@ def _priority(step: Step, placed: list[tuple[TaskRow, int]], free: Free) -> Iter
         pools = dict(free[worker_key])
         _shift(pools, mirror.wish(row), +1)
         for first, other, wish in waiting:
-            if first < order and may_go(wish, offer) and has_room(wish, pools):
+            if first < order and may_go(wish, offer) and has_room(wish, pools) and has_units(mirror, other, now, extra=row):
                 yield (
                     f"P-PRIO: task {row.id} {order} got a slot of {offer.id} while {other.id} {first} waits "
                     f"that could have taken it"
@@ -182,7 +183,7 @@ def work_conservation(mirror: Mirror, now: int) -> Iterator[str]:
     for key in mirror.in_line:
         row = mirror.tables.tasks[key]
         wish = mirror.wish(row)
-        if wish in looked or is_overdue(mirror.tables, row, now):
+        if wish in looked or is_overdue(mirror.tables, row, now) or not has_units(mirror, row, now):
             continue
         fitting = [offer for offer, pools in ready if has_room(wish, pools) and may_go(wish, offer)]
         if not fitting:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from limpet.core.conditions import Action
 from limpet.core.definitions import StickyStrategy
 from limpet.core.inputs import KeyTaken, ReplayRequested, RunsTriggered
 from limpet.core.rows import PinState, RunRow, RunStatus, TaskRow, TaskStatus
@@ -60,10 +61,21 @@ def _begun(mirror: Mirror, run: RunRow, tasks: dict[int, TaskRow]) -> Iterator[s
                 yield f"G1: run {run.id}: the parents of step {number} have ended, and it does not exist"
         elif S(row.status) in BEGUN and not allowed:
             yield f"G1: run {run.id}: step {number} is {S(row.status).name}, its parents are {above}"
-        elif S(row.status) is S.SKIPPED and not (above and all(one is S.SKIPPED for one in above)):
+        elif S(row.status) is S.SKIPPED and not (above and all(one is S.SKIPPED for one in above)) and not _may_skip(mirror, row):
             yield f"G1: run {run.id}: step {number} is skipped, its parents are {above}"
-        elif S(row.status) is S.PENDING and done:
+        elif S(row.status) is S.PENDING and done and not _awaits(mirror, row):
             yield f"G1: run {run.id}: step {number} waits for parents that have all ended"
+
+
+def _may_skip(mirror: Mirror, row: TaskRow) -> bool:
+    """Whether conditions may have skipped it; that they did is shown by `rules_conditions`."""
+    return any(one.action is Action.SKIP for one in mirror.task_definition(row).conditions)
+
+
+def _awaits(mirror: Mirror, row: TaskRow) -> bool:
+    """Whether it waits for conditions and not for parents."""
+    wait = mirror.tables.waits.get((row.run_key, row.step))
+    return wait is not None and wait.armed_at is not None and wait.decided_at is None
 
 
 def _rescue(mirror: Mirror, run: RunRow, tasks: dict[int, TaskRow]) -> Iterator[str]:
@@ -153,7 +165,7 @@ def triggers(step: Step) -> Iterator[str]:
             continue
         ids = [one.request_id for one in item.items if one.request_id is not None]
         if isinstance(reply, Exception):
-            if opened.intersection(ids) and not _asked_again(step, item, ids):
+            if opened.intersection(ids) and not _asked_again(step, ids):
                 yield f"I4: a bulk trigger was refused ({reply}) and made runs"
             continue
         assert isinstance(reply, tuple)
@@ -174,7 +186,7 @@ def _ref(parent: str, key: str | None, index: int | None) -> str:
     return f"{parent} k:{key}" if key is not None else f"{parent} i:{index}"
 
 
-def _asked_again(step: Step, refused: RunsTriggered, ids: list[str]) -> bool:
-    """Whether another call of the same step carries the same request."""
-    others = (item for item in step.items if isinstance(item, RunsTriggered) and item is not refused)
-    return any(one.request_id in ids for item in others for one in item.items)
+def _asked_again(step: Step, ids: list[str]) -> bool:
+    """Whether two calls of the same step carry the same request, be it one message that came twice."""
+    calls = [item for item in step.items if isinstance(item, RunsTriggered)]
+    return sum(any(one.request_id in ids for one in item.items) for item in calls) > 1

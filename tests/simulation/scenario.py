@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from limpet.core.definitions import (
@@ -17,6 +17,8 @@ from limpet.core.definitions import (
 from limpet.core.ids import ActionId
 from limpet.core.settings import HardStickyPolicy, RetryPriority, Settings
 from tests.simulation.agenda import MS, SECOND
+from tests.simulation.condition_choice import with_conditions
+from tests.simulation.meters import choose_rates
 
 ACTIONS = tuple(ActionId(f"svc:{letter}") for letter in "abcdef")
 ZONES = ("north", "south")
@@ -163,17 +165,23 @@ def choose_labels(rng: Random, chance: float) -> tuple[DesiredLabel, ...]:
     return tuple(rng.sample(LABELS, rng.choice((1, 1, 2, 3))))
 
 
+EVENTS = (("order:*", "order:paid"), ("order:created",), ("invoice", "order:paid"))  # what a workflow may start on
+
+
 def choose_workflow(rng: Random, name: str) -> WorkflowDefinition:
     """A random graph of one to five tasks."""
     count = rng.choice((1, 1, 1, 2, 3, 4, 5))
     tasks = [_task(rng, f"t{number}", _parents(rng, number)) for number in range(count)]
+    choosy, meters = Random(repr(tasks)), Random(repr(tasks))  # their own chance, so that what seeds found stays findable
+    tasks = [with_conditions(task, choosy) for task in tasks]
     return WorkflowDefinition(
         name,
-        tuple(tasks),
-        on_failure=_task(rng, "rescue", ()) if rng.random() < 0.3 else None,
+        tuple(_metered(meters, task) for task in tasks),
+        on_failure=_metered(meters, _task(rng, "rescue", ())) if rng.random() < 0.3 else None,
         sticky=rng.choice((None, None, StickyStrategy.SOFT, StickyStrategy.HARD, StickyStrategy.HARD)),
         default_priority=rng.choice((None, None, 1, 2, 3)),
         concurrency=_limits(rng, 0.3),
+        events=EVENTS[count % len(EVENTS)],
     )
 
 
@@ -198,6 +206,10 @@ def _task(rng: Random, name: str, parents: tuple[str, ...]) -> TaskDefinition:
         slot_requests=rng.choice(((("default", 1),),) * 5 + ((("default", 2),), (("default", 3),), (("default", 1), ("gpu", 1)))),
         concurrency=_limits(rng, 0.15),
     )
+
+
+def _metered(rng: Random, task: TaskDefinition) -> TaskDefinition:
+    return replace(task, rate_limits=choose_rates(rng)) if rng.random() < 0.15 else task
 
 
 def _limits(rng: Random, chance: float) -> tuple[ConcurrencyLimit, ...]:

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from limpet.core.claim_rows import ClaimRow
+from limpet.core.condition_rows import WaitRow, of_runs
 from limpet.core.decision import Changes
+from limpet.core.event_rows import EventRunRow, FilterRow, PushedEventRow
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.pause_rows import PauseRow
-from limpet.core.rows import ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.rate_rows import RateLimitRow
+from limpet.core.rows import ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
 from tests.simulation.slots import slot_of
 
@@ -33,6 +36,12 @@ class Tables:
         self.receipts: dict[int, ReceiptRow] = {}
         self.crons: dict[int, CronRow] = {}
         self.schedules: dict[int, ScheduleRow] = {}
+        self.rate_limits: dict[int, RateLimitRow] = {}
+        self.pushed_events: dict[int, PushedEventRow] = {}
+        self.event_keys: dict[str, int] = {}
+        self.event_runs: dict[int, EventRunRow] = {}
+        self.filters: dict[int, FilterRow] = {}
+        self.waits: dict[tuple[int, int], WaitRow] = {}
         self.claims: dict[int, ClaimRow] = {}
         self.pauses: dict[int, PauseRow] = {}
         self.claim_keys: dict[bytes, int] = {}
@@ -84,6 +93,10 @@ class Tables:
         for key in changes.receipts_folded:
             self._remove(undo, self.receipts, key)
         self._apply_timetable(changes, undo)
+        self._apply_rate_limits(changes, undo)
+        self._apply_events(changes, undo)
+        for wait in changes.waits:
+            self._put(undo, self.waits, wait.key, wait)
         self._apply_claims(changes, undo)
         if changes.events:
             self._saw_key(undo, max(event.key for event in changes.events))
@@ -99,6 +112,28 @@ class Tables:
         for schedule in changes.schedules:
             self._put(undo, self.schedules, schedule.key, schedule)
             self._saw_key(undo, schedule.key)
+
+    def _apply_rate_limits(self, changes: Changes, undo: Undo) -> None:
+        for key in changes.rate_limits_dropped:
+            self._remove(undo, self.rate_limits, key)
+        for row in changes.rate_limits:
+            if any(one.name == row.name and one.key != row.key for one in self.rate_limits.values()):
+                raise Broken(f"a second rate limit {row.name}")
+            self._put(undo, self.rate_limits, row.key, row)
+            self._saw_key(undo, row.key)
+
+    def _apply_events(self, changes: Changes, undo: Undo) -> None:
+        for event in changes.pushed_events:
+            self._insert(undo, self.pushed_events, event.key, event)
+            self._insert(undo, self.event_keys, event.id, event.key)
+            self._saw_key(undo, event.key)
+        for started in changes.event_runs:
+            self._insert(undo, self.event_runs, started.key, started)
+        for key in changes.filters_dropped:
+            self._remove(undo, self.filters, key)
+        for one in changes.filters:
+            self._put(undo, self.filters, one.key, one)
+            self._saw_key(undo, one.key)
 
     def _apply_claims(self, changes: Changes, undo: Undo) -> None:
         for key in changes.claims_dropped:
@@ -152,7 +187,8 @@ class Tables:
         fixed = (task.id, task.run_key, task.step, task.created_at)
         if fixed != (old.id, old.run_key, old.step, old.created_at):
             raise Broken(f"task {task.id} changed what never changes")
-        self._put(undo, self.tasks, task.key, task)
+        keeps_output = task.output is None and TaskStatus(task.status).is_terminal
+        self._put(undo, self.tasks, task.key, task._replace(output=old.output) if keeps_output else task)
 
     def _insert(self, undo: Undo, table: dict[Any, Any], key: Any, row: Any) -> None:
         if key in table:
@@ -196,7 +232,10 @@ class Tables:
             [task for run in runs for task in self.tasks_of(run.key)],
             list(self.receipts.values()),
             first_due(self.crons.values(), self.schedules.values()),
-            list(self.pauses.values()),
+            pauses=list(self.pauses.values()),
+            filters=list(self.filters.values()),
+            event_runs=[self.event_runs[run.key] for run in runs if run.key in self.event_runs],
+            waits=of_runs(self.waits.values(), [run.key for run in runs]),
         )
 
     def look_up(self, needs: Needs) -> Found:
@@ -208,7 +247,12 @@ class Tables:
             [(self.runs[key], self.tasks_of(key)) for key in keys],
             [self.versions[key] for key in dict.fromkeys(self.runs[key].version_key for key in keys)],
             answer(needs.timetable, self.crons.values(), self.schedules.values()),
-            self.claims_of(needs.claims),
+            event_runs=[self.event_runs[key] for key in keys if key in self.event_runs],
+            events={one: self.pushed_events[self.event_keys[one]] for one in needs.event_ids if one in self.event_keys},
+            waits=of_runs(self.waits.values(), keys) if keys else [],
+            rate_limits=dict.fromkeys(needs.rate_limits)
+            | {row.name: row for row in self.rate_limits.values() if row.name in needs.rate_limits},
+            claims=self.claims_of(needs.claims),
         )
 
     def claims_of(self, names: Iterable[bytes]) -> dict[bytes, ClaimRow]:

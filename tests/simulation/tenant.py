@@ -24,11 +24,14 @@ from limpet.core.inputs import (
 )
 from tests.simulation.agenda import MS, SECOND
 from tests.simulation.claims import with_rule
+from tests.simulation.limiter import Limiter
 from tests.simulation.network import Call
 from tests.simulation.pauses import choose as choose_pause
+from tests.simulation.pushing import Pusher
 from tests.simulation.scenario import choose_labels, choose_worker_labels, choose_workers, choose_workflow
 from tests.simulation.store import POISON
 from tests.simulation.timetable import Planner
+from tests.simulation.waking import Waker
 from tests.simulation.worker import SimWorker
 
 if TYPE_CHECKING:
@@ -71,6 +74,9 @@ class Tenant:
         self.waiters: list[Waiter] = []
         self.known = Known()
         self.planner = Planner(self)
+        self.limiter = Limiter(self)
+        self.pusher = Pusher(self)
+        self.waker = Waker(self)
         self.executions = 0
         self.triggering = True
 
@@ -81,6 +87,9 @@ class Tenant:
         self.world.agenda.after(2 * SECOND, self._trigger_soon)
         self.world.agenda.after(5 * SECOND, self._operate_soon)
         self.world.agenda.after(3 * SECOND, self.planner.act)
+        self.world.agenda.after(SECOND, self.limiter.begin)
+        self.world.agenda.after(3 * SECOND, self.pusher.act)
+        self.world.agenda.after(3 * SECOND, self.waker.act)
         self.world.agenda.after(4 * SECOND, self._pause_soon)
 
     # Facts that others ask for

@@ -9,8 +9,8 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
-from limpet.core.clock_starts import StartAsked
 from limpet.core.ids import Instant
+from limpet.core.limits_view import StartAsked
 from limpet.core.rows import RunRow
 from limpet.core.timetable_inputs import (
     CronCreated,

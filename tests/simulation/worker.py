@@ -29,6 +29,7 @@ from limpet.core.inputs import (
     WorkflowPut,
 )
 from tests.simulation.agenda import MS, SECOND
+from tests.simulation.condition_choice import payload
 from tests.simulation.network import Call, Stream
 from tests.simulation.scenario import WorkerKind
 
@@ -267,7 +268,9 @@ class SimWorker:
         execution.over = True
         luck = self.rng.random()
         if luck < 0.80:
-            report: Outcome = self._report(TaskCompleted, execution, output=b'{"n":1}')
+            report: Outcome = self._report(
+                TaskCompleted, execution, output=payload(execution.start.task_key + execution.start.retry_count)
+            )
         elif luck < 0.93:
             report = self._report(TaskFailed, execution, error="boom")
         elif luck < 0.97:

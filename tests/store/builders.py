@@ -21,6 +21,7 @@ from limpet.core.rows import (
     WorkerRow,
     WorkflowRow,
 )
+from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import ONLY_GROUP, Batch, Fence, Fences, GroupNo, LogLine, Store
 
 ONE, TWO = TenantNo(1), TenantNo(2)
@@ -146,6 +147,27 @@ class Rows:
     def failure(self, **values: Any) -> ExpressionFailureRow:
         """An expression without an answer."""
         row = ExpressionFailureRow(self.key(), self.tenant_no, self.at(), FailureSource.FILTER, "f", None, "no such key")
+        return row._replace(**values)
+
+    def webhook(self, **values: Any) -> WebhookRow:
+        """A webhook."""
+        key, at = self.key(), self.at()
+        row = WebhookRow(
+            key,
+            self.id(key),
+            self.tenant_no,
+            f"hook-{key}",
+            "GENERIC",
+            "HMAC",
+            b"{}",
+            b"\x00sealed",
+            at,
+            "'k'",
+            None,
+            b"{}",
+            1,
+            at,
+        )
         return row._replace(**values)
 
     def receipt(self, **values: Any) -> ReceiptRow:

@@ -162,3 +162,28 @@ async def test_F9_3_an_event_goes_after_its_retention_when_no_run_of_it_is_left(
     assert await store.prune_events(before, 100) == 1
     assert await store.prune_events(before, 100) == 0
     assert (await store.load(ONE)).next_key > young.key
+
+
+async def test_webhooks_are_stored_changed_and_dropped(store: Store, owner: Owner, rows: Rows, reopen: Reopen) -> None:
+    one, two = rows.webhook(), rows.webhook(scope_expression="'s'", static_payload=b'{"a":1}', returns_event=0)
+    await owner.commit(Changes(webhooks=[one, two]))
+    assert list(await store.reader.webhooks(ONE)) == [one, two]
+    assert list(await store.reader.webhooks(TWO)) == []
+    changed = one._replace(
+        key_expression="'l'", scope_expression="'t'", static_payload=b'{"b":1}', returns_event=0, updated_at=NOW + SECOND
+    )
+    await owner.commit(Changes(webhooks=[changed], webhooks_dropped=[two.key]))
+    store = await reopen(store)
+    snapshot = await store.load(ONE)
+    assert list(snapshot.webhooks) == [changed]
+    assert snapshot.next_key > two.key
+
+
+async def test_F8_1_a_name_of_a_webhook_is_taken_once_and_free_when_it_is_dropped(store: Store, owner: Owner, rows: Rows) -> None:
+    one = rows.webhook()
+    await owner.commit(Changes(webhooks=[one]))
+    again = rows.webhook(name=one.name)
+    with pytest.raises(DataError):
+        await owner.commit(Changes(webhooks=[again]))
+    await owner.commit(Changes(webhooks_dropped=[one.key], webhooks=[again]))
+    assert list(await store.reader.webhooks(ONE)) == [again]

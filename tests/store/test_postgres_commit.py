@@ -12,9 +12,11 @@ import pytest
 from limpet.core import rows as core_rows
 from limpet.core.decision import Changes
 from limpet.core.ids import first_key
+from limpet.core.rate_rows import RateLimitRow
 from limpet.store import tables
 from limpet.store.api import RunQuery
-from limpet.store.postgres import PostgresStore, owner, reader, schema
+from limpet.store.key_range import key_range
+from limpet.store.postgres import PostgresStore, reader, schema
 from limpet.store.postgres.days import KEPT, day_of, day_of_id, days_of, homes
 from limpet.store.postgres.lane import Link
 from limpet.store.postgres.statements import OPEN, Sql, statements
@@ -141,7 +143,7 @@ def parameters() -> dict[str, Any]:
     """For any statement over keys, ids and days: those of runs in the middle."""
     key, run_id = first_key(ONE) + 5_001, "018bcfe5-6800-7000-8000-000000002500"
     return {
-        **owner.key_range(ONE), "days": [KEPT, DAY], "keys": [key, key + 1], "run_keys": [key], "task_keys": [key], "ids": [run_id],
+        **key_range(ONE), "days": [KEPT, DAY], "keys": [key, key + 1], "run_keys": [key], "task_keys": [key], "ids": [run_id],
         "id": run_id, "names": ["rn2500"], "day_first": DAY, "limit": 10, "task_run_id": run_id, "since": 0, "until": NOW * 2,
         "levels": None, "retry_count": None,
     }  # fmt: skip
@@ -276,9 +278,10 @@ def test_every_statement_is_used() -> None:
     generic = {f"{kind}_from_{source}" for kind in ("runs", "tasks") for source in ("age", "parent", "event", "metadata")}
     generic |= {"events_from_age", "events_from_ids"}
     generic |= {f"planned_from_{order}_{way}" for order in ("age", "place") for way in ("up", "down")}
+    generic |= {f"rate_limits_from_{order}_{way}" for order in ("name", "value", "limit") for way in ("up", "down")}
     for table in ("runs", "tasks", "events", "run_metadata", "log_lines"):
         generic |= {f"keep_{table}", f"stragglers_of_{table}"}
-    generic |= {f"delete_{kind}" for kind in ("events", "tasks", "metadata", "names", "runs")}
+    generic |= {f"delete_{kind}" for kind in ("events", "tasks", "metadata", "names", "waits", "runs")}
     for kind in ("event_run", "pushed_event", "expression_failure"):
         generic |= {f"{kind}s_to_prune", f"delete_{kind}s"}
     unused = [
@@ -301,7 +304,7 @@ def test_another_schema_is_named_everywhere() -> None:
     [
         (core_rows.WorkflowRow, "workflows"), (core_rows.VersionRow, "versions"), (core_rows.WorkerRow, "workers"),
         (core_rows.RunRow, "runs"), (core_rows.TaskRow, "tasks"), (core_rows.ReceiptRow, "receipts"),
-        (core_rows.EventRow, "events"),
+        (core_rows.EventRow, "events"), (RateLimitRow, "rate_limits"),
     ],
 )  # fmt: skip
 async def test_tables_have_the_columns_of_their_rows(postgres: PostgresStore, row_type: type, table: str) -> None:

@@ -16,7 +16,9 @@ from limpet.core import rows as core_rows
 from limpet.core.claim_rows import ClaimRow
 from limpet.core.decision import Changes
 from limpet.core.pause_rows import PauseRow
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
+from limpet.core.webhook_rows import WebhookRow
 from limpet.store import tables
 from limpet.store.api import ONLY_GROUP, Fence, RunQuery
 from limpet.store.sqlite import SqliteStore, schema
@@ -199,6 +201,7 @@ def test_every_statement_is_used() -> None:
     generic = {f"{kind}_from_{source}" for kind in ("runs", "tasks") for source in ("age", "parent", "event", "metadata")}
     generic |= {"events_from_age", "events_from_ids"}
     generic |= {f"planned_from_{place}_{way}" for place in ("age", "place") for way in ("up", "down")}
+    generic |= {f"rate_limits_from_{order}_{way}" for order in ("name", "value", "limit") for way in ("up", "down")}
     for kind in ("event_run", "pushed_event", "expression_failure"):
         generic |= {f"{kind}s_to_prune", f"delete_{kind}"}
     unused = [
@@ -215,8 +218,9 @@ def test_every_statement_is_used() -> None:
         (core_rows.WorkflowRow, "workflows"), (core_rows.VersionRow, "versions"), (core_rows.WorkerRow, "workers"),
         (core_rows.RunRow, "runs"), (core_rows.TaskRow, "tasks"), (core_rows.ReceiptRow, "receipts"),
         (core_rows.EventRow, "events"), (CronRow, "crons"), (ScheduleRow, "schedules"), (ClaimRow, "claims"), (PauseRow, "pauses"),
+        (RateLimitRow, "rate_limits"),
         (event_rows.PushedEventRow, "pushed_events"), (event_rows.EventRunRow, "event_runs"), (event_rows.FilterRow, "filters"),
-        (event_rows.ExpressionFailureRow, "expression_failures"),
+        (event_rows.ExpressionFailureRow, "expression_failures"), (WebhookRow, "webhooks"),
     ],
 )  # fmt: skip
 def test_tables_have_the_columns_of_their_rows(fresh: sqlite3.Connection, row_type: type, table: str) -> None:

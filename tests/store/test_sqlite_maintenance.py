@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from limpet._version import __version__
+from limpet.core.condition_rows import WaitRow
 from limpet.core.decision import Changes
 from limpet.core.rows import RunStatus
 from limpet.store.api import CorruptStore, Fence, FenceMismatch, LogQuery, StoreError, StoreLocked
@@ -184,6 +185,7 @@ async def test_a_sound_store_has_nothing_to_tell(sqlite: SqliteStore, sqlite_own
         ("UPDATE runs SET finished_at = NULL", "A run must have ended at some time"),
         ("UPDATE tasks SET status = 1, finished_at = NULL", "must not have a task that has not ended"),
         ("UPDATE runs SET status = 1, finished_at = NULL", "must have a task that has not ended"),
+        ("UPDATE waits SET run_key = 5", "Conditions must belong to a run"),
         ("UPDATE event_runs SET event_key = 5", "must be an event of its tenant"),
         ("UPDATE tasks SET status = 6", "completed run must not have a failed task"),
     ],
@@ -194,7 +196,9 @@ async def test_the_self_check_names_what_must_not_be(tmp_path: Path, damage: str
     owner = await own(store, rows)
     run, task = await owner.open_run(rows, metadata=b'{"a":"b"}')
     pushed = rows.pushed_event()
-    await owner.commit(Changes(events=[rows.event(task)], pushed_events=[pushed], event_runs=[rows.event_run(pushed, run)]))
+    waits = [WaitRow(run.key, 0, ONE, run.created_at, None, None, b"")]
+    started = [rows.event_run(pushed, run)]
+    await owner.commit(Changes(events=[rows.event(task)], pushed_events=[pushed], event_runs=started, waits=waits))
     ended = rows.ended(task, worker_key=None)
     await owner.commit(Changes(runs_changed=[rows.ended_run(run)], tasks_changed=[ended]))
     await store.upkeep.index_metadata()

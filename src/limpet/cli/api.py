@@ -51,8 +51,11 @@ class Api:
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._call("PATCH", path, body=body)
 
-    def delete(self, path: str) -> Any:
-        return self._call("DELETE", path)
+    def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        return self._call("PUT", path, body=body)
+
+    def delete(self, path: str, query: Query | None = None) -> Any:
+        return self._call("DELETE", path, query=query)
 
     def _call(self, method: str, path: str, *, query: Query | None = None, body: Mapping[str, Any] | None = None) -> Any:
         given = {key: value for key, value in (query or {}).items() if value not in (None, [])}

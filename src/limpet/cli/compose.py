@@ -31,6 +31,8 @@ from limpet.edges.rest.facts import RestFacts
 from limpet.edges.signing import load_key_ring
 from limpet.edges.streams import StreamRegistry
 from limpet.edges.tokens import Addresses, OpenAccess, TokenAccess, dev_token
+from limpet.edges.traces import TraceShelf
+from limpet.edges.vault import Vault, new_vault, vault_at
 from limpet.engine.clock import Clock, SystemClock
 from limpet.engine.engine import Engine
 from limpet.engine.settings import DAY_US
@@ -49,6 +51,7 @@ class EngineProcess:
 
     store: Store
     streams: StreamRegistry
+    traces: TraceShelf
     clock: Clock
     engine: Engine
 
@@ -57,6 +60,7 @@ class EngineProcess:
         self.plan = plan
         self.store = open_store(plan)
         self.streams = StreamRegistry()
+        self.traces = TraceShelf()
         self.clock = SystemClock()  # the one that all rooms look at: a jump of the wall clock moves nothing (T-CLOCK)
         self.engine = Engine(self.store, self.streams, self.clock, plan.settings)
         self._ends = AsyncExitStack()
@@ -90,7 +94,7 @@ class EngineProcess:
         return access
 
     async def _start_grpc(self, access: Access) -> int:
-        server = GrpcServer(self.engine, self.streams, access, self._grpc_settings(), clock=self.clock.now)
+        server = GrpcServer(self.engine, self.streams, access, self._grpc_settings(), clock=self.clock.now, traces=self.traces)
         self._ends.push_async_callback(server.stop, STOP_GRACE_S)
         try:
             return await server.start(self.plan.host, self.plan.grpc_port)
@@ -115,8 +119,14 @@ class EngineProcess:
                 server_url=self.plan.server_url,
                 environment="development" if self.plan.is_dev else "production",
                 retention_days=self.plan.settings.retention_us // DAY_US,
+                traces=self.traces,
+                vault=self._vault(),
             ),
         )
+
+    def _vault(self) -> Vault:
+        place = self.plan.master_key_file
+        return new_vault() if place is None else vault_at(place)
 
     def _grpc_settings(self) -> GrpcSettings:
         tls = self.plan.tls

@@ -22,17 +22,19 @@ from limpet.cli.printing import print_line, print_note
 # name: (module, the sentence that `limpet --help` shows). The module has `app`.
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "demo": ("limpet.cli.demo.command", "Show the main job with real processes, and check each promise."),
+        "demo": ("limpet.cli.demo.command", "Show the main job with real processes; check each promise."),
         "dev": ("limpet.cli.dev", "Start an engine for development on this machine."),
         "server": ("limpet.cli.server", "Start an engine for production."),
         "worker": ("limpet.cli.worker", "Run the workers that a Python module defines."),
         "runs": ("limpet.cli.runs", "List, read, explain, cancel and replay runs."),
         "workers": ("limpet.cli.workers", "List, pause and unpause workers; read their labels."),
         "workflows": ("limpet.cli.workflows", "List workflows, trigger one, pause one."),
-        "events": ("limpet.cli.events", "Push events; see which runs they started."),
-        "filters": ("limpet.cli.filters", "List, create and delete filters of events."),
         "crons": ("limpet.cli.crons", "List, create, pause, trigger and delete crons."),
         "schedules": ("limpet.cli.schedules", "List, create, trigger and delete scheduled runs."),
+        "rate-limits": ("limpet.cli.rate_limits", "List, set and delete rate limits."),
+        "events": ("limpet.cli.events", "Push events; see which runs they started."),
+        "filters": ("limpet.cli.filters", "List, create and delete filters of events."),
+        "webhooks": ("limpet.cli.webhooks", "Let other services post events."),
         "tenants": ("limpet.cli.tenants", "Create and list tenants: whose data it is."),
         "token": ("limpet.cli.token", "Create, list and revoke tokens of clients."),
         "cluster": ("limpet.cli.cluster", "Look at the servers that share a database."),

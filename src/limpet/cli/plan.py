@@ -15,6 +15,7 @@ from limpet.store.api import StoreError
 
 MEMORY = "memory"
 SQLITE_PREFIX = "sqlite:///"
+SIGNING_KEY, MASTER_KEY = ".signing-key", ".master-key"  # ends of file names
 Place = Path | Address
 """Where a store that lasts is: a file or a database. Neither shows a password."""
 TLS_OLDEST = ssl.TLSVersion.TLSv1_2  # the oldest version that is spoken [X13]
@@ -69,6 +70,13 @@ class Plan:
     server_url: str = ""
     grpc_address: str = ""
     settings: EngineSettings = field(default_factory=EngineSettings)
+
+    @property
+    def master_key_file(self) -> Path | None:
+        """Where the key lives that stored secrets are sealed with: beside the signing key or the store; None: in memory."""
+        if self.key_file is not None:
+            return self.key_file.with_name(self.key_file.name.removesuffix(SIGNING_KEY) + MASTER_KEY)
+        return self.store.with_name(self.store.name + MASTER_KEY) if isinstance(self.store, Path) else None
 
     def check(self) -> None:
         """Raise Misuse for a plan that would leave a door open."""
@@ -135,7 +143,7 @@ def key_file_of(store: Place) -> Path:
             f"The store {store} has no folder for the key that signs tokens.",
             "Name a file with --key-file; every server of this store needs the same one.",
         )
-    return store.with_name(store.name + ".signing-key")
+    return store.with_name(store.name + SIGNING_KEY)
 
 
 def _database(text: str) -> Address:

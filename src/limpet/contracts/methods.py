@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
-from limpet.contracts import admin_pb2, dispatcher_pb2, durable_pb2, events_pb2, trigger_pb2, workflows_pb2
+from limpet.contracts import admin_pb2, dispatcher_pb2, durable_pb2, events_pb2, traces_pb2, trigger_pb2, workflows_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ METHODS: tuple[Method, ...] = (
     Method("EventsService", "ReplaySingleEvent", events_pb2.ReplayEventRequest, events_pb2.Event),
     Method("EventsService", "PutLog", events_pb2.PutLogRequest, events_pb2.PutLogResponse),
     Method("EventsService", "PutStreamEvent", events_pb2.PutStreamEventRequest, events_pb2.PutStreamEventResponse),
+    Method("opentelemetry.proto.collector.trace.v1.TraceService", "Export", traces_pb2.ExportTraceServiceRequest, traces_pb2.ExportTraceServiceResponse),
     Method("WorkflowService", "PutWorkflow", workflows_pb2.PutWorkflowRequest, workflows_pb2.WorkflowVersion),
     Method("WorkflowService", "ScheduleWorkflow", workflows_pb2.ScheduleWorkflowRequest, workflows_pb2.WorkflowVersion),
     Method("WorkflowService", "TriggerWorkflow", trigger_pb2.TriggerWorkflowRequest, workflows_pb2.TriggerWorkflowResponse),

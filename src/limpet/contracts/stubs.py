@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc.aio
 
-from limpet.contracts import admin_pb2, dispatcher_pb2, durable_pb2, events_pb2, trigger_pb2, workflows_pb2
+from limpet.contracts import admin_pb2, dispatcher_pb2, durable_pb2, events_pb2, traces_pb2, trigger_pb2, workflows_pb2
 
 
 class AdminServiceStub:
@@ -180,6 +180,17 @@ class EventsServiceStub:
             "/EventsService/PutStreamEvent",
             request_serializer=events_pb2.PutStreamEventRequest.SerializeToString,
             response_deserializer=events_pb2.PutStreamEventResponse.FromString,
+        )
+
+
+class TraceServiceStub:
+    """Calls of `opentelemetry.proto.collector.trace.v1.TraceService`."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.Export: Any = channel.unary_unary(
+            "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+            request_serializer=traces_pb2.ExportTraceServiceRequest.SerializeToString,
+            response_deserializer=traces_pb2.ExportTraceServiceResponse.FromString,
         )
 
 

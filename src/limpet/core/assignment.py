@@ -8,12 +8,15 @@ and a freshly triggered task overtakes nobody (PR-14). `rewind` undoes a plan: `
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
 from limpet.core.ids import Instant, TaskKey
+from limpet.core.lanes import Tap
 from limpet.core.placement import is_assignable
 from limpet.core.queue import SchedulingClass, order_of
+from limpet.core.rates import Spent
 from limpet.core.records import Hold, Order, Run, TaskRun, Worker
 from limpet.core.rows import PinState
 from limpet.core.slots import active_hold, capable, fits, give_back, held_against, is_heavy, take
@@ -28,6 +31,7 @@ class Placement:
 
     pin_before:  what the run's pin was, if this placement set it
     used_before: when the worker's turn among its equals was before this one
+    spent:       what it takes of rate limits, and how they stood before
     """
 
     task: TaskRun
@@ -36,14 +40,16 @@ class Placement:
     order: Order
     pin_before: tuple[PinState, str | None, TaskKey | None] | None = None
     used_before: int = 0
+    spent: Spent = ()
 
 
 @dataclass(slots=True)
 class Plan:
-    """Placements in order, and what else planning has touched."""
+    """Placements in order, and what else planning has touched. `closed`: taps whose buckets had too few units."""
 
     placements: list[Placement] = field(default_factory=list)
     holds: list[tuple[Worker, Hold | None, TaskRun, Worker | None]] = field(default_factory=list)
+    closed: list[Tap] = field(default_factory=list)
 
 
 def plan(state: State, now: Instant) -> Plan:
@@ -63,6 +69,8 @@ def plan(state: State, now: Instant) -> Plan:
         due_by = task.due_by
         if due_by is not None and due_by <= now:
             state.set_overdue(task)
+        elif task.demand and _is_short(state, made, cls, task, now):
+            _let_go(state, made, cls, heap)  # the rest of the class may have its units
         elif (worker := choose(state, cls, task, order, now)) is not None:
             placement = Placement(task, worker, cls, order)
             made.placements.append(placement)
@@ -73,6 +81,41 @@ def plan(state: State, now: Instant) -> Plan:
         if (following := cls.head()) is not None:
             heappush(heap, (following[0], cls.id, cls))
     return made
+
+
+def _is_short(state: State, made: Plan, cls: SchedulingClass, task: TaskRun, now: Instant) -> bool:
+    """Whether a rate limit cannot give the task its units now; then it waits with all that want the same (A-0.5, F4.11)."""
+    found = state.rates.short(task.demand, now)
+    if found is None:
+        return False
+    tap = state.rates.close(cls, cls.lane_of(task), *found)
+    if tap is not None:
+        made.closed.append(tap)
+    return True
+
+
+def _let_go(state: State, made: Plan, cls: SchedulingClass, heap: ClassHeap) -> None:
+    """Who waits for a rate limit keeps no worker's units from others (SL-6, F4.11)."""
+    if not is_heavy(cls.request):
+        return
+    for worker in [member.worker for member in cls.pool.members.values()]:
+        hold = worker.hold
+        if hold is not None and hold.task.in_queue and hold.task.class_id == cls.id and _is_parked(cls, hold.task):
+            made.holds.append((worker, hold, hold.task, worker))
+            worker.hold = hold.task.holds = None
+            _look_at(state.classes_of(worker), heap)
+
+
+def _is_parked(cls: SchedulingClass, task: TaskRun) -> bool:
+    tap = cls.lane_of(task).tap
+    return tap is not None and not tap.is_open
+
+
+def _look_at(classes: Iterable[SchedulingClass], heap: ClassHeap) -> None:
+    """Something may be free for their tasks now."""
+    for cls in classes:
+        if (head := cls.head()) is not None:
+            heappush(heap, (head[0], cls.id, cls))
 
 
 def choose(state: State, cls: SchedulingClass, task: TaskRun, order: Order, now: Instant) -> Worker | None:
@@ -101,6 +144,7 @@ def rewind(state: State, made: Plan, now: Instant) -> None:
     for placement in reversed(made.placements):
         task, run = placement.task, placement.task.run
         give_back(placement.worker, placement.cls.request)
+        state.rates.give_back(placement.spent)
         state.touch(placement.worker)
         placement.cls.pool.unused(placement.worker, placement.used_before)
         if placement.pin_before is not None:
@@ -108,6 +152,10 @@ def rewind(state: State, made: Plan, now: Instant) -> None:
         state.join_class(task, order_of(task, now, state.settings))
         if placement.pin_before is not None:
             state.reclassify(run, now)
+    for tap in made.closed:
+        if tap.size and not tap.is_open:
+            state.rates.open(tap)
+            state.awaken(tap.class_id)
     for worker, hold_before, task, held_before in reversed(made.holds):
         task.holds = held_before
         worker.hold = hold_before
@@ -120,6 +168,7 @@ def _settle(state: State, placement: Placement, heap: ClassHeap, now: Instant) -
     task, worker, run = placement.task, placement.worker, placement.task.run
     state.leave_class(task)
     take(worker, placement.cls.request)
+    placement.spent = state.rates.take(task.demand, now)
     state.touch(worker)
     placement.used_before = placement.cls.pool.used(worker)
     stirred: list[SchedulingClass] = []
@@ -129,9 +178,7 @@ def _settle(state: State, placement: Placement, heap: ClassHeap, now: Instant) -
         stirred += state.reclassify(run, now)
     if task.holds is not None and task.holds is not worker:
         stirred += state.classes_of(task.holds)  # what it had kept there is free for the others
-    for cls in stirred:
-        if (head := cls.head()) is not None:
-            heappush(heap, (head[0], cls.id, cls))
+    _look_at(stirred, heap)
 
 
 def needs_pin(state: State, run: Run) -> bool:

@@ -6,15 +6,17 @@ What follows for the rest of the run is told to `runs.advance` by the caller.
 
 from __future__ import annotations
 
-from limpet.core import parking, pins, retry
+from limpet.core import parking, pins, rate_limits, retry, waiting
 from limpet.core.assignment import Placement
+from limpet.core.condition_rows import Seen
+from limpet.core.conditions import Condition
 from limpet.core.decision import CancelTask, PayloadRef, StartTask, TaskChanged
 from limpet.core.gates import next_gate
 from limpet.core.ids import Instant
 from limpet.core.lifecycle import Cause, after
 from limpet.core.queue import LEVEL_INTERNAL, order_of
 from limpet.core.records import Run, TaskRun, Worker
-from limpet.core.rows import EventType, PinState, TaskStatus
+from limpet.core.rows import SKIPPED_OUTPUT, EventType, PinState, TaskStatus
 from limpet.core.settings import RetryPriority
 from limpet.core.slots import give_back
 from limpet.core.state import State
@@ -56,6 +58,8 @@ def stand(state: State, task: TaskRun) -> None:
     elif task.run.keys and (ahead := next_gate(task)) is not None:
         state.gates.wait(*ahead)
     else:
+        if task.definition.rate_limits:
+            rate_limits.declare(state, task)
         class_id = task.class_id
         state.join_class(task, order_of(task, state.now, state.settings))
         if task.class_id != class_id:
@@ -99,9 +103,12 @@ def release_hold(state: State, task: TaskRun) -> None:
 
 
 def start(state: State, placement: Placement) -> None:
-    """Commit the task to its worker: one atomic step with slots, pin and clock (A-0.10), then the start (A-0.11)."""
+    """Commit the task to its worker: one atomic step with slots, units, pin and clock (A-0.10), then the start (A-0.11)."""
     task, worker, run = placement.task, placement.worker, placement.task.run
     release_hold(state, task)
+    for bucket, _ in placement.spent:
+        state.rates.changed(bucket)
+        rate_limits.watch(state, bucket)  # who waits for more than it ever has does not keep it from being filled again
     move(state, task, Cause.PLACED)
     task.worker, task.session = worker, worker.sessions[-1]
     task.assigned_at = state.now
@@ -116,7 +123,7 @@ def start(state: State, placement: Placement) -> None:
         state.run_changed(run)
         if state.settings.depth_first:  # the run's other waiting tasks stand further ahead now
             state.reclassify(run, state.now)
-    state.deliveries.append(start_message(task, worker))
+    state.deliveries.append(start_message(state, task, worker))
 
 
 def look_again(state: State, task: TaskRun) -> None:
@@ -128,7 +135,7 @@ def look_again(state: State, task: TaskRun) -> None:
     state.timers.arm(at, Due.ATTEMPT, task)
 
 
-def start_message(task: TaskRun, worker: Worker) -> StartTask:
+def start_message(state: State, task: TaskRun, worker: Worker) -> StartTask:
     """What the worker is sent; payloads are named here and read by the loop."""
     run, definition = task.run, task.definition
     parents = [run.tasks[step] for step in run.definition.parent_steps[task.step]]
@@ -160,6 +167,7 @@ def start_message(task: TaskRun, worker: Worker) -> StartTask:
             )
             for p in parents
         ),
+        tuple(_trigger_ref(one, seen) for one, seen in waiting.data_of(state, task)),
         failed,
         run.parent_run_id,
         run.child_index,
@@ -168,7 +176,12 @@ def start_message(task: TaskRun, worker: Worker) -> StartTask:
     )
 
 
-SKIPPED_OUTPUT = b'{"skipped":true}'
+def _trigger_ref(condition: Condition, seen: Seen | None) -> PayloadRef:
+    """What satisfied the condition: an event's payload, or how long the sleep was."""
+    if seen is None:
+        return PayloadRef(0, condition.data_key, data=b'{"sleep_duration":"%b"}' % _seconds(condition.sleep_us).encode())
+    assert seen.event_key is not None, f"the condition {condition.data_key} was met by nothing"
+    return PayloadRef(seen.event_key, condition.data_key, of_event=True)
 
 
 def confirm(state: State, task: TaskRun) -> None:
@@ -212,6 +225,7 @@ def end(state: State, task: TaskRun, cause: Cause, *, output: bytes = b"", error
         _detach(state, task)
     else:
         leave_queue(state, task)
+        waiting.give_up(state, task)
     leave_gates(state, task)
     move(state, task, cause)
     task.finished_at = state.now

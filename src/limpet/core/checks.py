@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from limpet.core import parking
+from limpet.core.conditions import Action
 from limpet.core.definitions import StickyStrategy
 from limpet.core.gates import GroupName, Subject, gates_of, next_gate
+from limpet.core.ids import Instant
 from limpet.core.records import Run, TaskRun, Worker
 from limpet.core.rows import PinState, RunStatus, TaskStatus
 from limpet.core.state import State
@@ -24,6 +26,8 @@ def violations(state: State) -> list[str]:
     for worker in state.workers.values():
         found += _of_worker(worker)
     found += _of_gates(state)
+    found += _of_rates(state)
+    found += _of_waits(state)
     return found
 
 
@@ -99,6 +103,42 @@ def _of_gates(state: State) -> Iterator[str]:
             yield f"S2: {group.described} is empty and still remembered"
     for name in admitted:
         yield f"C4: the group {name} is missing"
+
+
+def _of_rates(state: State) -> Iterator[str]:
+    """RL1: no limit has given more than it has, and nobody is kept from units that are there."""
+    for bucket in state.rates.buckets.values():
+        value, _, refill_at = bucket.level
+        if bucket.exists and not (0 <= value <= bucket.limit and (refill_at is None) is (value == bucket.limit)):
+            yield f"RL1: rate limit {bucket.name!r} has {value} of {bucket.limit} units left, refill at {refill_at}"
+        closed = [tap for tap in state.rates.taps_of(bucket) if not tap.is_open]
+        if bucket.is_awaited is not bool(closed):
+            yield f"L1: rate limit {bucket.name!r} counts {'somebody' if bucket.is_awaited else 'nobody'} who waits for it"
+        for tap in closed:
+            if bucket.gives(tap.units, state.now):
+                yield f"L1: rate limit {bucket.name!r} keeps {tap.units} units from tasks that wait for them"
+    for task in state.tasks.values():
+        if task.in_queue and not task.demand and task.definition.rate_limits:
+            yield f"RL1: task {task.id} waits for a worker without its rate limits"
+
+
+def _of_waits(state: State) -> Iterator[str]:
+    """G1, W5.8: who is armed exists, has not begun, is listened for, and has not been decided by what is known."""
+    armed = {wait.name: wait for wait in state.waits.all() if wait.is_armed}
+    for (_, step), wait in armed.items():
+        task = wait.run.tasks.get(step)
+        if task is None or task.status is not TaskStatus.PENDING:
+            yield f"G1: step {step} of run {wait.run.id} awaits its conditions and has begun, or does not exist"
+        due = [at for at in wait.sleeps_end() if at <= state.now]
+        met = wait.met(Instant(due[0] - 1) if due else state.now)  # a sleep that is over may still wait for its turn (R53)
+        if any(wait.rules.holds(action, met) for action in Action):
+            yield f"W5.8: the conditions of step {step} of run {wait.run.id} hold, and it still waits"
+    for key, waiting in state.waits.listening().items():
+        if not waiting or any(armed.get(name) is not wait or key not in wait.rules.event_keys for name, wait in waiting.items()):
+            yield f"S2: somebody is remembered as waiting for event {key} who does not"
+    for wait in armed.values():
+        if any(wait.name not in state.waits.listening().get(key, {}) for key in wait.rules.event_keys):
+            yield f"W5.7: step {wait.step} of run {wait.run.id} awaits events, and nobody would tell it"
 
 
 def _of_pin(task: TaskRun, worker: Worker) -> Iterator[str]:

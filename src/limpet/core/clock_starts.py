@@ -1,4 +1,4 @@
-"""Runs that the clock starts, of workflows with expressions: their keys are computed by an edge, on request (decision 0021).
+"""Runs that the clock starts, of workflows with expressions: their keys are computed by an edge, on request (decision 0025).
 
 Laws:
 1. What waits for keys stays in the timetable as it is: due, and startable by whoever answers first.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limpet.core.ids import SECOND_US, Instant
-from limpet.core.limits_view import StartAsked as StartAsked
+from limpet.core.limits_view import StartAsked
 from limpet.core.records import Version
 from limpet.core.run_keys import RunKeys
 from limpet.core.views import limits_of
@@ -29,7 +29,7 @@ def asked(
 
 def lacks_keys(version: Version, keys: RunKeys | None) -> bool:
     """Whether no run of the version can be made with these keys: there are none, or they belong to another one."""
-    return version.definition.needs_keys and (keys is None or keys.version_id != version.id)
+    return version.definition.is_computed and (keys is None or keys.version_id != version.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from limpet.core import cron_time, pauses, triggers
-from limpet.core.clock_starts import StartAsked, StartKeyed, asked, lacks_keys
+from limpet.core.clock_starts import StartKeyed, asked, lacks_keys
 from limpet.core.errors import InvalidArgument, NotAllowed, NotFound, RequestError
 from limpet.core.ids import Instant, WorkflowRunId
 from limpet.core.inputs import KeyTaken, Trigger
+from limpet.core.limits_view import StartAsked
 from limpet.core.records import Version, Workflow
 from limpet.core.run_keys import RunKeys
 from limpet.core.state import State
@@ -117,7 +118,7 @@ def fire(state: State, row: CronRow, workflow: Workflow | None) -> None:
         return
     if slot is None or pauses.drops_crons(workflow):
         state.timetable.put_cron(row._replace(next_at=next_at))
-    elif version.definition.needs_keys:
+    elif version.definition.is_computed:
         start = asked(version, row.id, row.input, _metadata(row, slot), due_at=row.next_at, slot=slot)
         state.timetable.want_keys(start, state.now)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from limpet.core import attempts, fleet, notices, pauses, reports, runs
+from limpet.core import attempts, awaiting, fleet, notices, pauses, rate_limits, reports, runs
 from limpet.core.ids import SECOND_US, Instant
 from limpet.core.lifecycle import Cause
 from limpet.core.queue import LEVEL_MAX_AGED, order_of
@@ -120,6 +120,8 @@ _HANDLERS: dict[Due, Callable[[State, Any], None]] = {
     Due.NOTICE: _notice,
     Due.AGE: _age,
     Due.FORGET: _forget,
+    Due.REFILL: rate_limits.refill,
+    Due.CONDITION: awaiting.sleep_over,
     Due.PARKED: pauses.expire,
 }
 
@@ -132,8 +134,12 @@ def _holds(due: Due, subject: Any) -> bool:
         return subject.status is TaskStatus.BACKING_OFF
     if due is Due.ATTEMPT:
         return bool(subject.status.is_live)
+    if due is Due.CONDITION:
+        return bool(subject.is_armed)
     if due is Due.AGE:
         return bool(subject.in_queue)
+    if due is Due.REFILL:
+        return subject.watched_at is not None
     if due is Due.PARKED:
         return bool(subject.parked)
     return due is not Due.PIN or subject.status is not RunStatus.COMPLETED

@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from limpet.core.claim_rows import ClaimRow
+from limpet.core.condition_rows import WaitRow
 from limpet.core.errors import LimpetError
 from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.ids import ActionId, Instant, RunKey, TaskKey, TaskRunId, WorkerId, WorkflowRunId
 from limpet.core.limits_view import StartAsked
 from limpet.core.pause_rows import PauseRow
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
+from limpet.core.webhook_rows import WebhookRow
 
 
 @dataclass(slots=True)
@@ -37,6 +40,8 @@ class Changes:
     crons: list[CronRow] = field(default_factory=list)  # insert or replace
     schedules_dropped: list[int] = field(default_factory=list)  # delete by key
     schedules: list[ScheduleRow] = field(default_factory=list)  # insert or replace
+    rate_limits_dropped: list[int] = field(default_factory=list)  # delete by key
+    rate_limits: list[RateLimitRow] = field(default_factory=list)  # insert or replace
     claims_dropped: list[int] = field(default_factory=list)  # delete by key, if it is there
     claims: list[ClaimRow] = field(default_factory=list)  # insert
     pauses: list[PauseRow] = field(default_factory=list)  # insert or replace
@@ -45,6 +50,9 @@ class Changes:
     filters_dropped: list[int] = field(default_factory=list)  # delete by key
     filters: list[FilterRow] = field(default_factory=list)  # insert or replace
     expression_failures: list[ExpressionFailureRow] = field(default_factory=list)  # insert
+    webhooks_dropped: list[int] = field(default_factory=list)  # delete by key
+    webhooks: list[WebhookRow] = field(default_factory=list)  # insert or replace
+    waits: list[WaitRow] = field(default_factory=list)  # insert or replace
 
     def __bool__(self) -> bool:
         return bool(
@@ -60,15 +68,23 @@ class Changes:
             or self.workflows
             or self.versions
             or self.has_timetable
+            or self.has_rate_limits
             or self.has_claims
             or self.pauses
             or self.has_events
+            or self.has_webhooks
+            or self.waits
         )
 
     @property
     def has_timetable(self) -> bool:
         """Whether crons or scheduled runs change."""
         return bool(self.crons or self.schedules or self.crons_dropped or self.schedules_dropped)
+
+    @property
+    def has_rate_limits(self) -> bool:
+        """Whether rate limits change."""
+        return bool(self.rate_limits or self.rate_limits_dropped)
 
     @property
     def has_claims(self) -> bool:
@@ -80,12 +96,18 @@ class Changes:
         """Whether events were pushed, or filters change."""
         return bool(self.pushed_events or self.filters or self.filters_dropped or self.expression_failures)
 
+    @property
+    def has_webhooks(self) -> bool:
+        """Whether webhooks change."""
+        return bool(self.webhooks or self.webhooks_dropped)
+
 
 @dataclass(slots=True)
 class PayloadRef:
     """A payload by the row that holds it; `data` is filled in by the loop just before delivery.
 
     of_run:     the run's input when True, else the task's output (or, with `is_error`, its error text)
+    of_event:   the payload of a pushed event
     created_at: when the row was born; with `key` it finds the row (`rows.Born`)
     """
 
@@ -95,6 +117,7 @@ class PayloadRef:
     is_error: bool = False
     data: bytes | None = None
     created_at: int = 0
+    of_event: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +151,7 @@ class StartTask:
     created_at: Instant
     input: PayloadRef
     parents: tuple[PayloadRef, ...] = ()
+    triggers: tuple[PayloadRef, ...] = ()  # what satisfied its conditions, by data key (W5.16)
     errors: tuple[PayloadRef, ...] = ()  # of failed tasks, for an on-failure task
     parent_run_id: str | None = None
     child_index: int | None = None
@@ -191,7 +215,7 @@ class TaskChanged:
 
 @dataclass(slots=True)
 class KeysWanted:
-    """Have the expressions of runs that are due evaluated; the answer is the input `StartsKeyed` (decision 0021)."""
+    """Have the expressions of runs that are due evaluated; the answer is the input `StartsKeyed` (decision 0025)."""
 
     starts: tuple[StartAsked, ...]
 

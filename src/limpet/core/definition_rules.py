@@ -6,9 +6,11 @@ import re
 
 from limpet.core import cron_time, event_rules
 from limpet.core.affinity import check_labels
+from limpet.core.conditions import Action, Condition, Kind
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN, ConcurrencyLimit, Idempotency, TaskDefinition, WorkflowDefinition
 from limpet.core.errors import InvalidArgument, LimitReached
 from limpet.core.ids import MILLISECOND_US, SECOND_US
+from limpet.core.rate_definitions import LIMIT_MAX, RateUse
 from limpet.core.settings import Settings
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]+")
@@ -35,6 +37,8 @@ def check_definition(definition: WorkflowDefinition, settings: Settings | None =
     for task in definition.steps:
         _check_task(definition, task, limits)
     _check_graph(definition)
+    for task in definition.steps:
+        _check_conditions(definition, task, limits)
     _check_crons(definition, limits)
     _check_idempotency(definition.name, definition.idempotency, limits)
     event_rules.check_events(definition, limits)
@@ -69,6 +73,24 @@ def _check_task(definition: WorkflowDefinition, task: TaskDefinition, limits: Se
         raise LimitReached(f"{where}: at most {limits.labels_max} desired labels (labels_max)")
     check_labels(task.desired_labels, where)
     _check_concurrency(where, task.concurrency, limits)
+    _check_rate_limits(where, task.rate_limits, limits)
+
+
+def _check_rate_limits(where: str, uses: tuple[RateUse, ...], limits: Settings) -> None:
+    """Whether the expressions can be evaluated, the edge has found out already (F1.6)."""
+    if len(uses) > limits.task_rate_limits_max:
+        raise LimitReached(f"{where}: at most {limits.task_rate_limits_max} rate limits (task_rate_limits_max)")
+    for use in uses:
+        if not use.key and not use.key_expression.strip():
+            raise InvalidArgument(f"{where}: a rate limit needs a key, or an expression that computes it")
+        if "\0" in use.key or len(use.key.encode()) > limits.rate_limit_name_bytes_max:
+            most = f"at most {limits.rate_limit_name_bytes_max} bytes (rate_limit_name_bytes_max) without NUL characters"
+            raise InvalidArgument(f"{where}: the key of a rate limit must have {most}, got {use.key[:80]!r}")
+        if not 0 <= use.units <= LIMIT_MAX:
+            raise InvalidArgument(f"{where}: units of a rate limit must be between 0 and {LIMIT_MAX}, got {use.units}")
+        if use.key_expression and not use.limit_expression:
+            text = use.key_expression[:80]
+            raise InvalidArgument(f"{where}: the rate limit with the computed key {text!r} needs a limit, the units it has")
 
 
 def _check_concurrency(where: str, concurrency: tuple[ConcurrencyLimit, ...], limits: Settings) -> None:
@@ -80,6 +102,35 @@ def _check_concurrency(where: str, concurrency: tuple[ConcurrencyLimit, ...], li
             raise InvalidArgument(f"{where}: a concurrency limit needs an expression; for one group of all use a text in quotes")
         if limit.max_runs < 1:
             raise InvalidArgument(f"{where}: a concurrency limit must allow 1 or more runs, got {limit.max_runs}")
+
+
+def _check_conditions(definition: WorkflowDefinition, task: TaskDefinition, limits: Settings) -> None:
+    where = f"workflow {definition.name}, task {task.name}"
+    if len(task.conditions) > limits.conditions_max:
+        raise LimitReached(f"{where}: at most {limits.conditions_max} conditions (conditions_max), got {len(task.conditions)}")
+    if task.conditions and task is definition.on_failure:
+        raise InvalidArgument(f"{where}: the on-failure task runs when a task has failed; it takes no conditions")
+    for one in task.conditions:
+        _check_condition(where, task, one, limits)
+    keys = [one.data_key for one in task.conditions if one.action is Action.QUEUE and one.kind is not Kind.PARENT]
+    for key in keys:  # under which the task gets what it has waited for (W5.16)
+        if keys.count(key) > 1:
+            raise InvalidArgument(f"{where}: two conditions have the data key {key!r}; give each one of its own")
+
+
+def _check_condition(where: str, task: TaskDefinition, one: Condition, limits: Settings) -> None:
+    is_named = bool(one.data_key) or one.kind is Kind.PARENT
+    if len(one.data_key.encode()) > limits.condition_key_bytes_max or not is_named:
+        most = f"1 to {limits.condition_key_bytes_max} bytes (condition_key_bytes_max)"
+        raise InvalidArgument(f"{where}: the data key of a condition must have {most}")
+    if one.kind is Kind.PARENT and one.subject not in task.parents:
+        subject = f"a condition looks at the output of {one.subject!r}"
+        raise InvalidArgument(f"{where}: {subject}, which is no parent of the task; add it to its parents")
+    if one.kind is Kind.EVENT and not 0 < len(one.subject.encode()) <= limits.name_bytes_max:
+        most = f"1 to {limits.name_bytes_max} bytes"
+        raise InvalidArgument(f"{where}: a condition that awaits an event must name the event's key, of {most}")
+    if one.kind is Kind.SLEEP and one.sleep_us < 0:
+        raise InvalidArgument(f"{where}: a sleep must not be negative")
 
 
 def _check_crons(definition: WorkflowDefinition, limits: Settings) -> None:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import cached_property
 
+from limpet.core.conditions import Condition, Kind, Rules
 from limpet.core.ids import SECOND_US, ActionId
+from limpet.core.rate_definitions import RateUse
 
 DEFAULT_SCHEDULE_TIMEOUT_US = 300 * SECOND_US
 DEFAULT_EXECUTION_TIMEOUT_US = 60 * SECOND_US
@@ -108,12 +110,13 @@ class DefaultFilter:
 class Feature(StrEnum):
     """Features that a definition may declare and this engine does not carry out yet."""
 
-    CONDITIONS = "conditions"
+    CONDITIONS = "conditions"  # only in rows of releases that did not carry them out
+    EVENT_SCOPE = "the scope and the look-back of a task's event conditions"
     CONCURRENCY = "concurrency"  # only in rows of releases that did not carry it out
     TENANT_CONCURRENCY = "concurrency limits shared by several workflows"
     COMPUTED_CONCURRENCY = "concurrency limits with a computed number of runs"
-    RATE_LIMITS = "rate limits"
-    IDEMPOTENCY = "idempotency"  # only in rows of releases that did not carry it out
+    RATE_LIMITS = "rate limits"  # as above
+    IDEMPOTENCY = "idempotency"  # as above
     DURABLE = "durable tasks"
     BATCH = "batch tasks"
     EVENTS = "event triggers"  # only in rows of releases that did not carry it out
@@ -159,6 +162,8 @@ class TaskDefinition:
     slot_requests: tuple[tuple[str, int], ...] = ((DEFAULT_SLOT_TYPE, 1),)
     is_durable: bool = False
     concurrency: tuple[ConcurrencyLimit, ...] = ()
+    rate_limits: tuple[RateUse, ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -245,6 +250,57 @@ class WorkflowDefinition:
         return (*self.run_gates, *(gate for gates in self.task_gates for gate in gates))
 
     @cached_property
-    def needs_keys(self) -> bool:
-        """Whether an edge must evaluate expressions before a run can be made."""
-        return bool(self.gates) or self.idempotency is not None
+    def rate_uses(self) -> tuple[tuple[tuple[RateUse, int | None], ...], ...]:
+        """Per step, what its task takes of rate limits; a computed use with its number in a run's values."""
+        number = 0
+        found: list[tuple[tuple[RateUse, int | None], ...]] = []
+        for task in self.steps:
+            own: list[tuple[RateUse, int | None]] = []
+            for use in task.rate_limits:
+                own.append((use, number if use.is_computed else None))
+                number += use.is_computed
+            found.append(tuple(own))
+        return tuple(found)
+
+    @cached_property
+    def computed_rates(self) -> tuple[RateUse, ...]:
+        """The uses of rate limits for which a run must bring values, by number."""
+        return tuple(use for task in self.steps for use in task.rate_limits if use.is_computed)
+
+    @cached_property
+    def named_rates(self) -> tuple[str, ...]:
+        """The rate limits that the definition itself names."""
+        return tuple(dict.fromkeys(use.key for task in self.steps for use in task.rate_limits if not use.key_expression))
+
+    @cached_property
+    def has_rates(self) -> bool:
+        """Whether any task takes units of a rate limit."""
+        return any(task.rate_limits for task in self.steps)
+
+    @cached_property
+    def is_computed(self) -> bool:
+        """Whether a run must bring values of expressions, which an edge computes."""
+        return bool(self.gates or self.computed_rates) or self.idempotency is not None
+
+    @cached_property
+    def rules(self) -> tuple[Rules, ...]:
+        """Per step, its conditions."""
+        return tuple(Rules(task.conditions) for task in self.steps)
+
+    @cached_property
+    def output_expressions(self) -> tuple[tuple[str, ...], ...]:
+        """Per step, the expressions that look at its task's output; an edge evaluates them (decision 0021)."""
+        found: list[dict[str, None]] = [{} for _ in self.steps]
+        for one in (condition for task in self.steps for condition in task.conditions):
+            if one.kind is Kind.PARENT and one.expression:
+                found[self.step_by_name[one.subject]][one.expression] = None
+        return tuple(tuple(expressions) for expressions in found)
+
+    @cached_property
+    def event_expressions(self) -> dict[str, tuple[str, ...]]:
+        """By event key, the expressions that look at such an event's payload."""
+        found: dict[str, dict[str, None]] = {}
+        for one in (condition for task in self.steps for condition in task.conditions):
+            if one.kind is Kind.EVENT and one.expression:
+                found.setdefault(one.subject, {})[one.expression] = None
+        return {key: tuple(expressions) for key, expressions in found.items()}

@@ -28,7 +28,7 @@ from limpet.core.timetable_rows import CronRow, ScheduleRow, TimetableNeeds
 
 
 def keyed(state: State, item: StartsKeyed) -> None:
-    """An edge has computed keys: what still fits starts; the rest is asked for again (decision 0021)."""
+    """An edge has computed keys: what still fits starts; the rest is asked for again (decision 0025)."""
     timetable = state.timetable
     timetable.asked_until = None
     for one in item.items:

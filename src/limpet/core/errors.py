@@ -11,6 +11,7 @@
     │   ├── BulkIdempotencyCollision  of some of several runs; the others were started
     │   ├── WorkflowChanged         it was registered anew while the call was on its way; calling again helps
     │   ├── SubscriptionsChanged    what an event starts changed while the call was on its way; calling again helps
+    │   ├── NotJudged               an expression came to look at a payload while it was on its way; calling again helps
     │   └── LimitReached
     └── TemporaryError              trying again may help
         ├── StoreUnavailable
@@ -88,6 +89,14 @@ class BulkIdempotencyCollision(RequestError):
         self.existing_run_ids: tuple[str, ...] = existing_run_ids
         taken, started = len(existing_run_ids), len(started_run_ids)
         super().__init__(f"{COLLISION_TEXT}: other runs hold the keys of {taken} items; {started} others were started")
+
+
+class NotJudged(RequestError):
+    """A payload was handed in without what the conditions that look at it say about it."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"conditions came to look at {what} while this call was on its way: call again")
 
 
 class SubscriptionsChanged(RequestError):

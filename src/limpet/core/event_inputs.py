@@ -39,6 +39,7 @@ class PushedEvent:
     considered: stamps of all candidates there were; others in the core's memory: `SubscriptionsChanged`, compute again
     starts:     the candidates that the event passes, in that order
     failures:   filters that could not be evaluated for it
+    answers:    what expressions of waiting conditions give for its payload; one that is missing: `NotJudged`, compute again
     """
 
     id: str
@@ -51,6 +52,7 @@ class PushedEvent:
     considered: tuple[int, ...] = ()
     starts: tuple[EventStart, ...] = ()
     failures: tuple[ExpressionFailure, ...] = ()
+    answers: tuple[tuple[str, bool], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from limpet.core import triggers
+from limpet.core import awaiting, triggers
 from limpet.core.clock_starts import lacks_keys
 from limpet.core.decision import EventSource
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN
@@ -83,6 +83,7 @@ def _check_event(event: PushedEvent, limits: Settings) -> None:
 
 def _check_computed(state: State, event: PushedEvent) -> None:
     """What the edge has evaluated must be all that is in force now (R52)."""
+    awaiting.check_answers(state, event.name, dict(event.answers))
     candidates = state.subscriptions.candidates(event.name, event.scope)
     if event.considered != tuple(one.stamp for one in candidates):
         raise SubscriptionsChanged(event.name)
@@ -102,6 +103,7 @@ def _take(state: State, event: PushedEvent) -> PushedEventRow:
         event.scope, event.webhook, state.now,
     )  # fmt: skip
     state.changes.pushed_events.append(row)
+    awaiting.hear(state, row, dict(event.answers))  # before its runs are there: it came before they wait (W5.7)
     by_stamp = {one.stamp: one for one in state.subscriptions.candidates(event.name, event.scope)}
     for start in event.starts:
         _start(state, row, by_stamp[start.stamp], start)

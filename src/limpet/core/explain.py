@@ -25,9 +25,14 @@ class Reason(StrEnum):
     NO_FREE_SLOT = "no_free_slot"
     WORKFLOW_PAUSED = "workflow_paused"
     CONCURRENCY_FULL = "concurrency_full"  # its key of a concurrency limit has as many as the limit allows
+    RATE_LIMITED = "rate_limited"  # a rate limit has too few units left; they are back at its refill
+    RATE_LIMIT_PAUSED = "rate_limit_paused"
+    RATE_LIMIT_TOO_SMALL = "rate_limit_too_small"  # it asks for more units than the limit ever has
+    RATE_LIMIT_UNKNOWN = "rate_limit_unknown"  # nobody has set the limit
     SLOTS_HELD = "slots_held"  # free units are kept for a heavier task ahead
     BACKING_OFF = "backing_off"
     WAITING_FOR_PARENTS = "waiting_for_parents"
+    CONDITION_UNMET = "condition_unmet"  # its parents allow it; a sleep or an event that it awaits is still to come
 
 
 class Outlook(StrEnum):

@@ -42,6 +42,11 @@ def first_key(tenant_no: TenantNo) -> int:
     return (tenant_no << TENANT_KEY_SHIFT) + 1
 
 
+def last_key(tenant_no: TenantNo) -> int:
+    """The largest row key that a tenant may have."""
+    return first_key(TenantNo(tenant_no + 1)) - 2
+
+
 def external_id(key: int, now: Instant, salt: bytes) -> str:
     """A UUIDv7 text for a row key: 48 bits of milliseconds, the rest a keyed digest of the key."""
     noise = int.from_bytes(blake2b(key.to_bytes(8, "big"), key=salt, digest_size=10).digest(), "big")

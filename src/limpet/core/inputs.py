@@ -14,8 +14,10 @@ from limpet.core.definitions import DesiredLabel, LabelValue, WorkflowDefinition
 from limpet.core.event_inputs import EventInput
 from limpet.core.ids import ActionId, WorkerId
 from limpet.core.pause_inputs import PauseInput
+from limpet.core.rate_inputs import RateLimitInput
 from limpet.core.run_keys import RunKeys
 from limpet.core.timetable_inputs import TimetableInput
+from limpet.core.webhook_inputs import WebhookInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +161,26 @@ class TaskStarted(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class OutputVerdicts:
+    """What the conditions of other tasks say about a task's output, computed by an edge (R3).
+
+    version_id: the version whose expressions were evaluated
+    answers:    one for each of `views.OutputView.expressions`, in order; a text: why there is none, which counts as no (W5.3)
+    """
+
+    version_id: str
+    answers: tuple[bool | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TaskCompleted(Report):
-    """The attempt ended well. `output` is JSON, b"" when there is none."""
+    """The attempt ended well. `output` is JSON, b"" when there is none. Reply: None, or `NotJudged`.
+
+    verdicts: needed when conditions look at the output of this task
+    """
 
     output: bytes = b""
+    verdicts: OutputVerdicts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +261,11 @@ Input = (
     | StartUndeliverable
     | TimePassed
     | TimetableInput
+    | RateLimitInput
     | PauseInput
     | StartsKeyed
     | EventInput
+    | WebhookInput
 )
 
 

@@ -35,8 +35,12 @@ class Cause(StrEnum):
     PARENT_UNSUCCESSFUL = "a parent failed or was cancelled"
     ALL_PARENTS_SKIPPED = "all parents were skipped"
     NOTHING_FAILED = "the run ended without a failure"
+    CONDITIONS_MET = "its conditions let it run"
+    SKIP_CONDITION = "a skip condition holds"
+    CANCEL_CONDITION = "a cancel condition holds"
+    WAIT_UNSATISFIABLE = "its wait condition can never hold"
     INPUT_TOO_LARGE = "input and parents' outputs exceed the message limit"
-    KEY_UNUSABLE = "a concurrency key could not be computed"
+    KEY_UNUSABLE = "the key or the units of a limit could not be computed"
     PLACED = "placed on a worker"
     CONFIRMED = "the worker confirmed the start"
     SUCCEEDED = "the task returned"
@@ -56,6 +60,10 @@ TASK_RUN: dict[tuple[TaskStatus, Cause], TaskStatus] = {
     (PENDING, Cause.PARENT_UNSUCCESSFUL): CANCELLED,
     (PENDING, Cause.ALL_PARENTS_SKIPPED): SKIPPED,
     (PENDING, Cause.NOTHING_FAILED): SKIPPED,
+    (PENDING, Cause.CONDITIONS_MET): QUEUED,
+    (PENDING, Cause.SKIP_CONDITION): SKIPPED,
+    (PENDING, Cause.CANCEL_CONDITION): CANCELLED,
+    (PENDING, Cause.WAIT_UNSATISFIABLE): CANCELLED,
     (PENDING, Cause.INPUT_TOO_LARGE): FAILED,
     (PENDING, Cause.KEY_UNUSABLE): FAILED,
     (PENDING, Cause.CANCEL): CANCELLED,

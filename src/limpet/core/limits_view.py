@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limpet.core.ids import Instant
+from limpet.core.rate_definitions import RateUse
 
 
 @dataclass(frozen=True, slots=True)
 class LimitsView:
     """What an edge evaluates for each run of a workflow, in the version in force.
 
-    expressions: those of its concurrency limits, by number; idempotency: that of its idempotency key
+    expressions: those of its concurrency limits, by number; rates: its computed uses of rate limits, by number;
+    idempotency: that of its idempotency key
     """
 
     version_id: str
     expressions: tuple[str, ...]
+    rates: tuple[RateUse, ...] = ()
     idempotency: str | None = None
 
 

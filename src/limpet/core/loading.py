@@ -6,11 +6,12 @@ a receipt get their grace, and their requeue is nobody's fault (R26, R28).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
 from limpet.core import attempts, deadlines, fleet, notices, parking, pins
+from limpet.core.condition_rows import WaitRow
 from limpet.core.decision import EventSource
 from limpet.core.definition_text import decode_definition
 from limpet.core.definitions import DesiredLabel, StickyStrategy
@@ -34,7 +35,8 @@ from limpet.core.ids import (
 from limpet.core.needs import Found, Snapshot
 from limpet.core.pause_rows import PauseRow
 from limpet.core.queue import order_of
-from limpet.core.records import LimitKey, Run, TaskRun, Version, Worker, Workflow
+from limpet.core.rate_definitions import RateValue
+from limpet.core.records import LimitKey, Run, TaskRun, UnusableKey, Version, Worker, Workflow
 from limpet.core.rows import PinState, ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow
 from limpet.core.settings import Settings
 from limpet.core.slots import take
@@ -58,10 +60,12 @@ def load(
         _load_version(state, version_row, by_key)
     _load_pauses(state, snapshot.pauses)
     _load_subscriptions(state, snapshot)
+    state.webhooks = {row.name: row for row in snapshot.webhooks}
     for worker_row in snapshot.workers:
         fleet.enlist(state, _worker(worker_row, now, seen))
     tasks = _load_runs(state, zip_tasks(snapshot.runs, snapshot.tasks))
     _load_sources(state, snapshot.event_runs)
+    _load_waits(state, snapshot.waits)
     _count_on_from_admissions(state)
     _load_receipts(state, tasks, snapshot.receipts)
     for run in state.runs.values():
@@ -101,6 +105,7 @@ def _load_version(state: State, row: VersionRow, workflows: Mapping[int, Workflo
     definition = decode_definition(row.definition)
     version = Version(VersionKey(row.key), WorkflowVersionId(row.id), workflow, row.number, row.checksum, definition)
     state.versions[version.key] = version
+    state.waits.learn(definition)
     if workflow.newest is None or workflow.newest.number < version.number:
         workflow.newest = version
     return version
@@ -154,18 +159,29 @@ def _load_runs(state: State, rows: Iterable[tuple[RunRow, Iterable[TaskRow]]]) -
     return loaded
 
 
+def _load_waits(state: State, rows: Collection[WaitRow]) -> None:
+    """Conditions of tasks; sleeps go on, and what ended meanwhile is due at once."""
+    by_key = {run.key: run for run in state.runs.values()} if rows else {}
+    for row in rows:
+        wait = state.waits.restore(row, by_key[RunKey(row.run_key)])
+        if wait.is_armed and (ends := wait.sleeps_end()):
+            state.timers.arm(ends[0], Due.CONDITION, wait)
+
+
 def _count_on_from_admissions(state: State) -> None:
     """New row keys stand behind every place that an admission has given (PR-18)."""
     state.next_key = max(state.next_key, 1 + max((task.enqueue_key for task in state.tasks.values()), default=0))
 
 
 def _run(state: State, row: RunRow) -> Run:
-    keys = msgspec.json.decode(row.limit_keys, type=tuple[LimitKey, ...]) if row.limit_keys else ()
+    version = state.versions[VersionKey(row.version_key)]
+    values = msgspec.json.decode(row.limit_keys, type=tuple[LimitKey, ...]) if row.limit_keys else ()
+    gates = len(version.definition.gates)
     labels = msgspec.json.decode(row.desired_labels, type=tuple[DesiredLabel, ...]) if row.desired_labels else ()
     return Run(
         RunKey(row.key),
         WorkflowRunId(row.id),
-        state.versions[VersionKey(row.version_key)],
+        version,
         RunStatus(row.status),
         row.input_bytes,
         row.metadata or b"{}",
@@ -186,9 +202,14 @@ def _run(state: State, row: RunRow) -> Run:
         _instant(row.started_at),
         _instant(row.finished_at),
         is_new=False,
-        keys=keys,
+        keys=values[:gates],
         stage=row.stage or 0,
+        rates=tuple(map(_rate_value, values[gates:])),
     )
+
+
+def _rate_value(value: LimitKey) -> RateValue | UnusableKey:
+    return value if isinstance(value, UnusableKey) else RateValue(*msgspec.json.decode(value, type=tuple[str, int, int | None]))
 
 
 def _instant(value: int | None) -> Instant | None:
@@ -286,6 +307,8 @@ def hydrate(state: State, found: Found) -> None:
     fresh = [(run, tasks) for run, tasks in found.runs if run.id not in state.runs]
     _load_runs(state, fresh)
     _load_sources(state, found.event_runs)
+    loaded = {run.key for run, _ in fresh}
+    _load_waits(state, [row for row in found.waits if row.run_key in loaded])
     for run, _ in fresh:
         state.run_ended(state.runs[run.id])
 

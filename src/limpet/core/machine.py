@@ -24,11 +24,14 @@ from limpet.core import (
     loading,
     notices,
     pauses,
+    rate_limits,
+    rate_needs,
     registration,
     reports,
     runs,
     triggers,
     views,
+    webhooks,
 )
 from limpet.core.assignment import plan
 from limpet.core.decision import Decision
@@ -59,14 +62,17 @@ from limpet.core.inputs import (
     WorkflowDeleted,
     WorkflowPut,
 )
+from limpet.core.limits_view import LimitsView
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.pause_inputs import WorkflowPaused, WorkflowUnpaused
+from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimitPut
 from limpet.core.reasons import explain_task
 from limpet.core.settings import Settings
 from limpet.core.state import State
 from limpet.core.subscriptions import Candidate
 from limpet.core.timers import Due
 from limpet.core.timetable_rows import earliest
+from limpet.core.webhook_inputs import WebhookCreated, WebhookDeleted, WebhookUpdated
 
 Handler = Callable[[State, Any], object]
 
@@ -95,12 +101,18 @@ HANDLERS: dict[type, Handler] = {
     WorkerUnsubscribed: fleet.unsubscribe,
     StartUndeliverable: reports.undeliverable,
     TimePassed: _nothing,
+    RateLimitPut: rate_limits.put,
+    RateLimitPaused: rate_limits.pause,
+    RateLimitDeleted: rate_limits.delete,
     WorkflowPaused: pauses.pause,
     WorkflowUnpaused: pauses.unpause,
     FilterCreated: event_filters.create,
     FilterUpdated: event_filters.update,
     FilterDeleted: event_filters.delete,
     ExpressionFailed: events.expression_failed,
+    WebhookCreated: webhooks.create,
+    WebhookUpdated: webhooks.update,
+    WebhookDeleted: webhooks.delete,
     **due.HANDLERS,
 }
 
@@ -149,6 +161,8 @@ class Machine:
             elif isinstance(item, WorkflowPut) or type(item) in due.HANDLERS:
                 due.add_needs(self.state, item, needs.timetable)
             needs.claims.update(claims.names_of(due.keys_in(item)))
+            rate_needs.add_needs(self.state, item, needs)
+        needs.rate_limits.update(self.state.rates.unread)
         self.state.timetable.ask(needs.timetable, self.state.now, self.state.settings.due_batch_max)
         return needs
 
@@ -171,6 +185,7 @@ class Machine:
         loading.fold_empty_receipts(state)
         found = found or Found()
         state.timetable.begin(found.timetable)
+        rate_limits.arrived(state, state.rates.begin(found.rate_limits))
         state.claims.begin(found.claims)
         if found.runs:
             loading.hydrate(state, found)
@@ -199,6 +214,9 @@ class Machine:
         for placement in made.placements:
             attempts.start(state, placement)
             runs.update_status(state, placement.task.run)
+        for tap in made.closed:
+            rate_limits.watch(state, tap.bucket)
+            notices.watch_tap(state, tap)
         for worker, _, task, _ in made.holds:
             if worker.hold is not None and worker.hold.task is task:
                 state.timers.arm(worker.hold.until, Due.HOLD, worker)
@@ -221,7 +239,9 @@ class Machine:
 
     @property
     def wake_at(self) -> Instant | None:
-        """When time alone will next change something."""
+        """When time alone will next change something; at once when the next step has something to ask the store for."""
+        if self.state.rates.unread:
+            return self.state.now
         at = earliest(self.state.timers.next_at(), self.state.timetable.wake_at)
         return None if at is None else Instant(at)
 
@@ -243,16 +263,26 @@ class Machine:
         found = ((one, self.state.tasks.get(one)) for one in task_run_ids)
         return {one: task.started_at for one, task in found if task is not None and task.started_at is not None}
 
-    def limits_of(self, workflow_name: str) -> views.LimitsView | None:
-        """What an edge evaluates before it triggers the workflow; None: nothing, or the workflow is unknown."""
+    def limits_of(self, workflow_name: str) -> LimitsView | None:
+        """What an edge evaluates before it triggers the workflow; None: it computes nothing, or is unknown."""
         workflow = self.state.workflows.get(workflow_name)
-        if workflow is None or workflow.newest is None or not workflow.newest.definition.needs_keys:
+        if workflow is None or workflow.newest is None or not workflow.newest.definition.is_computed:
             return None
         return views.limits_of(workflow.newest)
 
     def candidates(self, event_key: str, scope: str | None) -> tuple[Candidate, ...]:
         """What an edge evaluates before it hands in an event."""
         return self.state.subscriptions.candidates(event_key, scope)
+
+    def output_view(self, task_run_id: str) -> views.OutputView | None:
+        """What an edge evaluates before it reports the task's output; None: nothing looks at it, or no such task lives."""
+        task = self.state.tasks.get(task_run_id)
+        expressions = () if task is None else task.run.definition.output_expressions[task.step]
+        return None if task is None or not expressions else views.OutputView(task.run.version.id, expressions)
+
+    def awaited(self, event_key: str) -> tuple[str, ...]:
+        """What an edge evaluates on the payload of such an event before it hands the event in."""
+        return self.state.waits.expressions(event_key)
 
     def explain(self, task_run_id: str, now: Instant) -> Explanation | None:
         """Why a task waits, or where it is. None: not in memory, so ended or unknown."""

@@ -1,18 +1,22 @@
-"""The order of waiting tasks: scheduling classes, and inside each a heap.
+"""The order of waiting tasks: scheduling classes, and inside each the lanes of `core.lanes`.
 
 A scheduling class is everything that decides where a task may go: action, labels, slots, pin. Tasks of one class
 are interchangeable but for their order, so a class whose first task has no place is blocked as a whole: 500
-blocked tasks cost one look (PR-16, R39).
+blocked tasks cost one look (PR-16, R39). What tasks take of rate limits decides when, not where, so it parts a class into
+lanes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2b
-from heapq import heapify, heappop, heappush
+from itertools import islice
 
 from limpet.core.definitions import DesiredLabel
 from limpet.core.ids import ActionId, ClassId, Instant
+from limpet.core.lanes import Front, Head, Lane, Tap
 from limpet.core.placement import Pool
+from limpet.core.rate_definitions import Demand
 from limpet.core.records import Order, Run, TaskRun
 from limpet.core.settings import Settings
 from limpet.core.slots import Request
@@ -53,13 +57,15 @@ def class_id_of(key: ClassKey) -> ClassId:
 
 
 class SchedulingClass:
-    """Tasks that may go to the same places, in order. Mutated by `Queues` only.
+    """Tasks that may go to the same places, in order. Mutated by `State` only.
 
     pin:   the worker they belong to; `hard`: nowhere else
+    plain: those that take no units of a rate limit; lanes: the others, by what they take
+    taps:  the open ones, through which lanes may be placed now
     noted: whether a timer stands for its notices
     """
 
-    __slots__ = ("_heap", "_tickets", "hard", "id", "key", "noted", "pin", "pool", "size")
+    __slots__ = ("_tickets", "hard", "id", "key", "lanes", "noted", "pin", "plain", "pool", "size", "taps")
 
     def __init__(self, key: ClassKey, pool: Pool) -> None:
         self.key: ClassKey = key
@@ -69,62 +75,53 @@ class SchedulingClass:
         self.pool: Pool = pool
         self.size: int = 0
         self.noted: bool = False
-        self._heap: list[tuple[Order, int, TaskRun]] = []
+        self.plain: Lane = Lane(self.id)
+        self.lanes: dict[Demand, Lane] = {}
+        self.taps: Front[Tap] = Front()
         self._tickets = 0
 
     @property
     def request(self) -> Request:
         return self.key[2]
 
-    def head(self) -> tuple[Order, TaskRun] | None:
-        """The first task and its order."""
-        while self._heap:
-            order, ticket, task = self._heap[0]
-            if self._stands(task, ticket):
-                return order, task
-            heappop(self._heap)
-        return None
+    def head(self) -> Head | None:
+        """The first task that no closed tap holds, and its order."""
+        plain = self.plain.head()
+        if not self.lanes or (limited := self.taps.first()) is None:
+            return plain
+        return limited[0] if plain is None or limited[0][0] < plain[0] else plain
 
-    def _stands(self, task: TaskRun, ticket: int) -> bool:
-        """Whether a heap entry still means its task: tickets are unique in one class, not over all of them."""
-        return task.ticket == ticket and task.in_queue and task.class_id == self.id
+    def lane_of(self, task: TaskRun) -> Lane:
+        """The lane that the task stands in."""
+        return self.lanes[task.demand] if task.demand else self.plain
 
     def tasks(self, limit: int) -> list[TaskRun]:
-        """Some waiting tasks, roughly the first in order."""
-        found = []
-        for _, ticket, task in self._heap:
-            if self._stands(task, ticket):
-                found.append(task)
-                if len(found) >= limit:
-                    break
-        return found
+        """Some of the tasks that no closed tap holds, roughly the first in order."""
+        return [task for _, task in islice(self._entries(), limit)]
 
     def before(self, order: Order, limit: int) -> int:
-        """How many of its tasks stand before that order, counted up to `limit`."""
-        count = 0
-        for other, ticket, task in self._heap:
-            if other < order and self._stands(task, ticket):
-                count += 1
-                if count >= limit:
-                    break
-        return count
+        """How many tasks that no closed tap holds stand before that order, counted up to `limit`."""
+        return sum(1 for _ in islice((None for other, _ in self._entries() if other < order), limit))
 
-    def push(self, order: Order, task: TaskRun) -> None:
-        self._tickets += 1  # never twice in this heap: a run that comes back from the store has other objects for its tasks
-        task.ticket = self._tickets
-        task.in_queue, task.class_id = True, self.id
+    def _entries(self) -> Iterator[Head]:
+        yield from self.plain.entries()
+        for tap in self.taps.members():
+            for lane in tap.lanes.members():
+                yield from lane.entries()
+
+    def push(self, order: Order, task: TaskRun, lane: Lane) -> None:
+        self._tickets += 1  # never twice in this class: a run that comes back from the store has other objects for its tasks
         self.size += 1
-        heappush(self._heap, (order, task.ticket, task))
+        lane.push(order, task, self._tickets)
+        if lane.tap is not None:
+            lane.tap.advanced(lane, order)
 
-    def drop(self, task: TaskRun) -> None:
-        """Take the task out; its heap entry goes when it is met, or in a sweep once most are stale."""
-        assert task.in_queue
-        assert task.class_id == self.id
-        task.in_queue = False
+    def drop(self, task: TaskRun) -> Lane:
+        """Take the task out of its lane."""
+        lane = self.lane_of(task)
+        lane.drop(task)
         self.size -= 1
-        if len(self._heap) > 2 * self.size + 64:
-            self._heap = [entry for entry in self._heap if self._stands(entry[2], entry[1])]
-            heapify(self._heap)
+        return lane
 
 
 def base_labels(run: Run, step: int) -> tuple[DesiredLabel, ...]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
-from limpet.core import affinity, held_reasons
+from limpet.core import affinity, condition_reasons, held_reasons, rate_reasons
 from limpet.core.assignment import plan, rewind
 from limpet.core.explain import Explanation, Outlook, Reason, Verdict
 from limpet.core.gates import Group
@@ -31,6 +31,7 @@ PIN_REASONS = {
     "busy": Reason.PIN_BUSY,
     "held": Reason.PIN_BUSY,
 }
+RATE_REASONS = frozenset({Reason.RATE_LIMITED, Reason.RATE_LIMIT_PAUSED, Reason.RATE_LIMIT_TOO_SMALL, Reason.RATE_LIMIT_UNKNOWN})
 AWAY = frozenset({"disconnected", "lost", "silent"})
 FOR_EVER = frozenset({"action", "label", "capacity", "pin"})
 
@@ -99,23 +100,30 @@ def _deciding_type(worker: Worker, request: tuple[tuple[str, int], ...]) -> str:
 
 
 def why_waiting(state: State, task: TaskRun, now: Instant) -> Why:
-    """The one dominant reason of a queued task, or of one that will be, over all workers that are not gone.
+    """The one dominant reason of a queued task, or of one that will be, in the order of assignment section 0.
 
-    Held by a pause it is the pause, before a gate it is the gate, unless no worker could take the task behind it either.
+    What no order of slot releases would mend comes before everything else; then a pause, a gate, a rate limit.
     """
     if task.is_parked:
-        behind = _why_in(state, state.class_of(task), task, now)
+        behind = _why_in_line(state, state.class_of(task), task, now)
         return behind if behind.never else Why(Reason.WORKFLOW_PAUSED, held_reasons.pause_sentence(task, now), False)
     group = state.gates.waits_for(task)
     if group is not None:
-        behind = _why_in(state, state.class_of(task), task, now)
+        behind = _why_in_line(state, state.class_of(task), task, now)
         return behind if behind.never else Why(Reason.CONCURRENCY_FULL, held_reasons.sentence(group, task), False)
     cls = state.class_of(task) if task.status is TaskStatus.BACKING_OFF else state.queue_of(task)
-    return Why(Reason.NONE, "It is not in a queue.", False) if cls is None else _why_in(state, cls, task, now)
+    return Why(Reason.NONE, "It is not in a queue.", False) if cls is None else _why_in_line(state, cls, task, now)
+
+
+def _why_in_line(state: State, cls: SchedulingClass, task: TaskRun, now: Instant) -> Why:
+    """What keeps the task from a worker once its gates are passed: rate limits first, then the workers (A-0.5, A-0.6)."""
+    why = _why_in(state, cls, task, now)
+    short = None if why.never else rate_reasons.shortage(state.rates, task, now)
+    return why if short is None else Why(short.reason, short.text, short.never)
 
 
 def _why_in(state: State, cls: SchedulingClass, task: TaskRun, now: Instant) -> Why:
-    """The reason that the workers give to a task of that class."""
+    """The reason that the workers give to a task of that class, over all that are not gone."""
     workers = [w for w in state.workers.values() if w.gone_at is None]
     verdicts = [verdict(state, cls, task, worker, now) for worker in workers]
     if cls.hard:
@@ -194,6 +202,9 @@ def explain_task(state: State, task: TaskRun, now: Instant) -> Explanation:
         text = f"It runs on worker {task.worker.name} ({task.worker.id}), attempt {task.retry_count + 1}."
         return Explanation(task.id, Outlook.RUNNING, Reason.NONE, text, task.worker.id, task.worker.name)
     if task.status is TaskStatus.PENDING:
+        wait = state.waits.of(task.run, task.step)
+        if wait is not None and wait.is_armed:
+            return condition_reasons.explain(wait, task.id, now)
         return Explanation(task.id, Outlook.NOT_NOW, Reason.WAITING_FOR_PARENTS, "It waits for its parents to end.")
     if task.status is TaskStatus.BACKING_OFF and task.not_before is not None:
         return _explain_delayed(state, task, task.not_before - now, now)
@@ -257,8 +268,14 @@ def _explain_queued(state: State, task: TaskRun, now: Instant) -> Explanation:
         position=position,
         position_capped_at=POSITION_MAX,
         verdicts=tuple(_grouped(verdicts)),
-        unblock=tuple(_unblock(state.queue_of(task), task, verdicts)),
+        unblock=_helps(state, task, why, verdicts, now),
     )
+
+
+def _helps(state: State, task: TaskRun, why: Why, verdicts: list[Verdict], now: Instant) -> tuple[str, ...]:
+    """What would help a task with that reason, a sentence each."""
+    short = rate_reasons.shortage(state.rates, task, now) if why.reason in RATE_REASONS else None
+    return tuple(_unblock(state.queue_of(task), task, verdicts)) if short is None else rate_reasons.helps(short)
 
 
 def _after_the_next_step(state: State, task: TaskRun, now: Instant) -> tuple[Worker | None, Why, list[Verdict]]:
@@ -277,10 +294,13 @@ def _after_the_next_step(state: State, task: TaskRun, now: Instant) -> tuple[Wor
 
 
 def _position(state: State, task: TaskRun, now: Instant) -> int:
-    """1 for the first among all waiting tasks that compete for the same workers, capped."""
+    """1 for the first among all waiting tasks that compete for the same workers, or for the same rate limit, capped."""
     own = state.queue_of(task)
     assert own is not None
     order = order_of(task, now, state.settings)
+    tap = own.lane_of(task).tap
+    if tap is not None and not tap.is_open:
+        return min(POSITION_MAX, 1 + state.rates.waiting_before(tap.bucket, order, POSITION_MAX))
     rivals = {cls.id: cls for cls in state.classes_in(own.pool)}
     for member in own.pool.members.values():
         for cls in state.classes_of(member.worker):

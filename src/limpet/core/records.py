@@ -26,6 +26,7 @@ from limpet.core.ids import (
     WorkflowVersionId,
 )
 from limpet.core.pause_rows import PauseRow
+from limpet.core.rate_definitions import Demand, RateValue
 from limpet.core.rows import PinState, RunStatus, TaskStatus
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ Order = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class UnusableKey:
-    """A key that could not be computed. With a concurrency key, its task fails at birth with this sentence (F2.8)."""
+    """A key or a number that could not be computed: its task fails at birth with this sentence (F2.8, F4.7), and a run that wants
+    an idempotency key is not made (W16.8)."""
 
     error: str
 
@@ -136,6 +138,7 @@ class Run:
 
     tasks:    those that exist, by step
     keys:     of its concurrency limits, by number; empty when the workflow has none
+    rates:    what its computed uses of rate limits came to, by number
     stage:    how many of the limits that it passes as a whole have admitted it
     at_gate:  whether it waits at the next of them
     source:   the event that started it; None: no event did
@@ -168,6 +171,7 @@ class Run:
     keys: tuple[LimitKey, ...] = ()
     stage: int = 0
     at_gate: bool = False
+    rates: tuple[RateValue | UnusableKey, ...] = ()
     source: EventSource | None = None
     tasks: dict[int, TaskRun] = field(default_factory=dict)
 
@@ -188,6 +192,7 @@ class TaskRun:
     stage:     how many of its own concurrency limits have admitted it
     at_gate:   whether it waits at the next of them
     is_parked: whether it waits for the end of a pause
+    demand:    what it takes of rate limits, since it was queued last
     """
 
     key: TaskKey
@@ -221,6 +226,7 @@ class TaskRun:
     in_queue: bool = False  # stands in the scheduling class named by class_id
     class_id: int = 0
     ticket: int = 0
+    demand: Demand = ()
     avoid: WorkerKey | None = None  # after a timeout without a sticky strategy (section 10, 19)
     holds: Worker | None = None  # the worker whose freed units are kept for it (SL-6)
     hold_not_before: Instant = Instant(0)

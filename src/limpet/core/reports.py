@@ -5,8 +5,8 @@ A report that fits no live attempt changes nothing, is counted, and is answered 
 
 from __future__ import annotations
 
-from limpet.core import attempts, fleet, runs
-from limpet.core.errors import InvalidArgument, NotFound
+from limpet.core import attempts, fleet, runs, waiting
+from limpet.core.errors import InvalidArgument, NotFound, NotJudged
 from limpet.core.ids import Instant
 from limpet.core.inputs import (
     Report,
@@ -73,8 +73,20 @@ def completed(state: State, report: TaskCompleted) -> None:
             retryable=False,
         )
         return
+    if not _is_judged(task, report):
+        raise NotJudged(f"the output of task {task.id}")
+    waiting.note_output(state, task, report.verdicts)
     attempts.end(state, task, Cause.SUCCEEDED, output=report.output)
     runs.follow(state, task.run, [task])
+
+
+def _is_judged(task: TaskRun, report: TaskCompleted) -> bool:
+    """Whether every expression that looks at the output has been evaluated."""
+    expressions = task.run.definition.output_expressions[task.step]
+    verdicts = report.verdicts
+    if not expressions:
+        return True
+    return verdicts is not None and verdicts.version_id == task.run.version.id and len(verdicts.answers) == len(expressions)
 
 
 def failed(state: State, report: TaskFailed) -> None:

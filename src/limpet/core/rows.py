@@ -23,10 +23,13 @@ class Born(Protocol):
     def created_at(self) -> int: ...
 
 
+SKIPPED_OUTPUT = b'{"skipped":true}'  # what everybody is told that a skipped task gave (W4.8, W5.4)
+
+
 class TaskStatus(IntEnum):
     """Where a task run is (T1: in exactly one place)."""
 
-    PENDING = 0  # exists already, waits for its parents again (only after a replay)
+    PENDING = 0  # exists already, waits for its conditions, or after a replay for its parents again
     QUEUED = 1
     BACKING_OFF = 2  # waits out the delay before a retry; shown as QUEUED
     ASSIGNED = 3  # committed to a worker, not yet confirmed; shown as RUNNING
@@ -90,6 +93,7 @@ class EventType(IntEnum):
     SKIPPED = 16
     COULD_NOT_SEND_TO_WORKER = 17
     ACKNOWLEDGED = 18
+    REQUEUED_RATE_LIMIT = 19
 
 
 class WorkflowRow(NamedTuple):
@@ -137,7 +141,8 @@ class WorkerRow(NamedTuple):
 class RunRow(NamedTuple):
     """One execution of a workflow. Changes after birth: status, pin_…, started_at, finished_at, stage.
 
-    limit_keys: JSON array, the keys of its concurrency limits in order; one that could not be computed: {"error": …}
+    limit_keys: JSON array, the keys of its concurrency limits in order, then a text [name, units, limit] for each computed
+               use of a rate limit; what could not be computed: {"error": …}
     stage:     how many limits of the whole run have admitted it; None: none
     child_ref: "<parent scope id> k:<child key>" or "<parent scope id> i:<child index>"; unique where set (W10.3)
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limpet.core import attempts, graph, pins
+from limpet.core import attempts, graph, pins, waiting
 from limpet.core.affinity import can_never_match, described
 from limpet.core.decision import PayloadRef, RunFinished, TaskResult
 from limpet.core.gates import is_competing, unusable_key
@@ -10,10 +10,12 @@ from limpet.core.graph import Fate
 from limpet.core.ids import TaskKey, TaskRunId
 from limpet.core.lifecycle import Cause, after, final_run_status, open_run_status
 from limpet.core.queue import base_labels
+from limpet.core.rate_demand import unusable_rate
 from limpet.core.records import Run, TaskRun
-from limpet.core.rows import EventType, RunStatus, TaskStatus
+from limpet.core.rows import SKIPPED_OUTPUT, EventType, RunStatus, TaskStatus
 from limpet.core.state import State
 from limpet.core.undelivered import warnings_of
+from limpet.core.waiting import Ruling
 
 ENVELOPE_BYTES = 16 * 1024  # ids, names and braces around the payloads of a start message
 _CAUSE_OF_FATE = {
@@ -61,26 +63,46 @@ def _create(state: State, run: Run, step: int, fate: Fate) -> list[TaskRun]:
 def settle_fate(state: State, task: TaskRun, fate: Fate) -> list[TaskRun]:
     """Give a task that has not begun what it deserves; returns it if it has ended by that."""
     if fate is Fate.QUEUE:
-        return [] if queue_task(state, task) else [task]
+        return _let_in(state, task)
     cause = (
         Cause.NOTHING_FAILED if fate is Fate.SKIP and task.step == task.run.definition.on_failure_step else _CAUSE_OF_FATE[fate]
     )
-    output = attempts.SKIPPED_OUTPUT if fate is Fate.SKIP else b""
+    output = SKIPPED_OUTPUT if fate is Fate.SKIP else b""
     attempts.end(state, task, cause, output=output)
     return [task]
 
 
-def queue_task(state: State, task: TaskRun) -> bool:
+def _let_in(state: State, task: TaskRun) -> list[TaskRun]:
+    """Nothing but its own conditions stands in the way of the task; returns it if it has ended by that."""
+    if not task.definition.conditions:
+        return [] if queue_task(state, task) else [task]
+    ruling = waiting.begin(state, task)
+    return [] if ruling is None else carry_out(state, task, ruling)
+
+
+def carry_out(state: State, task: TaskRun, ruling: Ruling) -> list[TaskRun]:
+    """What the conditions of the task have decided; returns it if it has ended by that."""
+    if ruling.cause is Cause.CONDITIONS_MET:
+        if waiting.has_waited(state, task):
+            task.enqueue_key = state.key()  # its place among equals counts from now: others came meanwhile (PR-10)
+        return [] if queue_task(state, task, ruling.cause) else [task]
+    is_skip = ruling.cause is Cause.SKIP_CONDITION
+    state.event(task, EventType.SKIPPED if is_skip else EventType.CANCELLED, ruling.text)
+    attempts.end(state, task, ruling.cause, output=SKIPPED_OUTPUT if is_skip else b"")
+    return [task]
+
+
+def queue_task(state: State, task: TaskRun, cause: Cause = Cause.PARENTS_ENDED) -> bool:
     """On its way to a worker; False when it ended instead: payloads too large, key unusable, HARD worker out of reach."""
     too_large = oversize(state, task)
     if too_large is not None:
         attempts.end(state, task, Cause.INPUT_TOO_LARGE, error=too_large)
         return False
-    key_error = unusable_key(task) if task.run.keys else None
+    key_error = (unusable_key(task) if task.run.keys else None) or (unusable_rate(task) if task.run.rates else None)
     if key_error is not None:
         attempts.end(state, task, Cause.KEY_UNUSABLE, error=key_error)
         return False
-    task.status = after(task.status, Cause.PARENTS_ENDED) if task.status is TaskStatus.PENDING else task.status
+    task.status = after(task.status, cause) if task.status is TaskStatus.PENDING else task.status
     attempts.enqueue(state, task)
     return not fail_if_unplaceable(state, task)
 
@@ -106,15 +128,18 @@ def fail_doomed(state: State, run: Run) -> bool:
 
 
 def oversize(state: State, task: TaskRun) -> str | None:
-    """A sentence when input and parents' outputs together exceed a client's message limit (X26)."""
+    """A sentence when input, parents' outputs and payloads of awaited events together exceed a client's message limit (X26)."""
     run, limit = task.run, state.settings.message_bytes_max
     parents = [run.tasks[step] for step in run.definition.parent_steps[task.step]]
+    events = [(one.subject, seen.payload_bytes) for one, seen in waiting.data_of(state, task) if seen is not None]
     total = run.input_bytes + len(run.metadata) + sum(parent.output_bytes for parent in parents) + ENVELOPE_BYTES
+    total += sum(size for _, size in events)
     if total <= limit:
         return None
     sizes = ", ".join(f"{parent.definition.name} {parent.output_bytes} bytes" for parent in parents)
+    awaited = f" and awaited events ({', '.join(f'{key} {size} bytes' for key, size in events)})" if events else ""
     return (
-        f"Input ({run.input_bytes} bytes) and parents' outputs ({sizes or 'none'}) together exceed the message limit "
+        f"Input ({run.input_bytes} bytes) and parents' outputs ({sizes or 'none'}){awaited} together exceed the message limit "
         f"of {limit} bytes; return less, or a reference to where the data lies."
     )
 
@@ -128,7 +153,7 @@ def follow(state: State, run: Run, ended: list[TaskRun]) -> None:
         statuses = {step: other.status for step, other in run.tasks.items()}
         for step in graph.candidates(definition, task.step):
             known = run.tasks.get(step)
-            if known is not None and known.status is not TaskStatus.PENDING:
+            if known is not None and (known.status is not TaskStatus.PENDING or waiting.is_armed(state, run, step)):
                 continue
             verdict = graph.fate(definition, step, statuses)
             if verdict is Fate.WAIT:
@@ -211,6 +236,7 @@ def replay(state: State, run: Run, steps: list[int]) -> list[TaskRunId]:
     if len(affected) == len(run.definition.steps):
         run.started_at = None
     state.run_changed(run)
+    state.waits.begin_anew(run, affected)
     for step in sorted(affected):
         attempts.reopen(state, run.tasks[step])
     ended: list[TaskRun] = []

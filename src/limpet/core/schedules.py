@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from limpet.core import pauses, triggers
-from limpet.core.clock_starts import StartAsked, StartKeyed, asked, lacks_keys
+from limpet.core.clock_starts import StartKeyed, asked, lacks_keys
 from limpet.core.errors import InvalidArgument, LimitReached, NotFound
 from limpet.core.ids import WorkflowRunId
 from limpet.core.inputs import KeyTaken, Trigger
+from limpet.core.limits_view import StartAsked
 from limpet.core.records import Workflow
 from limpet.core.run_keys import RunKeys
 from limpet.core.state import State
@@ -64,7 +65,7 @@ def fire(state: State, row: ScheduleRow, workflow: Workflow | None) -> None:
     why = "its workflow is deleted" if workflow is None else _obstacle(workflow)
     if workflow is None or workflow.newest is None or why is not None:
         _give_up(state, row, why)
-    elif workflow.newest.definition.needs_keys:
+    elif workflow.newest.definition.is_computed:
         state.timetable.want_keys(asked(workflow.newest, row.id, row.input, row.metadata, due_at=row.at), state.now)
     else:
         _start(state, row, workflow, None)

@@ -61,8 +61,14 @@ class Settings:
     event_runs_bytes_max: int = 64 * 1024 * 1024  # inputs of those runs; each gets the payload as its own
     filters_max: int = 10_000  # of a tenant, in memory
     filters_bytes_max: int = 16 * 1024 * 1024  # scopes, expressions and payloads of them all
+    webhooks_max: int = 100  # of a tenant, in memory
     expression_bytes_max: int = 4 * 1024  # [X15]
+    conditions_max: int = 100  # of one task; all are looked at whenever one of them may be satisfied
+    condition_key_bytes_max: int = 1_000  # of the name of its data; it comes with every start of the task
     concurrency_limits_max: int = 10  # of a workflow as a whole, and of each task
+    task_rate_limits_max: int = 10  # that one task takes units of [F4.11]
+    rate_limit_name_bytes_max: int = 255  # a rate limit's key; a computed one that is longer is an error of its expression
+    rate_limits_idle_max: int = 10_000  # kept in memory though no unfinished run names them; others are read when needed [S2]
     concurrency_key_bytes_max: int = 1_000  # a longer key is an error of its expression; it is stored with every run
     idempotency_key_bytes_max: int = 1_000  # a trigger with a longer key is refused; it is stored while it is held
     idempotency_ttl_max_us: int = 3_653 * 24 * 3600 * SECOND_US  # ten years: a key for ever is a key that nobody can free

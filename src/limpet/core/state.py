@@ -21,7 +21,10 @@ from limpet.core.gates import Gates
 from limpet.core.ids import Instant, RunKey, TaskKey, TenantNo, VersionKey, WorkerKey, external_id
 from limpet.core.placement import Pool, Pools, is_assignable
 from limpet.core.queue import ClassKey, SchedulingClass, base_labels, order_of
-from limpet.core.records import Run, TaskRun, Version, Worker, Workflow
+from limpet.core.rate_definitions import RateValue
+from limpet.core.rate_demand import demand_of, names_of
+from limpet.core.rates import Rates
+from limpet.core.records import Run, TaskRun, UnusableKey, Version, Worker, Workflow
 from limpet.core.rows import (
     EventRow,
     EventType,
@@ -38,6 +41,8 @@ from limpet.core.settings import Settings
 from limpet.core.subscriptions import Subscriptions
 from limpet.core.timers import Due, Timers
 from limpet.core.timetable import Timetable
+from limpet.core.waits import Waits
+from limpet.core.webhook_rows import WebhookRow
 
 CLASSES_MAX = 10_000  # remembered scheduling classes; idle ones beyond this go, and come back when needed
 RECEIPT = Struct(">qiq")  # task key, retry_count, started_at
@@ -71,10 +76,15 @@ class State:
         self.gates: Gates = Gates()
         self.timers = Timers()
         self.timetable: Timetable = Timetable(None, now)
+        self.rates: Rates = Rates(settings.rate_limits_idle_max)
         self.claims: Claims = Claims()
         self.subscriptions: Subscriptions = Subscriptions()
+        self.webhooks: dict[str, WebhookRow] = {}  # by name
+        self.webhooks_changed: dict[int, WebhookRow | None] = {}  # by key; None: deleted
+        self.waits: Waits = Waits()
         self.receipts_open: dict[int, int] = {}  # receipt key to its attempts that still live
         self._awake: dict[int, SchedulingClass] = {}
+        self._classes_max = CLASSES_MAX
         self._stirred: dict[WorkerKey, Worker] = {}
         self.queued_now: dict[TaskKey, TaskRun] = {}
         self.overdue: dict[TaskKey, TaskRun] = {}
@@ -161,12 +171,20 @@ class State:
             (changes.tasks_opened if task.is_new else changes.tasks_changed).append(task_row(task, self.tenant_no))
             task.is_new, task.output = False, None
         self._collect_receipts()
+        changes.waits = self.waits.take_changed(self.tenant_no)
         for run in self._ended:
             self._let_go(run)
         self.timetable.collect(changes)
+        self.rates.collect(changes, self.tenant_no)
         self.claims.collect(changes)
         self.subscriptions.collect(changes)
+        self._collect_webhooks()
         return changes
+
+    def _collect_webhooks(self) -> None:
+        changed, self.webhooks_changed = self.webhooks_changed, {}
+        self.changes.webhooks += [row for row in changed.values() if row is not None]
+        self.changes.webhooks_dropped += [key for key, row in changed.items() if row is None]
 
     def _collect_receipts(self) -> None:
         live = [task for task in self._confirmed if task.status is TaskStatus.RUNNING and task.receipt_key is None]
@@ -202,13 +220,17 @@ class State:
         self.runs[run.id] = run
         for task in run.tasks.values():
             self.tasks[task.id] = task
+        if run.definition.has_rates:
+            self.rates.hold(names_of(run))
 
     def _let_go(self, run: Run) -> None:
-        if not run.status.is_terminal:  # replayed within the same step
+        if not run.status.is_terminal or self.runs.pop(run.id, None) is None:  # replayed within the same step
             return
-        self.runs.pop(run.id, None)
+        if run.definition.has_rates:
+            self.rates.let_go(names_of(run))
         for task in run.tasks.values():
             self.tasks.pop(task.id, None)
+        self.waits.forget(run)
         self.unpin(run)
 
     # Workers, and which classes of tasks they concern
@@ -243,6 +265,11 @@ class State:
                     awake[cls.id] = cls
         return [cls for cls in awake.values() if cls.size]
 
+    def awaken(self, class_id: int) -> None:
+        """Tasks of the class may be placed now that could not before: it is looked at in this step."""
+        cls = self._classes_by_id[class_id]
+        self._awake[cls.id] = cls
+
     def settle_down(self) -> None:
         """All awake classes have been looked at."""
         self._awake.clear()
@@ -258,14 +285,19 @@ class State:
         key: ClassKey = (definition.action_id, base_labels(run, task.step), definition.slot_requests, whole, pin, hard)
         cls = self.classes.get(key)
         if cls is None:
-            if len(self.classes) >= CLASSES_MAX:
-                self.classes = {other.key: other for other in self.classes.values() if other.size}
-                self._classes_by_id = {other.id: other for other in self.classes.values()}
+            if len(self.classes) >= self._classes_max:
+                self._forget_idle_classes()
             cls = self.classes[key] = SchedulingClass(key, self.pools.of(key[:4], self.workers.values()))
             self._classes_by_id[cls.id] = cls
         elif cls.pool.is_dropped:
             cls.pool = self.pools.of(key[:4], self.workers.values())
         return cls
+
+    def _forget_idle_classes(self) -> None:
+        """Amortised: the next pass comes when as many more are remembered as are needed now."""
+        self.classes = {other.key: other for other in self.classes.values() if other.size}
+        self._classes_by_id = {other.id: other for other in self.classes.values()}
+        self._classes_max = max(CLASSES_MAX, 2 * len(self.classes))
 
     def queue_of(self, task: TaskRun) -> SchedulingClass | None:
         """The class the task waits in; None: it does not wait in a queue."""
@@ -282,7 +314,8 @@ class State:
 
     def join_class(self, task: TaskRun, order: tuple[int, int, int, int]) -> SchedulingClass:
         cls = self.class_of(task)
-        cls.push(order, task)
+        task.demand = demand_of(task)
+        cls.push(order, task, self.rates.lane_for(cls, task.demand))
         self._waiting.setdefault(cls.pool.number, {})[cls.id] = cls
         cls.pool.is_wanted = True
         self._awake[cls.id] = cls
@@ -292,7 +325,7 @@ class State:
         """Take the task out of its queue."""
         cls = self.queue_of(task)
         assert cls is not None
-        cls.drop(task)
+        self.rates.left(cls, cls.drop(task))
         if not cls.size:
             waiting = self._waiting[cls.pool.number]
             waiting.pop(cls.id, None)
@@ -396,9 +429,16 @@ def run_row(run: Run, tenant_no: TenantNo) -> RunRow:
         run.created_at,
         run.started_at,
         run.finished_at,
-        msgspec.json.encode(run.keys) if run.keys else None,
+        msgspec.json.encode((*run.keys, *map(_value_text, run.rates))) if run.keys or run.rates else None,
         run.stage or None,
     )
+
+
+def _value_text(value: RateValue | UnusableKey) -> str | UnusableKey:
+    """A run's value for a rate limit, as it stands behind its concurrency keys."""
+    if isinstance(value, UnusableKey):
+        return value
+    return msgspec.json.encode((value.name, value.units, value.limit)).decode()
 
 
 def task_row(task: TaskRun, tenant_no: TenantNo) -> TaskRow:

@@ -22,10 +22,12 @@ class Due(IntEnum):
     SILENCE = 3  # a worker's signs of life
     PIN = 4  # the grace of a lost pinned worker
     HOLD = 5  # the end of a slot hold
-    NOTICE = 6  # a scheduling class or a group before a gate, whose tasks may owe the timeline a reason
+    NOTICE = 6  # a scheduling class, a group before a gate or a tap, whose tasks may owe the timeline a reason
     AGE = 7  # a waiting task's next level
     FORGET = 8  # a worker nobody needs any more
-    PARKED = 9  # a paused workflow, whose oldest waiting task may have waited too long
+    CONDITION = 9  # the end of a sleep that a task's conditions await
+    REFILL = 10  # a rate limit that tasks wait for: the end of its window, or of its pause
+    PARKED = 11  # a paused workflow, whose oldest waiting task may have waited too long
 
 
 SWEEP_MIN = 4_096  # below this many entries a sweep is not worth its pass

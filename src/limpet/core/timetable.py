@@ -8,9 +8,10 @@ Laws:
 
 from __future__ import annotations
 
-from limpet.core.clock_starts import KEYS_WAIT_US, STARTS_AT_ONCE_MAX, StartAsked
+from limpet.core.clock_starts import KEYS_WAIT_US, STARTS_AT_ONCE_MAX
 from limpet.core.decision import Changes
 from limpet.core.ids import Instant
+from limpet.core.limits_view import StartAsked
 from limpet.core.timetable_rows import CronRow, ScheduleRow, TimetableFound, TimetableNeeds, earliest
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from limpet.core import claims, pauses, runs
 from limpet.core.affinity import check_labels
 from limpet.core.claim_rows import ClaimRow
@@ -23,6 +25,7 @@ from limpet.core.inputs import (
     WorkflowPutReply,
 )
 from limpet.core.needs import Found
+from limpet.core.rate_definitions import RateValue
 from limpet.core.records import LimitKey, Run, TaskRun, UnusableKey, Version, Workflow
 from limpet.core.rows import RunStatus
 from limpet.core.run_keys import RunKeys
@@ -51,6 +54,7 @@ def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
     version = Version(version_key, WorkflowVersionId(state.id_for(version_key)), workflow, number, digest, definition)
     workflow.newest = version
     state.versions[version_key] = version
+    state.waits.learn(definition)
     state.changes.versions.append(version_row(version, state.tenant_no, state.now))
     state.notices.extend(warnings_of(definition))
     return WorkflowPutReply(workflow.id, version.id, True)
@@ -247,6 +251,7 @@ def _new_run(state: State, item: Trigger, ref: str | None) -> Run:
         request_id=item.request_id,
         input=item.input,
         keys=_keys_of(state, item.keys, run_id) if item.keys is not None and version.definition.gates else (),
+        rates=_rates_of(state, item.keys, run_id) if item.keys is not None and version.definition.computed_rates else (),
     )
 
 
@@ -261,6 +266,22 @@ def _keys_of(state: State, given: RunKeys, run_id: WorkflowRunId) -> tuple[Limit
             if bytes_used > limit:
                 key = UnusableKey(f"a concurrency key has {bytes_used} bytes; at most {limit} (concurrency_key_bytes_max)")
         found.append(key)
+    return tuple(found)
+
+
+def _rates_of(state: State, given: RunKeys, run_id: WorkflowRunId) -> tuple[RateValue | UnusableKey, ...]:
+    """The values of its rate limits as they are kept: as for `_keys_of`."""
+    limit = state.settings.rate_limit_name_bytes_max
+    found: list[RateValue | UnusableKey] = []
+    for value in given.rates:
+        if isinstance(value, RateValue) and given.stand_in:
+            value = replace(value, name=value.name.replace(given.stand_in, run_id))
+        if isinstance(value, RateValue) and ("\0" in value.name or len(value.name.encode()) > limit):
+            value = UnusableKey(
+                f"the key of a rate limit has {len(value.name.encode())} bytes; at most {limit} (rate_limit_name_bytes_max), "
+                "and no NUL character"
+            )
+        found.append(value)
     return tuple(found)
 
 

@@ -9,8 +9,14 @@ from __future__ import annotations
 from limpet.core.definitions import CHANGES_OUTCOME, Feature, WorkflowDefinition
 from limpet.core.errors import NotSupported
 
-CARRIED_OUT = frozenset({Feature.CONCURRENCY, Feature.IDEMPOTENCY, Feature.CRON})  # rows of older releases name them
 WARNINGS_MAX = 20  # of one workflow: a graph of a thousand tasks must not fill the log, a page or a timeline
+
+OLDER = frozenset(
+    {
+        Feature.CONCURRENCY, Feature.CONDITIONS, Feature.RATE_LIMITS, Feature.EVENTS, Feature.FILTERS, Feature.IDEMPOTENCY,
+        Feature.CRON,
+    }
+)  # fmt: skip  # carried out by now
 
 
 def warnings_of(definition: WorkflowDefinition) -> tuple[str, ...]:
@@ -31,8 +37,11 @@ def check_runnable(definition: WorkflowDefinition) -> None:
 
 
 def _sentence(definition: WorkflowDefinition, feature: Feature, where: str) -> str:
-    if feature in CARRIED_OUT:  # the row of an older release; this one reads the rule when it is registered again
+    if feature in OLDER:  # in rows of older releases, which kept no more of it
         return f"Workflow {definition.name}, {where}: it was registered before this engine knew {feature}; register it again."
+    if feature is Feature.EVENT_SCOPE:
+        what = "an event of any scope counts, from the moment on in which the task begins to wait"
+        return f"Workflow {definition.name}, {where}: this engine does not carry out {feature} yet; {what}."
     consequence = (
         "runs of this workflow are refused, because they would end differently"
         if feature in CHANGES_OUTCOME

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limpet.core.definitions import LabelValue
-from limpet.core.limits_view import LimitsView as LimitsView
+from limpet.core.limits_view import LimitsView
 from limpet.core.records import Version, Worker
 
 
@@ -40,9 +40,18 @@ class WorkerView:
 
 def limits_of(version: Version) -> LimitsView:
     """What is to be evaluated."""
-    rule = version.definition.idempotency
-    expressions = tuple(gate.limit.expression for gate in version.definition.gates)
-    return LimitsView(version.id, expressions, None if rule is None else rule.expression)
+    definition = version.definition
+    expressions = tuple(gate.limit.expression for gate in definition.gates)
+    rule = definition.idempotency
+    return LimitsView(version.id, expressions, definition.computed_rates, None if rule is None else rule.expression)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputView:
+    """The expressions that look at a task's output, in the version of its run."""
+
+    version_id: str
+    expressions: tuple[str, ...]
 
 
 def of_worker(worker: Worker) -> WorkerView:

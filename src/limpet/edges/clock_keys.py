@@ -1,4 +1,4 @@
-"""Keys of runs that the clock starts: the core asks, an edge evaluates, beside everything else (decision 0021).
+"""Keys of runs that the clock starts: the core asks, an edge evaluates, beside everything else (decision 0025).
 
 Laws:
 1. Nothing waits for an answer: the core asks again when none comes, so an answer that gets lost on the way costs seconds.
@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from limpet.core.clock_starts import StartAsked, StartKeyed, StartsKeyed
+from limpet.core.clock_starts import StartKeyed, StartsKeyed
 from limpet.core.decision import KeysWanted
 from limpet.core.errors import LimpetError, NotSupported
 from limpet.core.ids import TenantId
+from limpet.core.limits_view import StartAsked
 from limpet.core.records import UnusableKey
 from limpet.core.run_keys import RunKeys
-from limpet.core.views import LimitsView
-from limpet.edges.run_keys import keys_of
+from limpet.edges.run_keys import keys_of, unusable
 from limpet.engine.door import Door
 
 _log = logging.getLogger(__name__)
@@ -72,8 +72,4 @@ def _keys(start: StartAsked) -> RunKeys:
     try:
         return keys_of(start.limits, start.input, start.metadata)
     except NotSupported as error:
-        return _unusable(start.limits, UnusableKey(str(error)))
-
-
-def _unusable(limits: LimitsView, why: UnusableKey) -> RunKeys:
-    return RunKeys(limits.version_id, (why,) * len(limits.expressions), idempotency=None if limits.idempotency is None else why)
+        return unusable(start.limits, UnusableKey(str(error)))

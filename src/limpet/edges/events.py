@@ -16,15 +16,15 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from limpet.core.errors import LimitReached, NotSupported, SubscriptionsChanged, WorkflowChanged
+from limpet.core.errors import LimitReached, NotJudged, NotSupported, SubscriptionsChanged, WorkflowChanged
 from limpet.core.event_inputs import EventsPushed, EventStart, ExpressionFailure, PushedEvent
 from limpet.core.event_rows import PushedEventRow
 from limpet.core.ids import TenantId
 from limpet.core.inputs import RunsTriggered, Trigger
+from limpet.core.limits_view import LimitsView
 from limpet.core.settings import Settings
 from limpet.core.subscriptions import Candidate
-from limpet.core.views import LimitsView
-from limpet.edges import json_text
+from limpet.edges import condition_answers, json_text
 from limpet.edges.expressions.errors import ExpressionError
 from limpet.edges.expressions.evaluator import Environment, as_truth, compile_expression
 from limpet.edges.expressions.values import Values
@@ -61,17 +61,20 @@ class Push:
 
     candidates: for each event, what it may start
     limits:     of the workflows among those, the concurrency limits
+    awaited:    for each event, the expressions of conditions that wait for such events
     """
 
     events: Sequence[NewEvent]
     ids: Sequence[str]
     candidates: Sequence[Sequence[Candidate]]
     limits: Mapping[str, LimitsView | None]
+    awaited: Sequence[Sequence[str]]
 
     @property
     def evaluations(self) -> int:
         """How many expressions there are to evaluate."""
-        return sum(_evaluations_of(one, self.limits) for some in self.candidates for one in some)
+        of_starts = sum(_evaluations_of(one, self.limits) for some in self.candidates for one in some)
+        return of_starts + sum(map(len, self.awaited))
 
 
 async def push(
@@ -86,7 +89,7 @@ async def push(
         starts = await _evaluated(gathered(door, tenant, events, ids, settings))
         try:
             rows = await door.submit(tenant, EventsPushed(starts, is_repeatable=request_id is not None))
-        except (SubscriptionsChanged, WorkflowChanged):
+        except (SubscriptionsChanged, WorkflowChanged, NotJudged):
             if not tries_left:
                 raise
         else:
@@ -102,14 +105,15 @@ def gathered(door: Door, tenant: TenantId, events: Sequence[NewEvent], ids: Sequ
     if count > settings.event_runs_max:
         raise LimitReached(f"the events of this call may start {count} runs; at most {settings.event_runs_max} (event_runs_max)")
     names = {one.workflow_name for some in candidates for one in some}
-    return Push(events, ids, candidates, {name: door.limits(tenant, name) for name in names})
+    awaited = [door.awaited(tenant, event.name) for event in events]
+    return Push(events, ids, candidates, {name: door.limits(tenant, name) for name in names}, awaited)
 
 
 def evaluate(push: Push) -> tuple[PushedEvent, ...]:
     """Each event with the candidates that it passes. Pure, so it may run on any thread."""
     found: list[PushedEvent] = []
     failures_left = FAILURES_MAX
-    for event, event_id, candidates in zip(push.events, push.ids, push.candidates, strict=True):
+    for event, event_id, candidates, awaited in zip(push.events, push.ids, push.candidates, push.awaited, strict=True):
         passed, failures = _filtered(event, event_id, candidates)
         found.append(
             PushedEvent(
@@ -117,6 +121,7 @@ def evaluate(push: Push) -> tuple[PushedEvent, ...]:
                 considered=tuple(one.stamp for one in candidates),
                 starts=_starts(event, event_id, passed, push.limits) if passed else (),
                 failures=tuple(failures[:failures_left]),
+                answers=condition_answers.of_event(event.name, event_id, event.payload, awaited),
             )
         )  # fmt: skip
         failures_left -= min(len(failures), failures_left)

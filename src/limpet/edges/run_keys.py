@@ -1,31 +1,33 @@
 """The edge's part in expressions: compiled when a workflow is registered, evaluated when a run is asked for.
 
 What they give belongs to the version that is in force when they are evaluated. When another one was registered before the
-core takes the trigger, it refuses the keys, and they are computed again (R52, decision 0018).
+core takes the trigger, it refuses the values, and they are computed again (R52, decision 0018).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TypeVar, cast
 from uuid import uuid4
 
-from limpet.core.clock_starts import StartAsked
 from limpet.core.definitions import WorkflowDefinition
 from limpet.core.errors import BulkIdempotencyCollision, IdempotencyCollision, InvalidArgument, WorkflowChanged
 from limpet.core.ids import TenantId
 from limpet.core.inputs import KeyTaken, RunsTriggered, Trigger
+from limpet.core.limits_view import LimitsView, StartAsked
+from limpet.core.rate_definitions import LIMIT_MAX, RateUse, RateValue
 from limpet.core.records import LimitKey, UnusableKey
 from limpet.core.run_keys import RunKeys
 from limpet.core.timetable_inputs import CronTriggered, ScheduleTriggered
-from limpet.core.views import LimitsView
 from limpet.edges.expressions.errors import ExpressionError
-from limpet.edges.expressions.evaluator import Environment, as_text, compile_expression
+from limpet.edges.expressions.evaluator import Environment, as_integer, as_text, compile_expression
 from limpet.edges.expressions.values import Values
 from limpet.engine.door import Door
 
 KEYED_TRIES_MAX = 5  # registrations that may come between computing the keys and the step that takes them
 
+T = TypeVar("T")
 Limits = Callable[[str], LimitsView | None]
 
 
@@ -40,12 +42,14 @@ def check_expressions(definition: WorkflowDefinition) -> None:
 
 def _expressions(definition: WorkflowDefinition) -> Iterator[tuple[str, str]]:
     """Each with where it stands."""
-    places = [(f"workflow {definition.name}", definition.concurrency)]
-    places += [(f"workflow {definition.name}, task {task.name}", task.concurrency) for task in definition.steps]
-    for where, limits in places:
-        yield from ((f"{where}: the concurrency", limit.expression) for limit in limits)
+    workflow = f"workflow {definition.name}"
+    yield from ((f"{workflow}: the concurrency", limit.expression) for limit in definition.concurrency)
+    for task in definition.steps:
+        where = f"{workflow}, task {task.name}"
+        yield from ((f"{where}: the concurrency", limit.expression) for limit in task.concurrency)
+        yield from ((f"{where}: the rate limit", text) for use in task.rate_limits for text in use.expressions)
     if definition.idempotency is not None and definition.idempotency.expression:
-        yield f"workflow {definition.name}: the idempotency", definition.idempotency.expression
+        yield f"{workflow}: the idempotency", definition.idempotency.expression
 
 
 async def trigger(door: Door, tenant: TenantId, item: Trigger) -> str:
@@ -97,7 +101,7 @@ async def _trigger(door: Door, tenant: TenantId, items: RunsTriggered) -> tuple[
 
 
 def with_keys(items: RunsTriggered, limits_of: Limits) -> RunsTriggered:
-    """The same triggers; those of workflows with expressions have their keys."""
+    """The same triggers; those of workflows with expressions have what these give."""
     known = {name: limits_of(name) for name in dict.fromkeys(one.workflow_name for one in items.items)}
     if not any(known.values()):
         return items
@@ -116,13 +120,43 @@ def keys_of(limits: LimitsView, data: bytes, metadata: bytes) -> RunKeys:
     values.add_json("additional_metadata", metadata)
     values.add_text("workflow_run_id", stand_in)
     keys = tuple(_key(text, values) for text in limits.expressions)
+    rates = tuple(_rate(use, values) for use in limits.rates)
     idempotency = None if limits.idempotency is None else _key(limits.idempotency, values)
-    return RunKeys(limits.version_id, keys, stand_in, idempotency)
+    return RunKeys(limits.version_id, keys, stand_in, rates, idempotency)
+
+
+def unusable(limits: LimitsView, why: UnusableKey) -> RunKeys:
+    """What fails the run with that sentence, where nothing can be evaluated at all (F2.8)."""
+    keys, rates = (why,) * len(limits.expressions), (why,) * len(limits.rates)
+    return RunKeys(limits.version_id, keys, rates=rates, idempotency=None if limits.idempotency is None else why)
 
 
 def _key(text: str, values: Values) -> LimitKey:
     """The key, or why there is none (F2.8, W7.15, W16.8)."""
+    return _value(text, values, as_text)
+
+
+def _rate(use: RateUse, values: Values) -> RateValue | UnusableKey:
+    """What a computed use comes to, or why to nothing; its task then fails with that sentence (F4.7, W7.15)."""
+    name = _value(use.key_expression, values, as_text) if use.key_expression else use.key
+    units = _value(use.units_expression, values, _amount) if use.units_expression else use.units
+    limit = _value(use.limit_expression, values, _amount) if use.key_expression else None
+    for value in (name, units, limit):
+        if isinstance(value, UnusableKey):
+            return value
+    return RateValue(cast(str, name), cast(int, units), cast(int | None, limit))
+
+
+def _value(text: str, values: Values, read: Callable[[object], T]) -> T | UnusableKey:
     try:
-        return as_text(compile_expression(Environment.KEY, text).evaluate(values))
+        return read(compile_expression(Environment.KEY, text).evaluate(values))
     except ExpressionError as error:
         return UnusableKey(f"failed to parse step expression ({text}): {error}")
+
+
+def _amount(value: object) -> int:
+    """Units, or a limit. Raises ExpressionError; a double is cut off (F4.7)."""
+    number = as_integer(value)
+    if not 0 <= number <= LIMIT_MAX:
+        raise ExpressionError(f"it must give a number between 0 and {LIMIT_MAX}, and gives {number}")
+    return number

@@ -22,7 +22,7 @@ from limpet.engine.inbox import Inbox
 from limpet.engine.leases import Lease
 from limpet.engine.metrics import Metrics
 from limpet.engine.patience import Patience
-from limpet.engine.payloads import PayloadCache, fill_from_rows, is_complete, lacking, rows_of
+from limpet.engine.payloads import PayloadCache, events_of, fill_from_events, fill_from_rows, is_complete, lacking, rows_of
 from limpet.engine.settings import EngineSettings
 from limpet.store.api import Reader, StoreError, Tenant
 
@@ -147,9 +147,13 @@ class Deliverer:
     async def _read(self, refs: list[PayloadRef]) -> list[PayloadRef]:
         """Fill the references from the store; returns those that cannot be filled."""
         runs, tasks = rows_of(refs)
-        self._metrics.payload_reads.inc(len(runs) + len(tasks))
+        events = events_of(refs)
+        self._metrics.payload_reads.inc(len(runs) + len(tasks) + len(events))
         try:
             inputs, rows = await self._patience.insist("read payloads", lambda: self._reader.payloads(runs, tasks))
+            if events:
+                pushed = await self._patience.insist("read events", lambda: self._reader.event_payloads(events))
+                fill_from_events(refs, pushed)
         except StoreError:
             self._metrics.internal_errors.labels("payloads").inc()
             _log.exception("Payloads could not be read; their starts are tried again.", extra={"event": "payloads.failed"})

@@ -9,8 +9,9 @@ from limpet.core.decision import Delivery
 from limpet.core.explain import Explanation
 from limpet.core.ids import TenantId, TenantNo
 from limpet.core.inputs import Input
+from limpet.core.limits_view import LimitsView
 from limpet.core.subscriptions import Candidate
-from limpet.core.views import LimitsView, WorkerView
+from limpet.core.views import OutputView, WorkerView
 from limpet.store.api import LogLine, Reader
 
 
@@ -45,6 +46,12 @@ class Door(Protocol):
 
     def candidates(self, tenant: TenantId, event_key: str, scope: str | None) -> Sequence[Candidate]:
         """What an event with that key and scope may start now, from memory."""
+
+    def output_view(self, tenant: TenantId, task_run_id: str) -> OutputView | None:
+        """The expressions that look at a task's output, from memory; None: none does, or no such task lives."""
+
+    def awaited(self, tenant: TenantId, event_key: str) -> tuple[str, ...]:
+        """The expressions that conditions hold against the payload of such an event, from memory."""
 
     async def explain(self, tenant: TenantId, task_run_id: str) -> Explanation:
         """Why a task waits, or where it is. Raises NotFound."""

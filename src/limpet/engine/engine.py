@@ -17,9 +17,10 @@ from limpet.core.errors import EngineStopping, InternalError, LimitReached, NotF
 from limpet.core.explain import Explanation
 from limpet.core.ids import SECOND_US, Instant, TenantId, TenantNo
 from limpet.core.inputs import Input, ReplayRequested, RunsTriggered, TimePassed, WorkerRegistered, WorkflowPut
+from limpet.core.limits_view import LimitsView
 from limpet.core.machine import Machine
 from limpet.core.subscriptions import Candidate
-from limpet.core.views import LimitsView, WorkerView
+from limpet.core.views import OutputView, WorkerView
 from limpet.engine.clock import Clock
 from limpet.engine.committing import Committer
 from limpet.engine.delivering import Deliverer
@@ -228,6 +229,14 @@ class Engine:
     def candidates(self, tenant: TenantId, event_key: str, scope: str | None) -> Sequence[Candidate]:
         """See `Door.candidates`. What is not durable yet may be told: the core looks again when the event is there."""
         return self._core(tenant).candidates(event_key, scope)
+
+    def output_view(self, tenant: TenantId, task_run_id: str) -> OutputView | None:
+        """See `Door.output_view`."""
+        return self._core(tenant).output_view(task_run_id)
+
+    def awaited(self, tenant: TenantId, event_key: str) -> tuple[str, ...]:
+        """See `Door.awaited`. What is not durable yet may be told: the core refuses answers that lack one."""
+        return self._core(tenant).awaited(event_key)
 
     async def explain(self, tenant: TenantId, task_run_id: str) -> Explanation:
         """See `Door.explain`. What memory says is told only once it is durable (R6)."""

@@ -6,13 +6,13 @@ Law: nothing enters the cache before its commit has returned, so nothing leaves 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from limpet.core.decision import Changes, Delivery, PayloadRef, RunFinished, StartTask
 from limpet.core.rows import TaskRow
 
 ENTRY_BYTES = 200  # a key, a bytes object and their place in the table
-_INPUT, _OUTPUT, _ERROR = 0, 1, 2
+_INPUT, _OUTPUT, _ERROR, _EVENT = 0, 1, 2, 3
 
 
 class PayloadCache:
@@ -31,6 +31,9 @@ class PayloadCache:
         for run in changes.runs_opened:
             if run.input is not None:
                 self._put(run.key << 2 | _INPUT, run.input)
+        if changes.waits:  # else no task has waited for these events
+            for event in changes.pushed_events:
+                self._put(event.key << 2 | _EVENT, event.payload)
         for task in changes.tasks_opened:
             self._keep_task(task)
         for task in changes.tasks_changed:
@@ -68,7 +71,7 @@ class PayloadCache:
 
 
 def _key(ref: PayloadRef) -> int:
-    column = _INPUT if ref.of_run else _ERROR if ref.is_error else _OUTPUT
+    column = _INPUT if ref.of_run else _EVENT if ref.of_event else _ERROR if ref.is_error else _OUTPUT
     return ref.key << 2 | column
 
 
@@ -79,8 +82,8 @@ def lacking(deliveries: Iterable[Delivery], cache: PayloadCache, wants_result: C
         if isinstance(delivery, StartTask):
             if delivery.input.data is None and not cache.fill(delivery.input):
                 missing.append(delivery.input)
-            if delivery.parents or delivery.errors:
-                refs = (*delivery.parents, *delivery.errors)
+            if delivery.parents or delivery.errors or delivery.triggers:
+                refs = (*delivery.parents, *delivery.errors, *delivery.triggers)
                 missing.extend(ref for ref in refs if ref.data is None and not cache.fill(ref))
         elif isinstance(delivery, RunFinished):
             missing.extend(ref for ref in _wanted(delivery, wants_result) if ref.data is None and not cache.fill(ref))
@@ -96,18 +99,32 @@ def _wanted(finished: RunFinished, wants_result: Callable[[str], bool]) -> Seque
 def rows_of(refs: Sequence[PayloadRef]) -> tuple[list[PayloadRef], list[PayloadRef]]:
     """References to runs and to tasks, one for each row, as `Reader.payloads` takes them."""
     runs = {ref.key: ref for ref in refs if ref.of_run}
-    tasks = {ref.key: ref for ref in refs if not ref.of_run}
+    tasks = {ref.key: ref for ref in refs if not ref.of_run and not ref.of_event}
     return list(runs.values()), list(tasks.values())
 
 
+def events_of(refs: Sequence[PayloadRef]) -> list[int]:
+    """Row keys of the events that are referred to, each once."""
+    return list(dict.fromkeys(ref.key for ref in refs if ref.of_event))
+
+
 def fill_from_rows(refs: Sequence[PayloadRef], inputs: dict[int, bytes], tasks: dict[int, TaskRow]) -> list[PayloadRef]:
-    """Put what was read into the references; those whose row is not there any more."""
+    """Put what was read into the references to runs and tasks; those whose row is not there any more."""
     absent = []
     for ref in refs:
+        if ref.of_event:
+            continue
         ref.data = inputs.get(ref.key) if ref.of_run else _column(tasks.get(ref.key), ref)
         if ref.data is None:
             absent.append(ref)
     return absent
+
+
+def fill_from_events(refs: Sequence[PayloadRef], payloads: Mapping[int, bytes]) -> None:
+    """The same for events. One whose retention is over says nothing any more, which must not keep its task from running."""
+    for ref in refs:
+        if ref.of_event:
+            ref.data = payloads.get(ref.key, b"{}")
 
 
 def _column(task: TaskRow | None, ref: PayloadRef) -> bytes | None:
@@ -121,4 +138,4 @@ def _column(task: TaskRow | None, ref: PayloadRef) -> bytes | None:
 
 def is_complete(start: StartTask) -> bool:
     """Whether a start has all its payloads; without them it must not be sent."""
-    return start.input.data is not None and all(ref.data is not None for ref in (*start.parents, *start.errors))
+    return start.input.data is not None and all(ref.data is not None for ref in (*start.parents, *start.errors, *start.triggers))

@@ -26,7 +26,7 @@ import tenacity
 from google.protobuf.message import Message
 
 from limpet.contracts import admin_pb2, dispatcher_pb2, events_pb2, trigger_pb2, workflows_pb2
-from limpet.sdk.config import ClientConfig, TenacityConfig
+from limpet.sdk.config import ClientConfig, ClientTLSConfig, TenacityConfig
 from limpet.sdk.exceptions import EngineNotFoundError
 
 logger = logging.getLogger(__name__)
@@ -77,6 +77,10 @@ BULK_TRIGGER_WORKFLOW = Rpc(
     workflows_pb2.BulkTriggerWorkflowResponse,
 )
 SCHEDULE_WORKFLOW = Rpc("/WorkflowService/ScheduleWorkflow", workflows_pb2.ScheduleWorkflowRequest, workflows_pb2.WorkflowVersion)
+PUT_RATE_LIMIT = Rpc("/WorkflowService/PutRateLimit", workflows_pb2.PutRateLimitRequest, workflows_pb2.PutRateLimitResponse)
+PAUSE_RATE_LIMIT = Rpc(
+    "/WorkflowService/PauseRateLimit", workflows_pb2.PauseRateLimitRequest, workflows_pb2.PauseRateLimitResponse
+)
 GET_VERSION = Rpc("/Dispatcher/GetVersion", dispatcher_pb2.GetVersionRequest, dispatcher_pb2.GetVersionResponse)
 REGISTER = Rpc("/Dispatcher/Register", dispatcher_pb2.WorkerRegisterRequest, dispatcher_pb2.WorkerRegisterResponse)
 LISTEN = Rpc("/Dispatcher/ListenV2", dispatcher_pb2.WorkerListenRequest, dispatcher_pb2.AssignedAction)
@@ -396,15 +400,26 @@ def _channel(config: ClientConfig) -> grpc.Channel:
         ("grpc.use_local_subchannel_pool", 1),  # a connection of our own, also for two channels to one address
         ("grpc.enable_retries", 0),  # repeats are decided here, where the request id is known
     ]
-    if tls.strategy not in ("tls", "mtls"):
+    credentials = channel_credentials(tls)
+    if credentials is None:
         return grpc.insecure_channel(config.host_port, options)
-    options.append(("grpc.ssl_target_name_override", tls.server_name))
-    credentials = grpc.ssl_channel_credentials(
+    return grpc.secure_channel(config.host_port, credentials, [*options, tls_name(tls)])
+
+
+def channel_credentials(tls: ClientTLSConfig) -> grpc.ChannelCredentials | None:
+    """Certificates from their files; None without TLS."""
+    if tls.strategy not in ("tls", "mtls"):
+        return None
+    return grpc.ssl_channel_credentials(
         root_certificates=_file(tls.root_ca_file),
         private_key=_file(tls.key_file) if tls.strategy == "mtls" else None,
         certificate_chain=_file(tls.cert_file) if tls.strategy == "mtls" else None,
     )
-    return grpc.secure_channel(config.host_port, credentials, options)
+
+
+def tls_name(tls: ClientTLSConfig) -> tuple[str, str]:
+    """The option of a channel that says which name the engine's certificate must have."""
+    return ("grpc.ssl_target_name_override", tls.server_name)
 
 
 def _file(path: str | None) -> bytes | None:

@@ -23,9 +23,11 @@ from limpet.sdk.features.events import EventClient
 from limpet.sdk.features.filters import FiltersClient
 from limpet.sdk.features.logs import LogsClient
 from limpet.sdk.features.metrics import MetricsClient
+from limpet.sdk.features.rate_limits import RateLimitsClient
 from limpet.sdk.features.runs import RunsClient
 from limpet.sdk.features.scheduled import ScheduledClient
 from limpet.sdk.features.stubs import StubsClient
+from limpet.sdk.features.webhooks import WebhooksClient
 from limpet.sdk.features.workers import WorkersClient
 from limpet.sdk.features.workflows import WorkflowsClient
 from limpet.sdk.labels import DesiredLabels
@@ -67,7 +69,9 @@ class Limpet:
         self._parts = ClientParts(calls, RunsClient(calls), WorkflowsClient(calls), CronClient(calls), FiltersClient(calls))
         self._workers = WorkersClient(calls)
         self._scheduled = ScheduledClient(calls)
+        self._rate_limits = RateLimitsClient(calls)
         self._event = EventClient(calls)
+        self._webhooks = WebhooksClient(calls)
         self._logs = LogsClient(calls)
         self._metrics = MetricsClient(calls)
         self._cel = CELClient(calls)
@@ -115,6 +119,11 @@ class Limpet:
         return self._scheduled
 
     @property
+    def rate_limits(self) -> RateLimitsClient:
+        """Set, pause and see rate limits."""
+        return self._rate_limits
+
+    @property
     def event(self) -> EventClient:
         """Push events, and see what they started."""
         return self._event
@@ -123,6 +132,11 @@ class Limpet:
     def filters(self) -> FiltersClient:
         """Make, see, change and delete filters of events."""
         return self._parts.filters
+
+    @property
+    def webhooks(self) -> WebhooksClient:
+        """Make, see, change and delete addresses that take posts of other services as events."""
+        return self._webhooks
 
     @property
     def logs(self) -> LogsClient:

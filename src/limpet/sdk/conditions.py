@@ -62,6 +62,7 @@ class ParentCondition(Condition):
 
     def __init__(self, parent: TaskReference[Any], expression: str | None = None, readable_data_key: str | None = None) -> None:
         self.parent = parent
+        self.is_named: bool = readable_data_key is not None
         super().__init__(readable_data_key or f"{parent.name}:{expression or ''}", expression)
 
     def describe(self) -> dict[str, Any]:
@@ -97,12 +98,17 @@ def or_groups(conditions: Conditions | None, *, action: str) -> list[tuple[str, 
     return groups
 
 
+def _has_data(condition: Condition) -> bool:
+    """A parent's output has its place among the outputs of parents, unless somebody names another one."""
+    return not isinstance(condition, ParentCondition) or condition.is_named
+
+
 def check_data_keys(task_name: str, *lists: Conditions | None) -> None:
     """Raise ValueError when two conditions of one task would write their data under the same key (W2.14)."""
     keys: Counter[str] = Counter()
     for conditions in lists:
         for _, members in or_groups(conditions, action=""):
-            keys.update(member.readable_data_key for member in members)
+            keys.update(member.readable_data_key for member in members if _has_data(member))
     twice = [key for key, count in keys.items() if count > 1]
     if twice:
         raise ValueError(

@@ -17,6 +17,8 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from limpet.sdk.telemetry.attributes import OTelAttribute
+
 DEV_GRPC_ADDRESS = "127.0.0.1:7077"  # where `limpet dev` listens
 DEV_SERVER_URL = "http://127.0.0.1:8888"
 DEV_TENANT_ID = "707d0855-80ab-4e1f-a156-f1c4546cbf52"  # the tenant of every first start
@@ -108,6 +110,25 @@ class TenacityConfig(BaseSettings):
     before_sleep: Callable[[Any], None] | None = Field(default=None, validation_alias=AliasChoices("before_sleep"))
 
 
+class OpenTelemetryConfig(BaseSettings):
+    """What traces tell, where `limpet.opentelemetry` makes them.
+
+    excluded_attributes: what no span carries, such as inputs
+    """
+
+    model_config = _SETTINGS
+
+    excluded_attributes: list[OTelAttribute] = Field(
+        default_factory=list, validation_alias=_env("OPENTELEMETRY_EXCLUDED_ATTRIBUTES")
+    )
+    include_task_name_in_start_step_run_span_name: bool = Field(
+        default=False, validation_alias=_env("OPENTELEMETRY_INCLUDE_TASK_NAME_IN_START_STEP_RUN_SPAN_NAME")
+    )
+    individual_run_spans_for_bulk_run: bool = Field(
+        default=False, validation_alias=_env("OPENTELEMETRY_INDIVIDUAL_RUN_SPANS_FOR_BULK_RUN")
+    )
+
+
 class TokenClaims(BaseModel):
     """What a client reads from its token. Nothing is verified here: the engine does that."""
 
@@ -130,6 +151,7 @@ class ClientConfig(BaseSettings):
     namespace: str = Field(default="", validation_alias=_env("NAMESPACE"))
     tls_config: ClientTLSConfig = Field(default_factory=ClientTLSConfig)
     healthcheck: HealthcheckConfig = Field(default_factory=HealthcheckConfig)
+    otel: OpenTelemetryConfig = Field(default_factory=OpenTelemetryConfig)
     listener_v2_timeout: int | None = Field(default=None, validation_alias=_env("LISTENER_V2_TIMEOUT"))
     grpc_max_recv_message_length: int = Field(
         default=GRPC_MESSAGE_BYTES_MAX, validation_alias=_env("GRPC_MAX_RECV_MESSAGE_LENGTH")

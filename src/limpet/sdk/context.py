@@ -50,6 +50,12 @@ class TaskCalls(Protocol):
     async def aio_release_slot(self, task_run_id: str) -> None:
         """Give the task's slots back."""
 
+    def pause_rate_limit(self, key: str, until: datetime) -> datetime:
+        """Let a rate limit give no units until then; until when it is paused."""
+
+    async def aio_pause_rate_limit(self, key: str, until: datetime) -> datetime:
+        """Let a rate limit give no units until then; until when it is paused."""
+
     def cancel(self, task_run_id: str) -> None:
         """Cancel a task run."""
 
@@ -366,6 +372,17 @@ class Context:
             await self._calls.aio_refresh_timeout(self.task_run_id, increment)
         except Exception:
             logger.exception("The timeout of task run %s could not be prolonged.", self.task_run_id)
+
+    def pause_rate_limit(self, key: str, until: datetime) -> datetime:
+        """Let a rate limit give no units until then, for instance after an answer 429. Returns until when it is paused.
+
+        Of two pauses the later end counts. Raises for a key that nobody has set.
+        """
+        return self._calls.pause_rate_limit(key, until)
+
+    async def aio_pause_rate_limit(self, key: str, until: datetime) -> datetime:
+        """As `pause_rate_limit`."""
+        return await self._calls.aio_pause_rate_limit(key, until)
 
     def release_slot(self) -> None:
         """Give the worker's slot back while the task keeps running. A failure is only logged."""

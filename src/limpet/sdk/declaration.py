@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter
 
 from limpet.contracts import admin_pb2, trigger_pb2, workflows_pb2
+from limpet.sdk.agent_tools import MCPProvider, ToolSource, agent_tool
 from limpet.sdk.engine_calls import EngineCalls
 from limpet.sdk.features.cron import CronClient
 from limpet.sdk.features.filters import FiltersClient
@@ -103,7 +104,16 @@ class Declaration(Generic[TWorkflowInput]):
 
     def to_proto(self) -> admin_pb2.CreateWorkflowVersionRequest:
         """The registration message."""
-        return workflow_proto(self.name, self.service_name, self.config, self._tasks, self.input_validator_type)
+        wire = workflow_proto(self.name, self.service_name, self.config, self._tasks, self.input_validator_type)
+        for condition in (one for task in wire.tasks for one in task.conditions.user_event_conditions):
+            condition.user_event_key = self.parts.calls.config.apply_namespace(condition.user_event_key)  # as pushes do (W1.2)
+        return wire
+
+    def tool(self, run: Callable[[TWorkflowInput], Awaitable[Any]], provider: MCPProvider, options: Mapping[str, Any]) -> Any:
+        """A tool for an agent SDK that starts a run by `run`."""
+        described = self.config.description
+        source = ToolSource(self.name, described, self.input_validator_type, self.input_validator, run)
+        return agent_tool(source, provider, options)
 
     def create_bulk_run_item(
         self,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
@@ -29,6 +30,7 @@ from limpet.sdk.config import ClientConfig
 from limpet.sdk.exceptions import BulkTriggerIdempotencyCollisionError, DedupeViolationError, IdempotencyCollisionError
 from limpet.sdk.rest.runs import V1TaskStatus
 from limpet.sdk.run_results import RunResults
+from limpet.sdk.telemetry.hooks import Asked, Asking, hook
 from limpet.sdk.triggers import bulk_chunks, new_request_id
 
 
@@ -74,19 +76,15 @@ class EngineCalls:
         self.results: RunResults = RunResults(self.transport)
 
     def trigger(self, request: trigger_pb2.TriggerWorkflowRequest) -> str:
-        """Start a run; returns its id. Raises IdempotencyCollisionError when a run holds its key."""
-        try:
+        """Start a run; returns its id. Raises IdempotencyCollisionError when a run holds its key, DedupeViolationError."""
+        with _asking(Asking.RUN, [request]):
             return self.transport.call(TRIGGER_WORKFLOW, request, request_id=new_request_id()).workflow_run_id
-        except grpc.RpcError as error:
-            raise _trigger_error(error) from error
 
     async def aio_trigger(self, request: trigger_pb2.TriggerWorkflowRequest) -> str:
         """As `trigger`, awaited."""
-        try:
+        with _asking(Asking.RUN, [request]):
             response = await self.transport.acall(TRIGGER_WORKFLOW, request, request_id=new_request_id())
             return response.workflow_run_id
-        except grpc.RpcError as error:
-            raise _trigger_error(error) from error
 
     def trigger_many(self, requests: Sequence[trigger_pb2.TriggerWorkflowRequest], *, items_max: int) -> list[str]:
         """Start runs in bulk; their ids in order. Raises BulkTriggerIdempotencyCollisionError once all others are started.
@@ -94,30 +92,30 @@ class EngineCalls:
         items_max: of one call
         """
         started = _Started()
-        for chunk in bulk_chunks(requests, bytes_max=self.config.grpc_max_send_message_length, items_max=items_max):
-            try:
-                started.add(self.transport.call(BULK_TRIGGER_WORKFLOW, chunk, request_id=new_request_id()))
-            except grpc.RpcError as error:
-                started.add_refusal(error)
-        return started.ids()
+        with _asking(Asking.RUNS, requests):
+            for chunk in bulk_chunks(requests, bytes_max=self.config.grpc_max_send_message_length, items_max=items_max):
+                with started.collecting():
+                    started.add(self.transport.call(BULK_TRIGGER_WORKFLOW, chunk, request_id=new_request_id()))
+            return started.ids()
 
     async def aio_trigger_many(self, requests: Sequence[trigger_pb2.TriggerWorkflowRequest], *, items_max: int) -> list[str]:
         """As `trigger_many`, awaited."""
         started = _Started()
-        for chunk in bulk_chunks(requests, bytes_max=self.config.grpc_max_send_message_length, items_max=items_max):
-            try:
-                started.add(await self.transport.acall(BULK_TRIGGER_WORKFLOW, chunk, request_id=new_request_id()))
-            except grpc.RpcError as error:
-                started.add_refusal(error)
-        return started.ids()
+        with _asking(Asking.RUNS, requests):
+            for chunk in bulk_chunks(requests, bytes_max=self.config.grpc_max_send_message_length, items_max=items_max):
+                with started.collecting():
+                    started.add(await self.transport.acall(BULK_TRIGGER_WORKFLOW, chunk, request_id=new_request_id()))
+            return started.ids()
 
     def schedule(self, request: workflows_pb2.ScheduleWorkflowRequest) -> workflows_pb2.WorkflowVersion:
         """Plan a run for each instant of the message."""
-        return self.transport.call(SCHEDULE_WORKFLOW, request)
+        with hook.tracer.asking(Asking.SCHEDULE, [request]):
+            return self.transport.call(SCHEDULE_WORKFLOW, request)
 
     async def aio_schedule(self, request: workflows_pb2.ScheduleWorkflowRequest) -> workflows_pb2.WorkflowVersion:
         """Plan a run for each instant of the message."""
-        return await self.transport.acall(SCHEDULE_WORKFLOW, request)
+        with hook.tracer.asking(Asking.SCHEDULE, [request]):
+            return await self.transport.acall(SCHEDULE_WORKFLOW, request)
 
     def run_details(self, run_id: str) -> WorkflowRunDetail:
         """How a run stands. NOT_FOUND is asked again: an engine may need a moment to show a new run."""
@@ -153,19 +151,33 @@ class _Started:
     def add(self, response: workflows_pb2.BulkTriggerWorkflowResponse) -> None:
         self._ids.extend(response.workflow_run_ids)
 
-    def add_refusal(self, error: grpc.RpcError) -> None:
-        """A call that collided has started its other items; any other refusal is raised."""
-        refusal = _trigger_error(error)
-        if not isinstance(refusal, BulkTriggerIdempotencyCollisionError):
-            raise refusal from error
-        self._ids.extend(refusal.successful_workflow_run_external_ids)
-        self._collisions.extend(refusal.collisions)
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Around one call: one that collided has started its other items; any other refusal is raised."""
+        try:
+            yield
+        except grpc.RpcError as error:
+            refusal = _trigger_error(error)
+            if not isinstance(refusal, BulkTriggerIdempotencyCollisionError):
+                raise
+            self._ids.extend(refusal.successful_workflow_run_external_ids)
+            self._collisions.extend(refusal.collisions)
 
     def ids(self) -> list[str]:
         """Of all runs, or what collided as one error."""
         if self._collisions:
             raise BulkTriggerIdempotencyCollisionError(self._ids, self._collisions)
         return self._ids
+
+
+@contextmanager
+def _asking(what: Asking, messages: Sequence[Asked]) -> Iterator[None]:
+    """Around a call that asks for runs: a tracer looks in, and refusals become errors of their own."""
+    with hook.tracer.asking(what, messages):
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise _trigger_error(error) from error
 
 
 def _trigger_error(error: grpc.RpcError) -> Exception:

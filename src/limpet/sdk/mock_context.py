@@ -54,6 +54,14 @@ class NoEngine:
     async def aio_release_slot(self, task_run_id: str) -> None:
         """There is no slot."""
 
+    def pause_rate_limit(self, key: str, until: datetime) -> datetime:
+        """There are no rate limits; it is as if it were paused."""
+        return until
+
+    async def aio_pause_rate_limit(self, key: str, until: datetime) -> datetime:
+        """There are no rate limits; it is as if it were paused."""
+        return until
+
     def cancel(self, task_run_id: str) -> None:
         """The context has set its flag; there is nobody else to tell."""
 

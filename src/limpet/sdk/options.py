@@ -103,8 +103,8 @@ class RateLimit(BaseModel):
     def _check(self) -> RateLimit:
         if (self.static_key is None) == (self.dynamic_key is None):
             raise ValueError("A RateLimit names either static_key or dynamic_key, and only one of them.")
-        if self.dynamic_key is not None and self.limit is None:
-            raise ValueError(f"The rate limit with dynamic_key={self.dynamic_key!r} needs a limit.")
+        if self.dynamic_key is not None and not self.limit:
+            raise ValueError(f"The rate limit with dynamic_key={self.dynamic_key!r} needs a limit above 0.")
         return self
 
 

@@ -8,6 +8,7 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Type
 from pydantic import TypeAdapter
 
 from limpet.contracts import admin_pb2
+from limpet.sdk.agent_tools import MCPProvider
 from limpet.sdk.context import Context
 from limpet.sdk.declaration import NO_INPUT, Declaration
 from limpet.sdk.gathering import aio_gather_results, gather_results
@@ -295,6 +296,14 @@ class Standalone(Declaration[TWorkflowInput], Generic[TWorkflowInput, R]):
     async def aio_get_result(self, run_id: str) -> R:
         """As `get_result`, awaited."""
         return await self.get_run_ref(run_id).aio_result()
+
+    def mcp_tool(self, provider: MCPProvider, **kwargs: Any) -> Any:
+        """This task as a tool of an agent: a `FunctionTool` of openai-agents or an `SdkMcpTool` of claude-agent-sdk.
+
+        kwargs: go to the tool's constructor
+        errors: ValueError without a description or an input model, ImportError without that SDK's extra
+        """
+        return self.tool(self.aio_run, provider, kwargs)
 
     def mock_run(
         self,

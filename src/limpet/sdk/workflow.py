@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, cast, overload
 
+from limpet.sdk.agent_tools import MCPProvider
 from limpet.sdk.conditions import Condition, OrGroup
 from limpet.sdk.declaration import NO_INPUT, Declaration
 from limpet.sdk.durations import Duration
@@ -339,6 +340,14 @@ class Workflow(Declaration[TWorkflowInput]):
     async def aio_run_many_no_wait(self, workflows: list[WorkflowRunTriggerConfig]) -> list[WorkflowRunRef]:
         """As `run_many_no_wait`, awaited."""
         return await self.aio_start_many(workflows)
+
+    def mcp_tool(self, provider: MCPProvider, **kwargs: Any) -> Any:
+        """This workflow as a tool of an agent: a `FunctionTool` of openai-agents or an `SdkMcpTool` of claude-agent-sdk.
+
+        kwargs: go to the tool's constructor
+        errors: ValueError without a description or an input model, ImportError without that SDK's extra
+        """
+        return self.tool(self.aio_run, provider, kwargs)
 
     def start(self, value: TWorkflowInput, options: TriggerWorkflowOptions) -> WorkflowRunRef:
         """Start a run with options that are merged already."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple, NewType, Protocol
 
 from limpet.core.decision import Changes
@@ -19,8 +20,10 @@ from limpet.core.event_rows import ExpressionFailureRow, FilterRow, PushedEventR
 from limpet.core.ids import TenantId, TenantNo
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.pause_rows import PauseRow
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
+from limpet.core.webhook_rows import WebhookRow
 
 
 class StoreError(Exception):
@@ -259,6 +262,26 @@ class ScheduleRecord(NamedTuple):
     input: bytes | None
 
 
+class RateLimitOrder(StrEnum):
+    """What rate limits are ordered by: their names, the units that are left, or the units in all."""
+
+    NAME = "name"
+    VALUE = "value"
+    LIMIT = "limit"
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitQuery:
+    """Which rate limits a reader asks for: those whose names contain `search`, as they stand at `now`."""
+
+    now: int
+    search: str | None = None
+    order: RateLimitOrder = RateLimitOrder.NAME
+    descending: bool = False
+    limit: int = 50
+    offset: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class EventQuery:
     """Which pushed events a reader asks for; everything given must hold, of collections any member.
@@ -360,6 +383,9 @@ class Reader(Protocol):
     async def schedules(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[ScheduleRecord], int]:
         """As `crons`; those that have started their run are gone."""
 
+    async def rate_limits(self, tenant_no: TenantNo, query: RateLimitQuery) -> tuple[Sequence[RateLimitRow], int]:
+        """The second value is the number of all matches, counted up to 10,000."""
+
     async def pushed_events(self, tenant_no: TenantNo, query: EventQuery) -> tuple[Sequence[EventRecord], int]:
         """Newest first; the second value is the number of all matches, counted up to 10,000."""
 
@@ -369,6 +395,9 @@ class Reader(Protocol):
     async def filters(self, tenant_no: TenantNo, query: FilterQuery) -> Sequence[FilterRecord]:
         """Newest first."""
 
+    async def webhooks(self, tenant_no: TenantNo) -> Sequence[WebhookRow]:
+        """All, oldest first, with their encrypted secrets."""
+
     async def expression_failures(self, tenant_no: TenantNo, limit: int) -> Sequence[ExpressionFailureRow]:
         """Newest first."""
 
@@ -376,6 +405,9 @@ class Reader(Protocol):
         self, runs: Collection[Born], tasks: Collection[Born]
     ) -> tuple[Mapping[int, bytes], Mapping[int, TaskRow]]:
         """Inputs by run key; whole rows, with outputs and errors, by task key. Never waits behind a page."""
+
+    async def event_payloads(self, keys: Collection[int]) -> Mapping[int, bytes]:
+        """Payloads of pushed events by key; those that are gone are absent. Never waits behind a page."""
 
     async def log_lines(self, tenant_no: TenantNo, query: LogQuery) -> Sequence[LogLine]: ...
 

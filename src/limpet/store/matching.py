@@ -10,7 +10,7 @@ from itertools import islice
 
 import orjson
 
-from limpet.store.api import TimetableQuery
+from limpet.store.api import RateLimitQuery, TimetableQuery
 
 Pair = tuple[str, str]
 
@@ -60,6 +60,11 @@ TIMETABLE_TEXTS = ("id", "workflow_id", "workflow_name", "name", "parent_run_id"
 def timetable_order(query: TimetableQuery) -> str:
     """The source of the statement that has the order a query asks for."""
     return f"planned_from_{'age' if query.by_creation else 'place'}_{'down' if query.descending else 'up'}"
+
+
+def rate_limits_order(query: RateLimitQuery) -> str:
+    """The source of the statement that has the order a query asks for."""
+    return f"rate_limits_from_{query.order}_{'down' if query.descending else 'up'}"
 
 
 def contains_text(message: str, search: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 
 from limpet.core.decision import Changes
 
+NUL = "\x00"
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**63 - 1  # what a column of every store can hold
 
 # None stands for "unchanged" in an update (`RunRow`); a row that is born must bring these.
@@ -55,6 +56,8 @@ def dropped_keys(changes: Changes) -> tuple[int, ...]:
         *changes.crons_dropped,
         *changes.schedules_dropped,
         *changes.filters_dropped,
+        *changes.webhooks_dropped,
+        *changes.rate_limits_dropped,
     )
 
 
@@ -73,3 +76,8 @@ def is_encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def is_storable(text: str) -> bool:
+    """Whether a statement can ask for the text: PostgreSQL holds no NUL character, and SQLite cuts a text of JSON at one."""
+    return NUL not in text and is_encodable(text)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from limpet.core.conditions import Action, Condition, Kind
 from limpet.core.definitions import (
     BACKOFF_MAX_DEFAULT_US,
     DEFAULT_EXECUTION_TIMEOUT_US,
@@ -21,8 +23,12 @@ from limpet.core.definitions import (
     WorkflowDefinition,
 )
 from limpet.core.ids import SECOND_US, ActionId
+from limpet.core.rate_definitions import RateUse
+from limpet.core.rate_windows import RateWindow
 
 Slots = int | Mapping[str, int]
+Group = Condition | Sequence[Condition]
+"""Conditions of which one suffices."""
 
 
 def us(seconds: float) -> int:
@@ -47,6 +53,22 @@ def demand(key: str, value: LabelValue, comparator: Comparator = Comparator.EQUA
     return DesiredLabel(key, value, True, weight, comparator)
 
 
+def sleep(seconds: float, key: str = "") -> Condition:
+    """A condition that holds once that much time has passed; for the lists of `make_task`."""
+    return Condition(Kind.SLEEP, Action.QUEUE, 0, key, sleep_us=us(seconds))
+
+
+def event(event_key: str, expression: str = "", *, key: str = "") -> Condition:
+    """A condition that a pushed event satisfies; in a scenario `push(answers=…)` says what the expression gives."""
+    return Condition(Kind.EVENT, Action.QUEUE, 0, key, event_key, expression)
+
+
+def output_of(parent: str, expression: str = "", *, if_skipped: bool = False, key: str = "") -> Condition:
+    """A condition on a parent's output; in a scenario `complete(answers=…)` says what the expression gives."""
+    holds = if_skipped or not expression
+    return Condition(Kind.PARENT, Action.QUEUE, 0, key, parent, expression, holds_if_skipped=holds)
+
+
 def limit(expression: str, max_runs: int = 1, strategy: LimitStrategy = LimitStrategy.GROUP_ROUND_ROBIN) -> ConcurrencyLimit:
     """A concurrency limit; in a scenario nobody evaluates the expression: `trigger(keys=…)` says its value."""
     return ConcurrencyLimit(expression, max_runs, strategy)
@@ -55,6 +77,22 @@ def limit(expression: str, max_runs: int = 1, strategy: LimitStrategy = LimitStr
 def once(expression: str, ttl: float, *, until_end: bool = False) -> Idempotency:
     """An idempotency rule; in a scenario nobody evaluates the expression: `trigger(keys=…)` says its value."""
     return Idempotency(expression, us(ttl), until_end)
+
+
+def takes(key: str, units: int = 1) -> RateUse:
+    """Units of a rate limit that each attempt of a task takes."""
+    return RateUse(key, units)
+
+
+def computes(
+    key: str, limit: str = "limit", *, units: int | str = 1, window: RateWindow = RateWindow.MINUTE, static: bool = False
+) -> RateUse:
+    """The same with expressions, or `static`: with computed units only. `trigger(keys=…)` says what they come to."""
+    plain = units if isinstance(units, int) else 1
+    counted = units if isinstance(units, str) else ""
+    if static:
+        return RateUse(key, plain, "", counted, "", window)
+    return RateUse("", plain, key, counted, limit, window)
 
 
 def make_task(
@@ -69,6 +107,10 @@ def make_task(
     labels: Iterable[DesiredLabel] = (),
     slots: Slots = 1,
     concurrency: Iterable[ConcurrencyLimit] = (),
+    rates: Iterable[RateUse] = (),
+    wait_for: Iterable[Group] = (),
+    skip_if: Iterable[Group] = (),
+    cancel_if: Iterable[Group] = (),
 ) -> TaskDefinition:
     """A task. Its action is named like the task, unless given; durations are in seconds."""
     return TaskDefinition(
@@ -83,7 +125,20 @@ def make_task(
         tuple(labels),
         slots_of(slots),
         concurrency=tuple(concurrency),
+        rate_limits=tuple(rates),
+        conditions=tuple(_conditions({Action.QUEUE: wait_for, Action.SKIP: skip_if, Action.CANCEL: cancel_if})),
     )
+
+
+def _conditions(lists: Mapping[Action, Iterable[Group]]) -> Iterator[Condition]:
+    """Numbered groups; a condition alone is a group of its own."""
+    group = place = 0
+    for action, groups in lists.items():
+        for members in groups:
+            for one in (members,) if isinstance(members, Condition) else members:
+                yield replace(one, action=action, group=group, data_key=one.data_key or f"condition {place}")
+                place += 1
+            group += 1
 
 
 def make_workflow(

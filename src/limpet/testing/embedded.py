@@ -19,6 +19,7 @@ from limpet.edges.grpc.server import GrpcServer
 from limpet.edges.grpc.settings import GrpcSettings
 from limpet.edges.streams import StreamRegistry
 from limpet.edges.tokens import Addresses, OpenAccess, dev_token
+from limpet.edges.traces import TraceShelf
 from limpet.engine.recovery import DEFAULT_TENANT_ID
 from limpet.engine.settings import EngineSettings
 from limpet.testing.assertions import Assertions
@@ -54,6 +55,7 @@ class EmbeddedEngine(Assertions):
         self._access = OpenAccess(DEFAULT_TENANT_ID)
         self._clock = ShiftingClock()
         self._streams = StreamRegistry(end_spread_s=0)
+        self._traces = TraceShelf()
         self.engine = ObservedEngine(self._streams, self._clock, EngineSettings(core=self.settings))
         self.insight = Insight(self.engine, self.tenant_id)
         self.time = VirtualTime(self.engine, self._streams, self._clock, self.tenant_id)
@@ -100,7 +102,8 @@ class EmbeddedEngine(Assertions):
         await self.engine.start()
         keys = asyncio.create_task(self._streams.clock_keys.run(self.engine))
         self._ends.callback(keys.cancel)
-        grpc = GrpcServer(self.engine, self._streams, self._access, GrpcSettings(limits=self.settings), clock=self._clock.now)
+        settings = GrpcSettings(limits=self.settings)
+        grpc = GrpcServer(self.engine, self._streams, self._access, settings, clock=self._clock.now, traces=self._traces)
         self._ends.push_async_callback(grpc.stop, STOP_GRACE_S)
         self.grpc_address = f"127.0.0.1:{await grpc.start('127.0.0.1', 0)}"
         self._ends.push_async_callback(self._http.stop)
@@ -118,6 +121,7 @@ class EmbeddedEngine(Assertions):
             clock=lambda: self._clock.now() / SECOND_US,
             server_url=self.http_url,
             environment="development",
+            traces=self._traces,
         )
         return HttpServer(self.engine, self._access, HttpOptions(dev_mode=True, calls_per_second=None, rest=facts))
 

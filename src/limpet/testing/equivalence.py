@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from limpet.core.machine import Machine
+from limpet.core.rate_rows import as_of
 from limpet.core.rows import TaskStatus
 from limpet.core.state import run_row, task_row, worker_row
+from limpet.core.waits import wait_row
 from limpet.testing.tables import Tables, kept
 
 Facts = dict[tuple[str, Any], Any]
@@ -45,7 +47,15 @@ def _facts(machine: Machine) -> Iterator[tuple[tuple[str, Any], Any]]:
     yield ("queues", ""), sorted((cls.id, cls.size) for cls in state.classes.values() if cls.size)
     for group in state.gates.groups.values():
         yield ("group", group.name), (sorted(group.held), sorted(group.waiting))
+    yield ("webhooks", ""), sorted(state.webhooks.items())
+    for bucket in state.rates.buckets.values():  # its row is read by the next step; who names it is known
+        if bucket.uses:
+            yield ("uses of rate limit", bucket.name), bucket.uses
     yield ("filters", ""), sorted(state.subscriptions.filters.values())
+    for wait in state.waits.all():
+        yield ("wait", wait.name), wait_row(wait, no)
+    for key, waiting in state.waits.listening().items():
+        yield ("waiting for event", key), sorted(waiting)
     yield ("receipts", ""), sorted((key, live) for key, live in state.receipts_open.items() if live)
 
 
@@ -62,4 +72,9 @@ def unsaved(machine: Machine, tables: Tables) -> list[str]:
         for task in run.tasks.values():
             task_committed = tables.tasks[task.key]
             pairs.append((task_committed, task_row(task, no)._replace(output=task_committed.output)))
+    for bucket in machine.state.rates.buckets.values():
+        if bucket.is_read:
+            stored = next((as_of(row, state.now) for row in tables.rate_limits.values() if row.name == bucket.name), None)
+            pairs.append((stored, as_of(bucket.row(no), state.now) if bucket.exists else None))
+    pairs += [(tables.waits[wait.name], wait_row(wait, no)) for wait in state.waits.all()]
     return [f"committed {committed}\nin memory {row}" for committed, row in pairs if committed != row]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from limpet.core.definitions import Comparator, DesiredLabel, LabelValue, StickyStrategy
 from limpet.core.ids import Instant, RunKey
 from limpet.core.machine import Machine
+from limpet.core.rate_definitions import RateValue
 from limpet.core.records import Run, TaskRun, Worker
 from limpet.core.rows import PinState, TaskStatus
 
@@ -59,6 +60,33 @@ def waiting_tasks(machine: Machine) -> list[TaskRun]:
         and not (task.run.started_at is None and task.run.version.workflow.is_paused)
         and is_admitted(task)
     ]
+
+
+def units_of(task: TaskRun) -> dict[str, int]:
+    """What an attempt takes of each rate limit."""
+    values = list(task.run.rates)
+    found: dict[str, int] = {}
+    for step, definition in enumerate(task.run.definition.steps):
+        for use in definition.rate_limits:
+            value = values.pop(0) if use.key_expression or use.units_expression else RateValue(use.key, use.units)
+            if step == task.step and isinstance(value, RateValue):
+                found[value.name] = found.get(value.name, 0) + value.units
+    return found
+
+
+def has_units(machine: Machine, task: TaskRun, extra: TaskRun | None = None) -> bool:
+    """Whether every rate limit has the task's units now, those that `extra` has taken counted as left."""
+    more = {} if extra is None else units_of(extra)
+    return all(_left(machine, name) + more.get(name, 0) >= units for name, units in units_of(task).items())
+
+
+def _left(machine: Machine, name: str) -> int:
+    """Units that a rate limit can give; those of one that is unknown or paused count as less than none."""
+    bucket, now = machine.state.rates.buckets.get(name), machine.state.now
+    if bucket is None or bucket.key is None or (bucket.paused_until or 0) > now:
+        return -(2**40)
+    is_over = bucket.level.refill_at is not None and bucket.level.refill_at <= now
+    return bucket.limit if is_over else bucket.level.value
 
 
 def is_admitted(task: TaskRun) -> bool:
@@ -173,7 +201,7 @@ def _of_placed(machine: Machine, before: Before, task: TaskRun) -> Iterator[str]
 
 
 def _could_take(machine: Machine, worker: Worker, task: TaskRun) -> bool:
-    """Also after the whole step: then it could have taken it before."""
+    """Also after the whole step: then it could have taken it before. It has its units, or they are not what this is about."""
     return admits(worker, task) and listens(machine, worker) and has_room(worker, task) and not is_held(worker, machine.state.now)
 
 
@@ -195,7 +223,8 @@ def _overtaken(machine: Machine, task: TaskRun, waiting: list[TaskRun]) -> Itera
     worker = task.worker
     assert worker is not None
     for other in waiting:
-        if not admits(worker, other) or not pin_allows(other.run, worker) or not has_room(worker, other, extra=task):
+        has_all = has_units(machine, other, extra=task) and has_room(worker, other, extra=task)
+        if not has_all or not admits(worker, other) or not pin_allows(other.run, worker):
             continue
         if stands_before(machine, other, task) and not is_held(worker, machine.state.now):
             who = f"{other.definition.name} ({other.id})"
@@ -207,6 +236,6 @@ def _idle(machine: Machine, waiting: list[TaskRun]) -> Iterator[str]:
     ready = [worker for worker in machine.state.workers.values() if listens(machine, worker)]
     for worker in ready:
         for task in waiting:
-            if pin_allows(task.run, worker) and _could_take(machine, worker, task):
+            if has_units(machine, task) and pin_allows(task.run, worker) and _could_take(machine, worker, task):
                 yield f"L1: {task.definition.name} ({task.id}) waits though {worker.name} could take it"
                 break

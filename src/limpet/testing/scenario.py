@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from limpet.core.clock_starts import StartAsked, StartKeyed, StartsKeyed
+from limpet.core.clock_starts import StartKeyed, StartsKeyed
 from limpet.core.decision import CancelTask, CloseStreams, Decision, Delivery, KeysWanted, RunFinished, StartTask
 from limpet.core.definitions import (
     ConcurrencyLimit,
@@ -40,6 +40,7 @@ from limpet.core.inputs import (
     Input,
     KeyTaken,
     LabelsUpserted,
+    OutputVerdicts,
     ReplayRequested,
     RunsTriggered,
     SlotReleased,
@@ -60,13 +61,17 @@ from limpet.core.inputs import (
     WorkflowPut,
     WorkflowPutReply,
 )
+from limpet.core.limits_view import LimitsView, StartAsked
 from limpet.core.machine import Machine
-from limpet.core.records import LimitKey
+from limpet.core.rate_definitions import RateUse, RateValue
+from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimitPut
+from limpet.core.rate_rows import as_of
+from limpet.core.rate_windows import RateWindow
+from limpet.core.records import UnusableKey
 from limpet.core.rows import TaskStatus
 from limpet.core.run_keys import RunKeys
 from limpet.core.settings import Settings
 from limpet.core.subscriptions import Candidate
-from limpet.core.views import LimitsView
 from limpet.testing.builders import Slots, make_workflow, slots_of, us
 from limpet.testing.equivalence import differences, unsaved
 from limpet.testing.oracles import WatchedMachine
@@ -77,6 +82,8 @@ START = Instant(1_750_000_000_000_000)  # any round instant
 HEARTBEAT = 4.0  # seconds; what the official clients do (WK-1)
 SALT = b"limpet-scenario!"
 _Reply = TypeVar("_Reply")
+Answers = Mapping[str, bool | str]
+"""What expressions of conditions give, by expression; a text: why one gave nothing."""
 
 
 class Scenario(Readings):
@@ -100,7 +107,7 @@ class Scenario(Readings):
         self.tenant_no = TenantNo(1)
         self.now, self.tables = START, Tables(first_key(self.tenant_no))
         super().__init__(self._load(), self.tables, self.now)
-        self.clock_keys: dict[str, LimitKey] = {}
+        self.clock_keys: dict[str, Any] = {}
         self.keyless = False
         self._sessions = 0
         self._events = 0
@@ -119,7 +126,8 @@ class Scenario(Readings):
         decision = self._decide(inputs)
         self._deliver(decision)
         due_at = self.machine.state.timetable.wake_at
-        if due_at is not None and due_at <= self.now:  # an engine's next turn comes at once, and asks the store
+        is_due = due_at is not None and due_at <= self.now
+        if is_due or self.machine.state.rates.unread:  # an engine's next turn comes at once, and asks the store
             self.step(TimePassed())
         return decision
 
@@ -255,11 +263,12 @@ class Scenario(Readings):
         child_key: str | None = None,
         child_index: int | None = None,
         request_id: str | None = None,
-        keys: Mapping[str, LimitKey] | None = None,
+        keys: Mapping[str, Any] | None = None,
     ) -> str:
         """Start one run; its id. `desired_worker`: a worker's name or any id; `parent`: a task's id.
 
-        keys: the values of expressions; one that is not named has its own text as value. Raises IdempotencyCollision.
+        keys: the values of expressions: texts, numbers, or an `UnusableKey`; a key that is not named has its own text as value,
+              a number is 1. Raises IdempotencyCollision.
         """
         worker = self.workers.get(desired_worker or "")
         item = Trigger(
@@ -287,9 +296,12 @@ class Scenario(Readings):
 
     def pushed(
         self, name: str, payload: bytes = b"{}", *, scope: str | None = None, priority: int | None = None,
-        metadata: bytes = b"{}", passes: Callable[[Candidate], bool] = lambda _: True,
+        metadata: bytes = b"{}", passes: Callable[[Candidate], bool] = lambda _: True, answers: Mapping[str, bool] | None = None,
     ) -> PushedEvent:  # fmt: skip
-        """What an edge would hand in for an event. `passes`: what the filters say; without keys limits count as their texts."""
+        """What an edge would hand in for an event. `passes`: what the filters say; without keys limits count as their texts.
+
+        answers: what expressions of conditions give for the payload; False for those that are not named
+        """
         candidates = self.machine.candidates(name, scope)
         starts = tuple(
             EventStart(one.stamp, metadata, self.keys_of(one.workflow_name, {}))
@@ -299,17 +311,36 @@ class Scenario(Readings):
         self._events += 1
         event_id = f"00000000-0000-4000-8000-{self._events:012x}"
         considered = tuple(one.stamp for one in candidates)
-        return PushedEvent(event_id, name, payload, metadata, priority, scope, None, considered, starts)
+        given = tuple((one, (answers or {}).get(one, False)) for one in self.machine.awaited(name))
+        return PushedEvent(event_id, name, payload, metadata, priority, scope, None, considered, starts, answers=given)
 
     def push(self, name: str, payload: bytes = b"{}", **values: Any) -> tuple[str, ...]:
         """Push one event; the ids of the runs it started."""
         (row,) = self.ask(EventsPushed((self.pushed(name, payload, **values),)), tuple)
         return tuple(one.run_id for one in self.tables.event_runs.values() if one.event_key == row.key)
 
-    def keys_of(self, workflow: str, values: Mapping[str, LimitKey]) -> RunKeys | None:
+    def keys_of(self, workflow: str, values: Mapping[str, Any]) -> RunKeys | None:
         """What an edge would hand in: the values of the expressions that are in force."""
         limits = self.machine.limits_of(workflow)
         return None if limits is None else keys_for(limits, values)
+
+    # Rate limits
+
+    def rate_limit(self, name: str, limit: int, window: RateWindow = RateWindow.MINUTE) -> None:
+        """Set a rate limit."""
+        self.do(RateLimitPut(name, limit, window))
+
+    def pause_rate_limit(self, name: str, seconds: float) -> Instant:
+        """Until when it is paused now."""
+        return Instant(self.ask(RateLimitPaused(name, Instant(self.now + us(seconds))), int))
+
+    def delete_rate_limit(self, name: str) -> None:
+        self.do(RateLimitDeleted(name))
+
+    def units(self, name: str) -> tuple[int, int] | None:
+        """What a list shows now: units left, and the limit; None: there is no such limit."""
+        row = next((as_of(row, self.now) for row in self.tables.rate_limits.values() if row.name == name), None)
+        return None if row is None else (row.value, row.limit_value)
 
     def cancel(self, *ids: str) -> tuple[str, ...]:
         """Cancel runs or tasks by id; the ids of the tasks taken on."""
@@ -401,11 +432,23 @@ class Scenario(Readings):
         run: str | None = None,
         *,
         output: bytes = b"{}",
+        answers: Answers | None = None,
         attempt: int | None = None,
         by: str | None = None,
     ) -> None:
-        """The attempt ended well."""
-        self.do(TaskCompleted(*self._about(task, run, attempt, by), output=output))
+        """The attempt ended well.
+
+        answers: what the expressions of conditions give for the output; False for those that are not named
+        """
+        about = self._about(task, run, attempt, by)
+        self.do(TaskCompleted(*about, output=output, verdicts=self._verdicts(about[0], answers or {})))
+
+    def _verdicts(self, task_run_id: str, answers: Answers) -> OutputVerdicts | None:
+        """What an edge would hand in with the output."""
+        view = self.machine.output_view(task_run_id)
+        if view is None:
+            return None
+        return OutputVerdicts(view.version_id, tuple(answers.get(one, False) for one in view.expressions))
 
     def fail(
         self,
@@ -446,7 +489,9 @@ class Scenario(Readings):
         """Complete whatever runs now, in one step; how many tasks that were."""
         live = [row for row in self.tables.tasks.values() if TaskStatus(row.status).is_live]
         if live:
-            self.step(*(TaskCompleted(row.id, row.retry_count, "", output=output) for row in live))
+            self.step(
+                *(TaskCompleted(row.id, row.retry_count, "", output, self._verdicts(row.id, {})) for row in live)
+            )  # fmt: skip
         return len(live)
 
     def run_to_end(self) -> None:
@@ -481,7 +526,18 @@ class Scenario(Readings):
                 self.reopen(worker.name)
 
 
-def keys_for(limits: LimitsView, values: Mapping[str, LimitKey]) -> RunKeys:
-    """The values of expressions; one that is not named has its own text as value."""
+def keys_for(limits: LimitsView, values: Mapping[str, Any]) -> RunKeys:
+    """The values of expressions; a key that is not named has its own text as value, a number is 1."""
+    keys = tuple(values.get(text, text) for text in limits.expressions)
+    rates = tuple(_rate_value(use, values) for use in limits.rates)
     key = None if limits.idempotency is None else values.get(limits.idempotency, limits.idempotency)
-    return RunKeys(limits.version_id, tuple(values.get(text, text) for text in limits.expressions), idempotency=key)
+    return RunKeys(limits.version_id, keys, rates=rates, idempotency=key)
+
+
+def _rate_value(use: RateUse, values: Mapping[str, Any]) -> RateValue | UnusableKey:
+    """What an edge would make of a computed use."""
+    name = values.get(use.key_expression, use.key_expression) if use.key_expression else use.key
+    units = values.get(use.units_expression, 1) if use.units_expression else use.units
+    limit = values.get(use.limit_expression, 1) if use.limit_expression else None
+    unusable = next((value for value in (name, units, limit) if isinstance(value, UnusableKey)), None)
+    return RateValue(name, units, limit) if unusable is None else unusable

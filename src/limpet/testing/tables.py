@@ -9,12 +9,15 @@ from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 from limpet.core.claim_rows import ClaimRow
+from limpet.core.condition_rows import WaitRow, of_runs
 from limpet.core.decision import Changes
 from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.pause_rows import PauseRow
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
+from limpet.core.webhook_rows import WebhookRow
 
 
 class _Keyed(Protocol):
@@ -39,12 +42,15 @@ class Tables:
         self.events: dict[int, EventRow] = {}
         self.crons: dict[int, CronRow] = {}
         self.schedules: dict[int, ScheduleRow] = {}
+        self.rate_limits: dict[int, RateLimitRow] = {}
         self.claims: dict[int, ClaimRow] = {}
         self.pauses: dict[int, PauseRow] = {}
         self.pushed_events: dict[int, PushedEventRow] = {}
         self.event_runs: dict[int, EventRunRow] = {}
         self.filters: dict[int, FilterRow] = {}
         self.expression_failures: dict[int, ExpressionFailureRow] = {}
+        self.waits: dict[tuple[int, int], WaitRow] = {}
+        self.webhooks: dict[int, WebhookRow] = {}
         self._task_keys: dict[int, list[int]] = {}
 
     def apply(self, changes: Changes) -> None:
@@ -73,6 +79,12 @@ class Tables:
         for key in changes.schedules_dropped:
             del self.schedules[key]
         self._replace(self.schedules, changes.schedules)
+        for key in changes.rate_limits_dropped:
+            del self.rate_limits[key]
+        self._replace(self.rate_limits, changes.rate_limits)
+        names = [row.name for row in self.rate_limits.values()]
+        assert len(names) == len(set(names)), "a rate limit has two rows"
+        self.waits.update({row.key: row for row in changes.waits})
         self._apply_events(changes)
         for key in changes.claims_dropped:
             self.claims.pop(key, None)
@@ -88,6 +100,9 @@ class Tables:
             del self.filters[key]
         self._replace(self.filters, changes.filters)
         self._insert(self.expression_failures, changes.expression_failures)
+        for key in changes.webhooks_dropped:
+            del self.webhooks[key]
+        self._replace(self.webhooks, changes.webhooks)
 
     def _insert(self, table: dict[int, _Row], rows: Iterable[_Row]) -> None:
         for row in rows:
@@ -122,6 +137,8 @@ class Tables:
             list(self.pauses.values()),
             list(self.filters.values()),
             [self.event_runs[run.key] for run in runs if run.key in self.event_runs],
+            of_runs(self.waits.values(), [run.key for run in runs]),
+            list(self.webhooks.values()),
         )
 
     def found(self, needs: Needs) -> Found:
@@ -137,7 +154,11 @@ class Tables:
         wanted = [run for run in self.runs.values() if self._is_wanted(run, needs.run_or_task_ids)]
         found.runs = [(run._replace(input=None), self.tasks_of(run.key)) for run in wanted]
         found.versions = [self.versions[key] for key in sorted({run.version_key for run in wanted})]
+        found.waits = of_runs(self.waits.values(), [run.key for run in wanted])
         found.timetable = answer(needs.timetable, self.crons.values(), self.schedules.values())
+        found.rate_limits = dict.fromkeys(needs.rate_limits) | {
+            row.name: row for row in self.rate_limits.values() if row.name in needs.rate_limits
+        }
         found.claims = {row.name: row for row in self.claims.values() if row.name in needs.claims}
         found.event_runs = [self.event_runs[run.key] for run in wanted if run.key in self.event_runs]
         found.events = {row.id: row for row in self.pushed_events.values() if row.id in needs.event_ids}

@@ -21,6 +21,7 @@ _PLACE = {
     EventType.RETRIED_BY_USER: 0,
     EventType.QUEUED: 1,
     EventType.REQUEUED_NO_WORKER: 2,
+    EventType.REQUEUED_RATE_LIMIT: 2,
     EventType.ASSIGNED: 3,
     EventType.SENT_TO_WORKER: 4,
     EventType.STARTED: 5,

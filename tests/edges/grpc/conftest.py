@@ -15,6 +15,7 @@ from limpet.contracts import stubs
 from limpet.edges.grpc.server import GrpcServer
 from limpet.edges.grpc.settings import GrpcSettings
 from limpet.edges.streams import StreamRegistry
+from limpet.edges.traces import TraceShelf
 
 from .fake_door import AT, FakeAccess, FakeDoor
 
@@ -42,7 +43,8 @@ class Edge:
         self.streams = StreamRegistry(end_spread_s=0, clock=self.ticker)
         defaults: dict[str, Any] = {"heartbeat_patience_s": 0.0, "unknown_run_patience_s": 0.3}
         self.settings = GrpcSettings(**{**defaults, **settings})
-        self.server = GrpcServer(self.door, self.streams, self.access, self.settings, clock=lambda: AT)
+        self.traces = TraceShelf()
+        self.server = GrpcServer(self.door, self.streams, self.access, self.settings, clock=lambda: AT, traces=self.traces)
         self.port = 0
 
     async def __aenter__(self) -> Edge:

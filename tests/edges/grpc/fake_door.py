@@ -14,10 +14,13 @@ from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.explain import Explanation, Outlook, Reason
 from limpet.core.ids import ActionId, TenantId, TenantNo
 from limpet.core.inputs import Input
+from limpet.core.limits_view import LimitsView
 from limpet.core.pause_rows import PauseRow
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.subscriptions import Candidate
-from limpet.core.views import LimitsView, WorkerView
+from limpet.core.views import OutputView, WorkerView
+from limpet.core.webhook_rows import WebhookRow
 from limpet.edges.access import AccessUnavailable, NotAuthenticated
 from limpet.store.api import (
     CronRecord,
@@ -27,6 +30,7 @@ from limpet.store.api import (
     FilterRecord,
     LogLine,
     LogQuery,
+    RateLimitQuery,
     RunQuery,
     RunRecord,
     ScheduleRecord,
@@ -113,6 +117,10 @@ class FakeReader:
         self._ask("events", "")
         return []
 
+    async def event_payloads(self, keys: Collection[int]) -> Mapping[int, bytes]:
+        self._ask("event_payloads", "")
+        return {}
+
     async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
         self._ask("workflows", "")
         return list(self.named)
@@ -137,6 +145,10 @@ class FakeReader:
         self._ask("schedules", "")
         return [], 0
 
+    async def rate_limits(self, tenant_no: TenantNo, query: RateLimitQuery) -> tuple[Sequence[RateLimitRow], int]:
+        self._ask("rate_limits", "")
+        return [], 0
+
     async def pushed_events(self, tenant_no: TenantNo, query: EventQuery) -> tuple[Sequence[EventRecord], int]:
         self._ask("pushed_events", "")
         return [], 0
@@ -147,6 +159,10 @@ class FakeReader:
 
     async def filters(self, tenant_no: TenantNo, query: FilterQuery) -> Sequence[FilterRecord]:
         self._ask("filters", "")
+        return []
+
+    async def webhooks(self, tenant_no: TenantNo) -> Sequence[WebhookRow]:
+        self._ask("webhooks", "")
         return []
 
     async def expression_failures(self, tenant_no: TenantNo, limit: int) -> Sequence[ExpressionFailureRow]:
@@ -182,6 +198,8 @@ class FakeDoor:
     receipts: dict[str, int] = field(default_factory=dict)
     expressions: dict[str, LimitsView] = field(default_factory=dict)
     subscribed: dict[tuple[str, str | None], Sequence[Candidate]] = field(default_factory=dict)
+    looked_at: dict[str, OutputView] = field(default_factory=dict)
+    awaited_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
     happened: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def submit(self, tenant: TenantId, item: Input) -> object:
@@ -209,6 +227,12 @@ class FakeDoor:
 
     def limits(self, tenant: TenantId, workflow_name: str) -> LimitsView | None:
         return self.expressions.get(workflow_name)
+
+    def output_view(self, tenant: TenantId, task_run_id: str) -> OutputView | None:
+        return self.looked_at.get(task_run_id)
+
+    def awaited(self, tenant: TenantId, event_key: str) -> tuple[str, ...]:
+        return self.awaited_of.get(event_key, ())
 
     def started_at(self, tenant: TenantId, task_run_ids: Sequence[str]) -> dict[str, int]:
         return {one: self.receipts[one] for one in task_run_ids if one in self.receipts}

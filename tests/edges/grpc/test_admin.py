@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from limpet.contracts import admin_pb2 as wire
 from limpet.core.inputs import CancelRequested, ReplayRequested
 from limpet.core.rows import RunStatus, TaskRow, TaskStatus
+from limpet.edges.trace_context import traced
 from limpet.store.api import TransientStoreError
 
 from .conftest import MINE, THEIRS, Edge, status_of
@@ -41,7 +42,7 @@ class TestRunDetails:
         edge.door.reader.add(run_record(1, RunStatus.FAILED, tasks, names, metadata=b'{"m":"1"}'))
         reply = await details(edge, 1)
         assert (reply.status, reply.done, reply.is_evicted) == (R.FAILED, True, False)
-        assert (reply.input, reply.additional_metadata) == (b'{"a":1}', b'{"m":"1"}')
+        assert (reply.input, reply.additional_metadata) == (b'{"a":1}', traced(b'{"m":"1"}', run_id(1)))
         shown = {
             name: (one.external_id, one.readable_id, one.status, one.output if one.HasField("output") else None, one.error if one.HasField("error") else None)
             for name, one in reply.task_runs.items()

@@ -96,4 +96,4 @@ def test_every_number_type_and_presence_is_the_official_one() -> None:
 def test_all_methods_are_bound_to_the_official_paths() -> None:
     paths = {method.path for method in methods.METHODS}
     assert {"/Dispatcher/ListenV2", "/v1.AdminService/PutWorkflow", "/v1.V1Dispatcher/DurableTask"} <= paths
-    assert (len(paths), len(methods.METHODS)) == (36, 36)
+    assert (len(paths), len(methods.METHODS)) == (37, 37)

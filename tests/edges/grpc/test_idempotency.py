@@ -12,8 +12,8 @@ from limpet.contracts.status_pb2 import Status
 from limpet.contracts.trigger_pb2 import TriggerWorkflowRequest as Request
 from limpet.core.definitions import Idempotency
 from limpet.core.inputs import KeyTaken, RunsTriggered, WorkflowPut, WorkflowPutReply
+from limpet.core.limits_view import LimitsView
 from limpet.core.records import UnusableKey
-from limpet.core.views import LimitsView
 from limpet.edges.grpc.translate.collisions import RUNS_MAX, TRAILER
 
 from .conftest import MINE, Edge, status_of
@@ -64,7 +64,7 @@ async def test_F1_6_a_rule_that_cannot_be_used_is_refused_with_its_workflow(
 
 
 async def test_W16_1_the_key_is_computed_beside_those_of_limits(edge: Edge) -> None:
-    edge.door.expressions["wf"] = LimitsView("v-1", ("input.user",), "additional_metadata.order")
+    edge.door.expressions["wf"] = LimitsView("v-1", ("input.user",), idempotency="additional_metadata.order")
     edge.door.replies[RunsTriggered] = (run_id(1),)
     await edge.workflows.TriggerWorkflow(Request(name="wf", input=b'{"user":"ada"}', additional_metadata=b'{"order":"7"}'), metadata=MINE)  # fmt: skip
     await edge.workflows.TriggerWorkflow(Request(name="wf", input=b'{"user":"ada"}'), metadata=MINE)

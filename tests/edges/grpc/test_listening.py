@@ -18,6 +18,7 @@ from limpet.core.ids import ActionId, Instant, RunKey, TaskKey, TaskRunId, Worke
 from limpet.core.inputs import StreamClosed, StreamOpened, TaskFailed
 from limpet.edges.grpc import listening as listening_module
 from limpet.edges.outbox import Outbox
+from limpet.edges.trace_context import traced
 
 from .conftest import MINE, THEIRS, Edge, status_of
 from .fake_door import AT, OTHER_TENANT, TENANT, run_id
@@ -86,7 +87,11 @@ class TestAction:
         assert b'"input":{"a": 1.0}' in action.action_payload, "payloads are spliced, never written anew"
         assert (action.tenant_id, action.workflow_run_id, action.action_id) == (TENANT, run_id(9), "Ns_wf:Step")
         assert (action.task_run_external_id, action.job_run_id, action.job_name, action.task_name) == (TASK, TASK, "Step", "Step")
-        assert (action.retry_count, action.priority, action.additional_metadata) == (3, 2, b'{"m":"1"}')
+        assert (action.retry_count, action.priority, action.additional_metadata) == (
+            3,
+            2,
+            traced(b'{"m":"1"}', action.workflow_run_id),
+        )
         assert (action.workflow_id, action.workflow_version_id, action.parent_workflow_run_id) == (
             run_id(11),
             run_id(12),

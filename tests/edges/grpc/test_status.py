@@ -131,6 +131,8 @@ DELIVERED = {
     "/Dispatcher/SubscribeToWorkflowRuns",
     "/Dispatcher/SubscribeToWorkflowEvents",
     "/WorkflowService/ScheduleWorkflow",
+    "/WorkflowService/PutRateLimit",
+    "/WorkflowService/PauseRateLimit",
     "/v1.AdminService/PutWorkflow",
     "/v1.AdminService/TriggerWorkflowRun",
     "/v1.AdminService/GetRunDetails",
@@ -140,6 +142,7 @@ DELIVERED = {
     "/WorkflowService/BulkTriggerWorkflow",
     "/EventsService/PutLog",
     "/EventsService/PutStreamEvent",
+    "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
 }
 
 

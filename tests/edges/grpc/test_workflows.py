@@ -26,8 +26,8 @@ from limpet.core.definitions import (
 from limpet.core.errors import InvalidArgument, NotSupported, WorkflowChanged
 from limpet.core.ids import SECOND_US, ActionId
 from limpet.core.inputs import RunsTriggered, Trigger, WorkflowPut, WorkflowPutReply
+from limpet.core.limits_view import LimitsView
 from limpet.core.records import UnusableKey
-from limpet.core.views import LimitsView
 from limpet.edges.run_keys import KEYED_TRIES_MAX
 
 from ..test_json_text import POISON
@@ -315,8 +315,10 @@ class TestPutWorkflow:
         ] is S.INVALID_ARGUMENT
 
     async def test_everything_that_is_not_carried_out_is_told_with_its_place(self, edge: Edge) -> None:
-        sleep = conditions.TaskConditions(sleep_conditions=[conditions.SleepMatchCondition(sleep_for="1s")])
-        full = Task(readable_id="t", action="a", is_durable=True, conditions=sleep, concurrency=[admin.Concurrency(expression="'k'", max_runs_expression="2")],
+        base = conditions.BaseMatchCondition(readable_data_key="k", action=conditions.QUEUE)
+        scoped = conditions.UserEventMatchCondition(base=base, user_event_key="e", event_scope="s")
+        waits = conditions.TaskConditions(user_event_conditions=[scoped])
+        full = Task(readable_id="t", action="a", is_durable=True, conditions=waits, concurrency=[admin.Concurrency(expression="'k'", max_runs_expression="2")],
                     rate_limits=[admin.CreateTaskRateLimit(key="k", units=1)], batch=admin.TaskBatchConfig(batch_max_size=2))  # fmt: skip
         request = Put(
             name="wf", tasks=[full], on_failure_task=Task(readable_id="f", action="f", is_durable=True),
@@ -324,7 +326,7 @@ class TestPutWorkflow:
             cron_triggers=["* * * * *"],
         )  # fmt: skip
         assert (await registered(edge, request)).undelivered == (
-            (Feature.TENANT_CONCURRENCY, "workflow"), (Feature.CONDITIONS, "task t"), (Feature.COMPUTED_CONCURRENCY, "task t"), (Feature.RATE_LIMITS, "task t"),
+            (Feature.TENANT_CONCURRENCY, "workflow"), (Feature.EVENT_SCOPE, "task t"), (Feature.COMPUTED_CONCURRENCY, "task t"),
             (Feature.DURABLE, "task t"), (Feature.BATCH, "task t"), (Feature.DURABLE, "task f"),
         )  # fmt: skip
 

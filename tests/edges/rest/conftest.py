@@ -48,8 +48,8 @@ class Town:
         self.rows: list[Token] = []
         self.known: list[Tenant] = [TENANT, OTHER]
         self.access = TokenAccess(self.keys, self, clock=lambda: NOW_S)
-        facts = RestFacts(tenants=self.tenants, clock=lambda: NOW_S, server_url="http://127.0.0.1:1", retention_days=30)
-        self.server = HttpServer(self.gate, self.access, HttpOptions(rest=facts))
+        self.facts = RestFacts(tenants=self.tenants, clock=lambda: NOW_S, server_url="http://127.0.0.1:1", retention_days=30)
+        self.server = HttpServer(self.gate, self.access, HttpOptions(rest=self.facts))
         self.url = ""
         self.token = ""
 

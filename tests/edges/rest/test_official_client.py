@@ -16,6 +16,7 @@ from limpet.core.definitions import StickyStrategy
 from limpet.core.ids import SECOND_US
 from limpet.core.inputs import CancelRequested, ReplayRequested, RunsTriggered, WorkerPaused, WorkflowDeleted
 from limpet.core.rows import EventType, RunStatus, TaskStatus
+from limpet.edges.trace_context import traceparent
 from limpet.store.api import LogLine, RunQuery, RunRecord
 
 from .conftest import Town
@@ -111,7 +112,7 @@ async def test_runs_get_task_run(full: World, hatchet: Hatchet) -> None:
 async def test_runs_create(full: World, hatchet: Hatchet) -> None:
     details = await hatchet.runs.aio_create("greet", {"name": "Ada"}, additional_metadata={"a": "b"}, priority=2)
     assert details.run.input == {"name": "Ada"}
-    assert details.run.additional_metadata == {"a": "b"}
+    assert details.run.additional_metadata == {"a": "b", "traceparent": traceparent(details.run.metadata.id)}
     item = full.submitted[-1][1]
     assert isinstance(item, RunsTriggered)
     assert item.items[0].priority == 2

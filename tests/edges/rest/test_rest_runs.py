@@ -13,6 +13,7 @@ from limpet.core.errors import EngineStopping, LimitReached, NotFound, NotSuppor
 from limpet.core.ids import SECOND_US
 from limpet.core.inputs import KeyTaken, RunsTriggered
 from limpet.core.rows import RunStatus, TaskStatus
+from limpet.edges.trace_context import traceparent
 
 from .world import NOW, NOW_S, OTHER, TENANT, World, task
 
@@ -44,7 +45,7 @@ async def test_W13_9_a_run_of_one_task_is_its_task(world: World, http: httpx.Asy
     assert (row["retryCount"], row["attempt"]) == (0, 1)
     assert row["output"] == {"sum": 3}
     assert row["input"] == {"n": 1.0}
-    assert row["additionalMetadata"] == {"customer": "42"}
+    assert row["additionalMetadata"] == {"customer": "42", "traceparent": traceparent(record.run.id)}
     assert row["duration"] == 2000
     assert row["displayName"] == f"greet-{record.run.created_at // 1000}"
     assert row["actionId"] == "greet:greet"

@@ -76,9 +76,9 @@ async def test_what_the_engine_does_not_carry_out_is_said_on_the_workflow(world:
     row = await world.workflow("nightly")
     assert (await http.get(LIST)).json()["rows"][0]["warnings"] == []
     only = TaskDefinition("nightly", ActionId("nightly:nightly"))
-    await world.version(row, WorkflowDefinition("nightly", (only,), undelivered=((Feature.CRON, "workflow"),)), 2)
+    await world.version(row, WorkflowDefinition("nightly", (only,), undelivered=((Feature.DURABLE, "task nightly"),)), 2)
     [warning] = (await http.get(LIST)).json()["rows"][0]["warnings"]
-    assert warning.startswith("Workflow nightly, workflow: this engine does not carry out cron triggers yet;")
+    assert warning.startswith("Workflow nightly, task nightly: this engine does not carry out durable tasks yet;")
     assert (await http.get(f"/api/v1/workflows/{row.id}")).json()["warnings"] == [warning]
 
 

@@ -39,8 +39,10 @@ from limpet.core.inputs import (
     WorkflowDeleted,
     WorkflowPut,
 )
+from limpet.core.limits_view import LimitsView
 from limpet.core.machine import Machine
 from limpet.core.pause_inputs import WorkflowPaused, WorkflowUnpaused
+from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimitPut
 from limpet.core.records import Workflow
 from limpet.core.rows import EventRow, EventType, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.subscriptions import Candidate, Subscriptions
@@ -54,7 +56,8 @@ from limpet.core.timetable_inputs import (
     SchedulesCreated,
     ScheduleTriggered,
 )
-from limpet.core.views import LimitsView, SlotView, WorkerView
+from limpet.core.views import OutputView, SlotView, WorkerView
+from limpet.core.webhook_inputs import WebhookCreated, WebhookDeleted, WebhookUpdated
 from limpet.store.api import Batch, LogLine, Reader, RunRecord, Tenant
 from limpet.store.memory.store import MemoryStore
 
@@ -193,9 +196,11 @@ class World:
                 self.views[item.worker_id] = replace(view, labels=kept)
             case CronCreated() | CronSwitched() | CronDeleted() | CronTriggered():
                 return await self._by_core(item)
+            case RateLimitPut() | RateLimitPaused() | RateLimitDeleted():
+                return await self._by_core(item)
             case SchedulesCreated() | ScheduleMoved() | ScheduleDeleted() | ScheduleTriggered():
                 return await self._by_core(item)
-            case WorkflowPaused() | WorkflowUnpaused():
+            case WorkflowPaused() | WorkflowUnpaused() | WebhookCreated() | WebhookUpdated() | WebhookDeleted():
                 return await self._by_core(item)
             case WorkflowPut() | EventsPushed() | FilterCreated() | FilterUpdated() | FilterDeleted() | ExpressionFailed():
                 return await self._by_core(item)
@@ -245,6 +250,12 @@ class World:
 
     def limits(self, tenant: TenantId, workflow_name: str) -> LimitsView | None:
         return self.expressions.get(workflow_name)
+
+    def output_view(self, tenant: TenantId, task_run_id: str) -> OutputView | None:
+        return None
+
+    def awaited(self, tenant: TenantId, event_key: str) -> tuple[str, ...]:
+        return ()
 
     def started_at(self, tenant: TenantId, task_run_ids: Sequence[str]) -> dict[str, int]:
         return {each: self.receipts[each] for each in task_run_ids if each in self.receipts}

@@ -10,6 +10,7 @@ from limpet.core.errors import NotFound
 from limpet.core.ids import is_uuid
 from limpet.core.inputs import CancelRequested, ReplayRequested, WorkflowPut, WorkflowPutReply
 from limpet.core.rows import TaskStatus
+from limpet.edges.condition_answers import checked
 from limpet.edges.grpc.binding import Handler
 from limpet.edges.grpc.gate import Call
 from limpet.edges.grpc.lookups import StepNames
@@ -43,7 +44,7 @@ class Admin:
 
     async def put_workflow(self, call: Call, request: wire.CreateWorkflowVersionRequest) -> wire.CreateWorkflowVersionResponse:
         """The same definition keeps its version (W3.1)."""
-        definition = definition_of(request, self._limits)
+        definition = checked(definition_of(request, self._limits))
         check_expressions(definition)
         reply = cast(WorkflowPutReply, await self._door.submit(call.tenant, WorkflowPut(definition)))
         return wire.CreateWorkflowVersionResponse(id=reply.version_id, workflow_id=reply.workflow_id)

@@ -8,7 +8,8 @@ from limpet.contracts import dispatcher_pb2 as wire
 from limpet.core.durations import parse_duration
 from limpet.core.errors import InvalidArgument, NotFound, WorkerNotListening
 from limpet.core.ids import is_uuid
-from limpet.core.inputs import LabelsUpserted, SlotReleased, TimeoutRefreshed, WorkerSeen, WorkerUnsubscribed
+from limpet.core.inputs import LabelsUpserted, SlotReleased, TaskCompleted, TimeoutRefreshed, WorkerSeen, WorkerUnsubscribed
+from limpet.edges import condition_answers
 from limpet.edges.grpc.binding import Handler
 from limpet.edges.grpc.gate import Call
 from limpet.edges.grpc.settings import REPORTED_VERSION, GrpcSettings
@@ -66,6 +67,8 @@ class Dispatcher:
         report = report_of(request, self._limits)
         if report is None:
             self._door.notify(call.tenant, WorkerSeen(request.worker_id))
+        elif isinstance(report, TaskCompleted):
+            await condition_answers.report(self._door, call.tenant, report)
         else:
             await self._door.submit(call.tenant, report)
         return wire.ActionEventResponse(tenant_id=call.tenant, worker_id=request.worker_id)

@@ -16,7 +16,8 @@ from limpet.edges.http.rates import CallRates
 from limpet.edges.outbox import EndCause, Outbox
 from limpet.engine.door import Door
 
-WORKER_SERVICES = frozenset({"Dispatcher", "v1.V1Dispatcher"})
+SPANS = "opentelemetry.proto.collector.trace.v1.TraceService"
+WORKER_SERVICES = frozenset({"Dispatcher", "v1.V1Dispatcher", SPANS})
 WORKER_CALLS_FACTOR = 10  # a task costs three calls of its worker, but one trigger [X19]
 
 

@@ -21,9 +21,11 @@ from limpet.edges.grpc.gate import Gate
 from limpet.edges.grpc.listening import Listening
 from limpet.edges.grpc.lookups import StepNames
 from limpet.edges.grpc.settings import GrpcSettings, Tls, server_options
+from limpet.edges.grpc.traces import Traces
 from limpet.edges.grpc.waiting import Waiting
 from limpet.edges.grpc.workflows import Workflows
 from limpet.edges.streams import StreamRegistry
+from limpet.edges.traces import TraceShelf
 from limpet.engine.door import Door
 
 TELL_AT_STOP_S = 1.0  # for telling the engine that the last streams are closed
@@ -35,7 +37,11 @@ def wall_clock() -> int:
 
 
 class GrpcServer:
-    """Serves the wire contract over a door. `clock`: microseconds, for what comes without a time of its own."""
+    """Serves the wire contract over a door.
+
+    clock:  microseconds, for what comes without a time of its own
+    traces: where spans go
+    """
 
     def __init__(
         self,
@@ -45,6 +51,7 @@ class GrpcServer:
         settings: GrpcSettings | None = None,
         *,
         clock: Callable[[], int] = wall_clock,
+        traces: TraceShelf | None = None,
     ) -> None:
         self._settings = settings or GrpcSettings()
         self._streams = streams
@@ -59,6 +66,7 @@ class GrpcServer:
             Workflows(door, self._settings),
             Events(door, streams, self._settings, clock),
             Admin(door, names, self._settings),
+            Traces(traces or TraceShelf()),
         )
         self._handlers = {path: handler for service in services for path, handler in service.handlers().items()}
         self._server: grpc.aio.Server | None = None

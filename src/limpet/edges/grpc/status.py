@@ -34,6 +34,7 @@ CODES: dict[type[Exception], StatusCode] = {
     errors.BulkIdempotencyCollision: StatusCode.ALREADY_EXISTS,
     errors.WorkflowChanged: StatusCode.ABORTED,
     errors.SubscriptionsChanged: StatusCode.ABORTED,
+    errors.NotJudged: StatusCode.ABORTED,
     errors.LimitReached: StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreUnavailable: StatusCode.UNAVAILABLE,
     errors.EngineStopping: StatusCode.UNAVAILABLE,

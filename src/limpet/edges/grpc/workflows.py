@@ -1,4 +1,4 @@
-"""Triggers: one run, several in one go, or runs at instants to come."""
+"""Triggers: one run, several in one go, or runs at instants to come; and rate limits, set and paused."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from limpet.core.timetable_rows import ScheduleRow
 from limpet.edges.grpc.binding import Handler
 from limpet.edges.grpc.gate import Call
 from limpet.edges.grpc.settings import GrpcSettings
+from limpet.edges.grpc.translate.rate_limits import pause_answer, rate_limit_paused, rate_limit_put
 from limpet.edges.grpc.translate.triggers import bulk_triggered, schedule_answer, scheduled, triggered
 from limpet.edges.run_keys import trigger, trigger_many
 from limpet.engine.door import Door
@@ -28,6 +29,8 @@ class Workflows:
             "/WorkflowService/TriggerWorkflow": self.trigger_workflow,
             "/WorkflowService/ScheduleWorkflow": self.schedule_workflow,
             "/WorkflowService/BulkTriggerWorkflow": self.bulk_trigger_workflow,
+            "/WorkflowService/PutRateLimit": self.put_rate_limit,
+            "/WorkflowService/PauseRateLimit": self.pause_rate_limit,
         }
 
     async def trigger_workflow(self, call: Call, request: TriggerWorkflowRequest) -> wire.TriggerWorkflowResponse:
@@ -54,3 +57,12 @@ class Workflows:
                 versions = await self._door.reader.versions(call.tenant_no, workflow.id)
                 return schedule_answer(rows, workflow.id, versions[0])
         raise NotFound("workflow", request.name, "it was deleted while its runs were scheduled")
+
+    async def put_rate_limit(self, call: Call, request: wire.PutRateLimitRequest) -> wire.PutRateLimitResponse:
+        """A new limit, or another one for its key (F4.1, F4.2)."""
+        await self._door.submit(call.tenant, rate_limit_put(request, self._limits))
+        return wire.PutRateLimitResponse()
+
+    async def pause_rate_limit(self, call: Call, request: wire.PauseRateLimitRequest) -> wire.PauseRateLimitResponse:
+        """No units until an instant."""
+        return pause_answer(cast(int, await self._door.submit(call.tenant, rate_limit_paused(request, self._limits))))

@@ -20,6 +20,7 @@ from limpet.edges.http.options import HttpOptions
 from limpet.edges.http.rates import CallRates
 from limpet.edges.rest.problems import problem
 from limpet.edges.rest.unbroken import Unbroken
+from limpet.edges.webhooks import receiving as webhooks
 from limpet.engine.door import Door
 
 
@@ -38,6 +39,7 @@ def plain_routes(door: Door, options: HttpOptions) -> list[BaseRoute]:
     """What needs no tenant."""
     routes: list[BaseRoute] = [Route(path, health) for path in ("/health", "/api/live")]
     routes += [Route(path, ready(door)) for path in ("/ready", "/api/ready")]
+    routes.append(Route(webhooks.PATH, webhooks.Receiving(door, options.rest), methods=["POST"]))
     if options.registry is not None:
         routes.append(Route("/metrics", metrics(options.registry, options.metrics_password)))
     return routes

@@ -25,16 +25,12 @@ class Absent:
     instead: str = ""
 
 
-WEBHOOKS = "/v1/stable/tenants/{tenant}/webhooks"
 LIST_EVENTS = "use GET /api/v1/stable/tenants/{tenant}/events"
 LIST_RUNS = "use GET /api/v1/stable/tenants/{tenant}/workflow-runs"
 
 ABSENT = (
     Absent(("GET",), "/v1/tenants/{tenant}/events", "the older list of events", LIST_EVENTS),
-    Absent(("GET", "POST"), WEBHOOKS, "webhooks"),
-    Absent(("GET", "PATCH", "DELETE", "POST"), WEBHOOKS + "/{webhook}", "webhooks"),
     Absent(("POST",), "/v1/tenants/{tenant}/webhook-workers", "webhook workers"),
-    Absent(("GET", "DELETE"), "/v1/tenants/{tenant}/rate-limits", "rate limits"),
     Absent(("POST",), "/v1/stable/tenants/{tenant}/durable-tasks/branch", "durable tasks"),
     Absent(("POST",), "/v1/stable/tasks/{task}/restore", "durable tasks"),
     Absent(("GET",), "/v1/workflows/{workflow}/metrics", "metrics of one workflow", "use task-metrics with workflow_ids"),

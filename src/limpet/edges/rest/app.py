@@ -23,10 +23,13 @@ from limpet.edges.rest import (
     expressions,
     filters,
     metrics,
+    rate_limits,
     runs,
     scheduled,
     tasks,
     tenants,
+    traces,
+    webhooks,
     workers,
     workflows,
 )
@@ -48,10 +51,13 @@ ROUTERS = (
     scheduled.router,
     workflows.router,
     metrics.router,
+    rate_limits.router,
     expressions.router,
     events.router,
     filters.router,
+    webhooks.router,
     tenants.router,
+    traces.router,
 )
 ERROR_ANSWERS: dict[int | str, dict[str, Any]] = {"default": {"model": ApiErrors}}
 

@@ -91,6 +91,11 @@ def object_bytes(raw: msgspec.Raw, field: str, bytes_max: int) -> bytes:
     return check_object(b"" if data == b"null" else data, field, bytes_max)
 
 
+def given_object_bytes(raw: msgspec.Raw, field: str, bytes_max: int) -> bytes | None:
+    """The same for a change: nothing and null leave what was there. Raises InvalidArgument."""
+    return None if bytes(raw).strip() in (b"", b"null") else object_bytes(raw, field, bytes_max)
+
+
 def body_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """The OpenAPI description of a body, for routes that read it themselves."""
     (described,), components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")

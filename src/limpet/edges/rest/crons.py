@@ -14,11 +14,11 @@ from limpet.core.errors import NotFound
 from limpet.core.ids import TenantId, is_uuid
 from limpet.core.timetable_inputs import CronCreated, CronDeleted, CronSwitched, CronTriggered
 from limpet.core.timetable_rows import CronMethod, CronRow
-from limpet.edges.rest.answers import answer, moment, moment_or_none, nothing, pagination
+from limpet.edges.rest.answers import answer, moment, moment_or_none, nothing
 from limpet.edges.rest.bodies import body_schema, object_bytes, read_body
 from limpet.edges.rest.bodies_timetable import CronBody, CronSwitch
 from limpet.edges.rest.caller import Caller, Calling
-from limpet.edges.rest.queries import PAGE_DEFAULT, Limit, Offset, metadata_pairs
+from limpet.edges.rest.queries import Paged, lowered_id, metadata_pairs
 from limpet.edges.rest.schemas import ResourceMeta
 from limpet.edges.rest.schemas_timetable import CronList, CronOrder, CronShown, Direction, Method, Started
 from limpet.edges.run_keys import start_now
@@ -44,7 +44,7 @@ class CronFilter:
     def query(self, limit: int, offset: int) -> TimetableQuery:
         """For the reader."""
         return TimetableQuery(
-            workflow_id=self.workflow_id and self.workflow_id.lower(),
+            workflow_id=lowered_id(self.workflow_id),
             workflow_name=self.workflow_name,
             name=self.name,
             metadata=metadata_pairs(self.metadata or ()),
@@ -56,13 +56,10 @@ class CronFilter:
 
 
 @router.get(CRONS, response_model=CronList)
-async def list_crons(
-    caller: Calling, tenant: str, wanted: Annotated[CronFilter, Depends()], limit: Limit = PAGE_DEFAULT, offset: Offset = 0
-) -> Response:
+async def list_crons(caller: Calling, tenant: str, wanted: Annotated[CronFilter, Depends()], page: Paged) -> Response:
     """Crons of workflows that exist."""
-    found, total = await caller.reader.crons(caller.tenant_no, wanted.query(limit, offset))
-    page = pagination(offset, limit, total)
-    return await answer(lambda: CronList(pagination=page, rows=[cron_shown(caller.tenant, each) for each in found]))
+    found, total = await caller.reader.crons(caller.tenant_no, wanted.query(page.limit, page.offset))
+    return await answer(lambda: CronList(pagination=page.shown(total), rows=[cron_shown(caller.tenant, each) for each in found]))
 
 
 @router.post("/tenants/{tenant}/workflows/{workflow}/crons", response_model=CronShown, openapi_extra=body_schema(CronBody))

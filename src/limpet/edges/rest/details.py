@@ -21,6 +21,7 @@ from limpet.edges.rest.summaries import (
     task_summary,
 )
 from limpet.edges.rest.timeline import Told, by_task, merged, timeline, worker_keys
+from limpet.edges.trace_context import traced
 from limpet.store.api import RunRecord
 
 Histories = tuple[dict[int, list[EventRow]], dict[int, WorkerRow]]
@@ -86,7 +87,7 @@ class RunDetailsBuilder:
             finished_at=moment_or_none(run.finished_at),
             duration=duration_ms(started_at, run.finished_at),
             tenant_id=self._known.tenant,
-            additional_metadata=object_of(run.metadata),
+            additional_metadata=object_of(traced(run.metadata, run.id)),
             display_name=frame.run_name(tasks),
             workflow_id=record.workflow.id,
             output=run_output(frame, tasks, payloads),

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-import orjson
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from limpet.core.errors import NotFound
 from limpet.core.event_rows import ExpressionFailureRow, FailureSource
-from limpet.core.ids import TenantId, is_uuid
-from limpet.core.rows import RunStatus
+from limpet.core.ids import is_uuid
 from limpet.core.settings import Settings
 from limpet.edges.events import NewEvent, push
 from limpet.edges.rest.answers import answer, instant, moment, pagination
@@ -23,17 +21,16 @@ from limpet.edges.rest.bodies import body_schema, object_bytes, read_body
 from limpet.edges.rest.bodies_events import EventBody, EventsBody
 from limpet.edges.rest.caller import Caller, Calling
 from limpet.edges.rest.names import RUN_NAME, numbers_of
-from limpet.edges.rest.queries import PAGE_DEFAULT, Limit, Offset, lowered, metadata_pairs
-from limpet.edges.rest.schemas import ResourceMeta, TaskStatusName
+from limpet.edges.rest.queries import PAGE_DEFAULT, Limit, Paged, lowered, metadata_pairs
+from limpet.edges.rest.schemas import TaskStatusName
 from limpet.edges.rest.schemas_events import (
     EventKeys,
     EventList,
-    EventRun,
-    EventRunCounts,
     EventShown,
     FailureList,
     FailureShown,
 )
+from limpet.edges.rest.shown_events import event_shown
 from limpet.store.api import EventQuery, EventRecord
 
 EVENTS = "/stable/tenants/{tenant}/events"
@@ -72,13 +69,12 @@ class EventFilter:
 
 
 @router.get(EVENTS, response_model=EventList)
-async def list_events(
-    caller: Calling, tenant: str, wanted: Annotated[EventFilter, Depends()], limit: Limit = PAGE_DEFAULT, offset: Offset = 0
-) -> Response:
+async def list_events(caller: Calling, tenant: str, wanted: Annotated[EventFilter, Depends()], page: Paged) -> Response:
     """Events, newest first."""
-    found, total = await caller.reader.pushed_events(caller.tenant_no, wanted.query(limit, offset))
-    page = pagination(offset, limit, total)
-    return await answer(lambda: EventList(pagination=page, rows=[event_shown(caller.tenant, each) for each in found]))
+    found, total = await caller.reader.pushed_events(caller.tenant_no, wanted.query(page.limit, page.offset))
+    return await answer(
+        lambda: EventList(pagination=page.shown(total), rows=[event_shown(caller.tenant, each) for each in found])
+    )
 
 
 @router.get(EVENTS + "/keys", response_model=EventKeys)
@@ -141,30 +137,6 @@ def new_event(body: EventBody, settings: Settings) -> NewEvent:
         metadata=object_bytes(body.additional_metadata, "additionalMetadata", settings.metadata_bytes_max),
         priority=body.priority,
         scope=body.scope,
-    )
-
-
-def event_shown(tenant: TenantId, record: EventRecord) -> EventShown:
-    """As it was pushed, and what became of it."""
-    row, count = record.event, record.statuses
-    seen_at = moment(row.created_at)
-    return EventShown(
-        metadata=ResourceMeta(id=row.id, created_at=seen_at, updated_at=seen_at),
-        key=row.name,
-        tenant_id=tenant,
-        workflow_run_summary=EventRunCounts(
-            running=count.get(RunStatus.RUNNING, 0),
-            queued=count.get(RunStatus.QUEUED, 0),
-            succeeded=count.get(RunStatus.COMPLETED, 0),
-            failed=count.get(RunStatus.FAILED, 0),
-            cancelled=count.get(RunStatus.CANCELLED, 0),
-        ),
-        additional_metadata=orjson.Fragment(row.metadata),
-        payload=None if record.payload is None else orjson.Fragment(record.payload),
-        scope=row.scope,
-        seen_at=seen_at,
-        triggered_runs=[EventRun(workflow_run_id=one.run_id, filter_id=one.filter_id) for one in record.runs],
-        triggering_webhook_name=row.webhook,
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from limpet.core.settings import Settings
+from limpet.edges.traces import TraceShelf
+from limpet.edges.vault import Vault, new_vault
 from limpet.store.api import Tenant
 
 
@@ -24,6 +26,8 @@ class RestFacts:
     server_url:     where clients reach this edge; empty: not known
     environment:    local, development or production, as the wire's enum has it
     retention_days: how long finished runs are kept; None: for ever
+    traces:         spans that clients sent to this server
+    vault:          what secrets of webhooks are sealed with; a fresh one forgets them with the process
     """
 
     tenants: Callable[[], Awaitable[Sequence[Tenant]]] = no_tenants
@@ -32,3 +36,5 @@ class RestFacts:
     server_url: str = ""
     environment: str = "local"
     retention_days: int | None = None
+    traces: TraceShelf = field(default_factory=TraceShelf)
+    vault: Vault = field(default_factory=new_vault, repr=False)

@@ -12,11 +12,11 @@ from limpet.core.errors import NotFound
 from limpet.core.event_inputs import FilterCreated, FilterDeleted, FilterUpdated
 from limpet.core.event_rows import FilterRow
 from limpet.core.ids import TenantId, is_uuid
-from limpet.edges.rest.answers import answer, moment, pagination
-from limpet.edges.rest.bodies import body_schema, object_bytes, read_body
+from limpet.edges.rest.answers import answer, moment
+from limpet.edges.rest.bodies import body_schema, given_object_bytes, object_bytes, read_body
 from limpet.edges.rest.bodies_events import FilterBody, FilterChange
 from limpet.edges.rest.caller import Caller, Calling
-from limpet.edges.rest.queries import PAGE_DEFAULT, Limit, Names, Offset, lowered
+from limpet.edges.rest.queries import Names, Paged, lowered
 from limpet.edges.rest.schemas import ResourceMeta
 from limpet.edges.rest.schemas_events import FilterList, FilterShown
 from limpet.store.api import FilterQuery, FilterRecord
@@ -30,16 +30,17 @@ router: APIRouter = APIRouter(prefix="/v1")
 async def list_filters(
     caller: Calling,
     tenant: str,
+    page: Paged,
     workflow_ids: Annotated[Names, Query(alias="workflowIds")] = None,
     scopes: Names = None,
-    limit: Limit = PAGE_DEFAULT,
-    offset: Offset = 0,
 ) -> Response:
     """Filters, newest first."""
-    query = FilterQuery(workflow_ids=lowered(workflow_ids), scopes=scopes or None, limit=limit, offset=offset)
+    query = FilterQuery(workflow_ids=lowered(workflow_ids), scopes=scopes or None, limit=page.limit, offset=page.offset)
     found = await caller.reader.filters(caller.tenant_no, query)
-    page = pagination(offset, limit, None if len(found) == limit else offset + len(found))
-    return await answer(lambda: FilterList(pagination=page, rows=[filter_shown(caller.tenant, each) for each in found]))
+    total = None if len(found) == page.limit else page.offset + len(found)
+    return await answer(
+        lambda: FilterList(pagination=page.shown(total), rows=[filter_shown(caller.tenant, each) for each in found])
+    )
 
 
 @router.post(FILTERS, response_model=FilterShown, openapi_extra=body_schema(FilterBody))
@@ -64,8 +65,7 @@ async def update_filter(caller: Calling, tenant: str, filter: str, request: Requ
     """What is given replaces what was there; what is not given, or null, stays."""
     body = await read_body(request, FilterChange)
     record = await _known(caller, filter)
-    is_given = bytes(body.payload).strip() not in (b"", b"null")
-    payload = object_bytes(body.payload, "payload", caller.facts.settings.metadata_bytes_max) if is_given else None
+    payload = given_object_bytes(body.payload, "payload", caller.facts.settings.metadata_bytes_max)
     row = cast(FilterRow, await caller.submit(FilterUpdated(record.filter.id, body.scope, body.expression, payload)))
     return await answer(lambda: filter_shown(caller.tenant, FilterRecord(row, record.workflow_id)))
 

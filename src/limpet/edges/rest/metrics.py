@@ -17,7 +17,7 @@ from limpet.edges.rest.answers import answer, instant, moment_or_none
 from limpet.edges.rest.caller import Calling
 from limpet.edges.rest.live import Live, Tally, live_tasks
 from limpet.edges.rest.names import TASK_NAME
-from limpet.edges.rest.queries import Names, lowered, metadata_pairs
+from limpet.edges.rest.queries import Names, lowered, lowered_id, metadata_pairs
 from limpet.edges.rest.schemas import QueueMetrics, RunningDetail, StatusCount, TaskStat, TaskStatusName, TaskStatusStat
 from limpet.edges.rest.workers import now_us, status_of
 from limpet.store.api import RunQuery
@@ -41,8 +41,8 @@ async def task_metrics(
         since=instant(since),
         until=None if until is None else instant(until),
         workflow_ids=lowered(workflow_ids),
-        parent_task_id=parent_task_external_id and parent_task_external_id.lower(),
-        event_id=triggering_event_external_id and triggering_event_external_id.lower(),
+        parent_task_id=lowered_id(parent_task_external_id),
+        event_id=lowered_id(triggering_event_external_id),
         metadata=metadata_pairs(additional_metadata or ()),
     )
     counts = await caller.reader.status_counts(caller.tenant_no, query)

@@ -14,6 +14,7 @@ from limpet.edges.rest.payloads import Payloads, object_of
 from limpet.edges.rest.schemas import ResourceMeta
 from limpet.edges.rest.schemas_workflows import JobRunShown, JobShown, RunShape, StepRunShown, StepShown, TriggeredBy
 from limpet.edges.rest.summaries import frame_of, run_error, run_touched_at, touched_at
+from limpet.edges.trace_context import traced
 from limpet.store.api import RunRecord
 
 TASKS_JOB, ON_FAILURE_JOB = 0, 1
@@ -39,7 +40,7 @@ def run_shape(tenant: TenantId, record: RunRecord, payloads: Payloads) -> RunSha
         duration=duration_ms(run.started_at, run.finished_at),
         parent_id=run.parent_run_id,
         parent_step_run_id=run.parent_task_id,
-        additional_metadata=object_of(run.metadata),
+        additional_metadata=object_of(traced(run.metadata, run.id)),
     )
 
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from limpet.core.rows import RunRow, TaskRow, TaskStatus
+from limpet.core.rows import SKIPPED_OUTPUT, RunRow, TaskRow, TaskStatus
 from limpet.store.api import Reader
 
 ANSWER_PAYLOAD_BYTES_MAX = 16 * 1024 * 1024  # all payloads of one answer; five of the largest (X15)
 EMPTY = orjson.Fragment(b"{}")
-SKIPPED_OUTPUT = b'{"skipped":true}'  # W4.8
 WHITESPACE = b" \t\r\n"
 
 

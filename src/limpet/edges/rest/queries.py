@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Depends, Query
 
 from limpet.core.errors import InvalidArgument
-from limpet.edges.rest.answers import instant
+from limpet.edges.rest.answers import instant, pagination
 from limpet.edges.rest.bodies import TaskFilter
 from limpet.edges.rest.names import RUN_NAME, TASK_NAME, numbers_of
-from limpet.edges.rest.schemas import MetadataOperator, RunningFilter, TaskStatusName
+from limpet.edges.rest.schemas import MetadataOperator, Pagination, RunningFilter, TaskStatusName
 from limpet.store.api import RunQuery
 
 PAGE_DEFAULT = 50
@@ -25,6 +25,21 @@ Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 Offset = Annotated[int, Query(ge=0, le=OFFSET_MAX)]
 Names = Annotated[list[str] | None, Query()]
 Statuses = Annotated[list[TaskStatusName] | None, Query()]
+
+
+@dataclass(frozen=True)
+class Paging:
+    """Which page of a list."""
+
+    limit: Limit = PAGE_DEFAULT
+    offset: Offset = 0
+
+    def shown(self, total: int | None) -> Pagination:
+        """Where it lies among `total` rows; None: nobody counted them."""
+        return pagination(self.offset, self.limit, total)
+
+
+Paged = Annotated[Paging, Depends()]
 
 
 @dataclass(frozen=True)
@@ -59,9 +74,9 @@ class RunFilter:
             until=None if self.until is None else instant(self.until),
             statuses=None if names is None else numbers_of(names, TASK_NAME if tasks else RUN_NAME),
             workflow_ids=lowered(self.workflow_ids),
-            worker_id=self.worker_id and self.worker_id.lower(),
-            parent_task_id=self.parent_task_external_id and self.parent_task_external_id.lower(),
-            event_id=self.triggering_event_external_id and self.triggering_event_external_id.lower(),
+            worker_id=lowered_id(self.worker_id),
+            parent_task_id=lowered_id(self.parent_task_external_id),
+            event_id=lowered_id(self.triggering_event_external_id),
             metadata=metadata_pairs(self.additional_metadata or ()),
             metadata_all=self.additional_metadata_operator is MetadataOperator.AND,
             limit=limit,
@@ -101,6 +116,11 @@ def metadata_pair(text: str) -> tuple[str, str]:
     if not colon or not key:
         raise InvalidArgument(f"additional_metadata has {text[:64]!r}, and each entry must be written key:value")
     return key, value
+
+
+def lowered_id(text: str | None) -> str | None:
+    """An id as it is stored; None and nothing both mean: any."""
+    return text.lower() if text else None
 
 
 def lowered(ids: Sequence[str] | None) -> tuple[str, ...] | None:

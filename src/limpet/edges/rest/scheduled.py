@@ -17,11 +17,11 @@ from limpet.core.ids import Instant, TenantId, is_uuid
 from limpet.core.inputs import Input
 from limpet.core.timetable_inputs import ScheduleDeleted, ScheduleMoved, SchedulesCreated, ScheduleTriggered
 from limpet.core.timetable_rows import ScheduleRow
-from limpet.edges.rest.answers import answer, instant, moment, nothing, pagination
+from limpet.edges.rest.answers import answer, instant, moment, nothing
 from limpet.edges.rest.bodies import body_schema, object_bytes, read_body
 from limpet.edges.rest.bodies_timetable import BulkDeleteBody, BulkUpdateBody, ScheduleBody, ScheduledFilter, ScheduleMove
 from limpet.edges.rest.caller import Caller, Calling
-from limpet.edges.rest.queries import PAGE_DEFAULT, Limit, Offset, metadata_pairs
+from limpet.edges.rest.queries import Paged, lowered_id, metadata_pairs
 from limpet.edges.rest.schemas import ResourceMeta
 from limpet.edges.rest.schemas_timetable import (
     BulkDeleted,
@@ -64,9 +64,9 @@ class ScheduledQuery:
     def query(self, limit: int, offset: int) -> TimetableQuery:
         """For the reader."""
         return TimetableQuery(
-            workflow_id=self.workflow_id and self.workflow_id.lower(),
-            parent_run_id=self.parent_run_id and self.parent_run_id.lower(),
-            parent_task_id=self.parent_task_id and self.parent_task_id.lower(),
+            workflow_id=lowered_id(self.workflow_id),
+            parent_run_id=lowered_id(self.parent_run_id),
+            parent_task_id=lowered_id(self.parent_task_id),
             metadata=metadata_pairs(self.metadata or ()),
             by_creation=self.order is ScheduledOrder.CREATED_AT,
             descending=self.direction is Direction.DESC,
@@ -76,15 +76,12 @@ class ScheduledQuery:
 
 
 @router.get(SCHEDULED, response_model=ScheduledList)
-async def list_scheduled(
-    caller: Calling, tenant: str, wanted: Annotated[ScheduledQuery, Depends()], limit: Limit = PAGE_DEFAULT, offset: Offset = 0
-) -> Response:
+async def list_scheduled(caller: Calling, tenant: str, wanted: Annotated[ScheduledQuery, Depends()], page: Paged) -> Response:
     """Runs that are still to start."""
     if wanted.finds_nothing:
-        return await answer(lambda: ScheduledList(pagination=pagination(offset, limit, 0), rows=[]))
-    found, total = await caller.reader.schedules(caller.tenant_no, wanted.query(limit, offset))
-    page = pagination(offset, limit, total)
-    return await answer(lambda: ScheduledList(pagination=page, rows=[shown(caller.tenant, each) for each in found]))
+        return await answer(lambda: ScheduledList(pagination=page.shown(0), rows=[]))
+    found, total = await caller.reader.schedules(caller.tenant_no, wanted.query(page.limit, page.offset))
+    return await answer(lambda: ScheduledList(pagination=page.shown(total), rows=[shown(caller.tenant, each) for each in found]))
 
 
 @router.post(
@@ -216,9 +213,9 @@ def _bounded(ids: Iterable[str]) -> list[str]:
 def query_of(wanted: ScheduledFilter) -> TimetableQuery:
     """A filter of a bulk deletion. Raises InvalidArgument for an empty one, which would mean all."""
     query = TimetableQuery(
-        workflow_id=wanted.workflow_id and wanted.workflow_id.lower(),
-        parent_run_id=wanted.parent_workflow_run_id and wanted.parent_workflow_run_id.lower(),
-        parent_task_id=wanted.parent_step_run_id and wanted.parent_step_run_id.lower(),
+        workflow_id=lowered_id(wanted.workflow_id),
+        parent_run_id=lowered_id(wanted.parent_workflow_run_id),
+        parent_task_id=lowered_id(wanted.parent_step_run_id),
         metadata=metadata_pairs(wanted.additional_metadata or ()),
         limit=BULK_MAX,
     )

@@ -16,6 +16,7 @@ from limpet.edges.rest.graph import definition_of, is_one_task, step_id
 from limpet.edges.rest.names import RUN_NAME, TASK_NAME
 from limpet.edges.rest.payloads import EMPTY, Payloads, Shown, object_of, read_payloads
 from limpet.edges.rest.schemas import ResourceMeta, RunKind, TaskSummary
+from limpet.edges.trace_context import traced
 from limpet.store.api import Reader, RunQuery, RunRecord, TaskRecord
 
 SPAWN_LOOK_UPS_MAX = 200  # of one answer, an index look-up each; tasks beyond show none spawned
@@ -94,7 +95,7 @@ def task_summary(frame: Frame, task: TaskRow, known: Background) -> TaskSummary:
         action_id=definition.action_id,
         retry_count=task.retry_count,
         attempt=task.retry_count + 1,
-        additional_metadata=object_of(run.metadata),
+        additional_metadata=object_of(traced(run.metadata, run.id)),
         created_at=moment(task.created_at),
         display_name=frame.task_name(task),
         duration=duration_ms(started_at, task.finished_at),
@@ -132,7 +133,7 @@ def run_summary(record: RunRecord, known: Background) -> TaskSummary:
         metadata=ResourceMeta(id=run.id, created_at=moment(run.created_at), updated_at=moment(run_touched_at(run))),
         retry_count=0,
         attempt=1,
-        additional_metadata=object_of(run.metadata),
+        additional_metadata=object_of(traced(run.metadata, run.id)),
         children=children,
         created_at=moment(run.created_at),
         display_name=frame.run_name(tasks),

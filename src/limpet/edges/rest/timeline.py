@@ -22,6 +22,7 @@ LIFE = (
     EventType.CREATED,
     EventType.QUEUED,
     EventType.REQUEUED_NO_WORKER,
+    EventType.REQUEUED_RATE_LIMIT,
     EventType.ASSIGNED,
     EventType.SENT_TO_WORKER,
     EventType.COULD_NOT_SEND_TO_WORKER,

@@ -16,13 +16,13 @@ from limpet.core.inputs import WorkflowDeleted
 from limpet.core.pause_rows import PausedStart, PauseRow
 from limpet.core.rows import VersionRow, WorkflowRow
 from limpet.core.undelivered import warnings_of
-from limpet.edges.rest.answers import answer, moment, nothing, pagination
+from limpet.edges.rest.answers import answer, moment, nothing
 from limpet.edges.rest.bodies import body_schema, read_body
 from limpet.edges.rest.bodies_workflows import WorkflowBody
 from limpet.edges.rest.caller import Caller, Calling
 from limpet.edges.rest.graph import definition_of
 from limpet.edges.rest.older import duration_text, jobs, version_meta
-from limpet.edges.rest.queries import PAGE_DEFAULT, Limit, Offset
+from limpet.edges.rest.queries import Paged
 from limpet.edges.rest.schemas import ResourceMeta
 from limpet.edges.rest.schemas_workflows import (
     ConcurrencySetting,
@@ -41,19 +41,17 @@ router: APIRouter = APIRouter(prefix="/v1")
 
 
 @router.get("/tenants/{tenant}/workflows", response_model=WorkflowList)
-async def list_workflows(
-    caller: Calling, tenant: str, name: str | None = None, limit: Limit = PAGE_DEFAULT, offset: Offset = 0
-) -> Response:
+async def list_workflows(caller: Calling, tenant: str, page: Paged, name: str | None = None) -> Response:
     """Workflows by name; `name` selects those that contain it, in any case, the exact one first."""
     found = [row for row in await caller.reader.workflows(caller.tenant_no) if is_wanted(row, name)]
     found.sort(key=lambda row: (row.name != name, row.name))
-    page = pagination(offset, limit, len(found))
-    rows = found[offset : offset + limit]
+    rows = found[page.offset : page.offset + page.limit]
     versions, pauses = await versions_of(caller, rows), await caller.reader.pauses(caller.tenant_no)
     shown = list(zip(rows, versions, strict=True))
     return await answer(
         lambda: WorkflowList(
-            pagination=page, rows=[workflow_shown(caller.tenant, row, known, pauses.get(row.key)) for row, known in shown]
+            pagination=page.shown(len(found)),
+            rows=[workflow_shown(caller.tenant, row, known, pauses.get(row.key)) for row, known in shown],
         )
     )
 

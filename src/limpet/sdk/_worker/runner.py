@@ -28,6 +28,7 @@ from limpet.sdk.run_variables import (
 )
 from limpet.sdk.serde import dump_output
 from limpet.sdk.task import Task
+from limpet.sdk.telemetry.hooks import hook
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +139,9 @@ class Runner:
         try:
             _set_variables(running.context)
             self.parts.reports.started(attempt, receipt)
-            outcome = Outcome(output=await self._call(running, task))
+            with hook.tracer.attempt(running.context, attempt.action_id):
+                output = await self._call(running, task)
+            outcome = Outcome(output=output)
         except BaseException as error:  # whatever user code raises is the attempt's failure, SystemExit included
             told = TaskRunError.from_exception(error, attempt.key.task_run_id)
             outcome = failure(error, told)

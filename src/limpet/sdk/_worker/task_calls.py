@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from limpet.contracts import dispatcher_pb2, events_pb2
-from limpet.sdk._transport import NO_RETRIES, PUT_STREAM, REFRESH_TIMEOUT, RELEASE_SLOT
+from limpet.sdk._transport import NO_RETRIES, PAUSE_RATE_LIMIT, PUT_STREAM, REFRESH_TIMEOUT, RELEASE_SLOT
 from limpet.sdk._worker.logs import LogLine, LogSender
 from limpet.sdk.engine_calls import EngineCalls
+from limpet.sdk.features.rate_limits import pause_request, read_pause
 from limpet.sdk.features.runs import RunsClient
 
 CALL_TIMEOUT_S = 30.0  # a task that asks must not hang on an engine that is away
@@ -52,6 +53,14 @@ class EngineTaskCalls:
         """Give the task's slots back."""
         request = dispatcher_pb2.ReleaseSlotRequest(task_run_external_id=task_run_id)
         await self._transport.acall(RELEASE_SLOT, request, timeout_s=CALL_TIMEOUT_S)
+
+    def pause_rate_limit(self, key: str, until: datetime) -> datetime:
+        """Let a rate limit give no units until then."""
+        return read_pause(self._transport.call(PAUSE_RATE_LIMIT, pause_request(key, until), timeout_s=CALL_TIMEOUT_S))
+
+    async def aio_pause_rate_limit(self, key: str, until: datetime) -> datetime:
+        """Let a rate limit give no units until then."""
+        return read_pause(await self._transport.acall(PAUSE_RATE_LIMIT, pause_request(key, until), timeout_s=CALL_TIMEOUT_S))
 
     def cancel(self, task_run_id: str) -> None:
         """Cancel a task run."""

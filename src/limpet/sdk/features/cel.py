@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from limpet.sdk.config import HTTPMethod
 from limpet.sdk.engine_calls import EngineCalls
-from limpet.sdk.features.runs import BASE
+from limpet.sdk.features.queries import BASE
 
 
 class CELSuccess(BaseModel):

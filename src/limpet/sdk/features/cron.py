@@ -8,6 +8,7 @@ from typing import Any
 
 from limpet.sdk.config import HTTPMethod
 from limpet.sdk.engine_calls import EngineCalls
+from limpet.sdk.features.queries import TimetablePaths, timetable_query
 from limpet.sdk.priority import Priority, check_priority
 from limpet.sdk.rest.crons import CronWorkflows, CronWorkflowsList, CronWorkflowsOrderByField, WorkflowRunOrderByDirection
 from limpet.sdk.serde import JSONSerializableMapping
@@ -21,7 +22,7 @@ class CronClient:
 
     def __init__(self, calls: EngineCalls) -> None:
         self._rest, self._config = calls.rest, calls.config
-        self._workflows = f"/api/v1/tenants/{calls.config.tenant_id}/workflows"
+        self._paths = TimetablePaths(calls.config.tenant_id, "crons")
 
     def create(
         self,
@@ -55,19 +56,19 @@ class CronClient:
 
     def get(self, cron_id: str) -> CronWorkflows:
         """One cron."""
-        return CronWorkflows.model_validate(self._rest.request(HTTPMethod.GET, self._path(cron_id)))
+        return CronWorkflows.model_validate(self._rest.request(HTTPMethod.GET, self._paths.one(cron_id)))
 
     async def aio_get(self, cron_id: str) -> CronWorkflows:
         """As `get`."""
-        return CronWorkflows.model_validate(await self._rest.arequest(HTTPMethod.GET, self._path(cron_id)))
+        return CronWorkflows.model_validate(await self._rest.arequest(HTTPMethod.GET, self._paths.one(cron_id)))
 
     def delete(self, cron_id: str) -> None:
         """It starts nothing any more; runs it started go on."""
-        self._rest.request(HTTPMethod.DELETE, self._path(cron_id))
+        self._rest.request(HTTPMethod.DELETE, self._paths.one(cron_id))
 
     async def aio_delete(self, cron_id: str) -> None:
         """As `delete`."""
-        await self._rest.arequest(HTTPMethod.DELETE, self._path(cron_id))
+        await self._rest.arequest(HTTPMethod.DELETE, self._paths.one(cron_id))
 
     def list(
         self,
@@ -84,7 +85,7 @@ class CronClient:
         query = self._query(
             offset, limit, workflow_id, additional_metadata, order_by_field, order_by_direction, workflow_name, cron_name
         )
-        return CronWorkflowsList.model_validate(self._rest.request(HTTPMethod.GET, self._path(), query=query))
+        return CronWorkflowsList.model_validate(self._rest.request(HTTPMethod.GET, self._paths.all(), query=query))
 
     async def aio_list(
         self,
@@ -101,13 +102,10 @@ class CronClient:
         query = self._query(
             offset, limit, workflow_id, additional_metadata, order_by_field, order_by_direction, workflow_name, cron_name
         )
-        return CronWorkflowsList.model_validate(await self._rest.arequest(HTTPMethod.GET, self._path(), query=query))
-
-    def _path(self, cron_id: str | None = None) -> str:
-        return f"{self._workflows}/crons" if cron_id is None else f"{self._workflows}/crons/{cron_id}"
+        return CronWorkflowsList.model_validate(await self._rest.arequest(HTTPMethod.GET, self._paths.all(), query=query))
 
     def _path_of(self, workflow_name: str) -> str:
-        return f"{self._workflows}/{self._config.apply_namespace(workflow_name)}/crons"
+        return self._paths.of(self._config.apply_namespace(workflow_name))
 
     def _query(
         self,
@@ -120,21 +118,10 @@ class CronClient:
         workflow_name: str | None,
         cron_name: str | None,
     ) -> dict[str, Any]:
-        return {
-            "offset": offset,
-            "limit": limit,
-            "workflowId": workflow_id,
-            "additionalMetadata": metadata_texts(metadata),
-            "orderByField": field,
-            "orderByDirection": direction,
+        return timetable_query(offset, limit, workflow_id, metadata, field, direction) | {
             "workflowName": None if workflow_name is None else self._config.apply_namespace(workflow_name),
             "cronName": cron_name,
         }
-
-
-def metadata_texts(metadata: Mapping[str, Any] | None) -> list[str] | None:
-    """Metadata as filters of lists take it."""
-    return [f"{key}:{value}" for key, value in metadata.items()] if metadata else None
 
 
 def check_expression(expression: str) -> str:

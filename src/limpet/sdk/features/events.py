@@ -13,12 +13,13 @@ from limpet.sdk.config import HTTPMethod
 from limpet.sdk.engine_calls import EngineCalls
 from limpet.sdk.event_options import BulkPushEventOptions, BulkPushEventWithMetadata, Event, PushEventOptions
 from limpet.sdk.event_proto import push_chunks, push_request, read_event
-from limpet.sdk.features.cron import metadata_texts
+from limpet.sdk.features.queries import metadata_texts
 from limpet.sdk.priority import Priority
 from limpet.sdk.rest.events import V1Event, V1EventList
 from limpet.sdk.rest.runs import V1TaskStatus
 from limpet.sdk.run_variables import ctx_hatchet_context
 from limpet.sdk.serde import JSONSerializableMapping
+from limpet.sdk.telemetry.hooks import Asking, hook
 from limpet.sdk.triggers import new_request_id
 
 
@@ -44,7 +45,8 @@ class EventClient:
         options: the older spelling of the other arguments, which count before it
         """
         request = self._request(event_key, payload, options, additional_metadata, priority, scope)
-        return read_event(self._calls.transport.call(PUSH_EVENT, request, request_id=new_request_id()))
+        with hook.tracer.asking(Asking.EVENT, [request]):
+            return read_event(self._calls.transport.call(PUSH_EVENT, request, request_id=new_request_id()))
 
     async def aio_push(
         self,
@@ -57,7 +59,8 @@ class EventClient:
     ) -> Event:
         """As `push`."""
         request = self._request(event_key, payload, options, additional_metadata, priority, scope)
-        return read_event(await self._calls.transport.acall(PUSH_EVENT, request, request_id=new_request_id()))
+        with hook.tracer.asking(Asking.EVENT, [request]):
+            return read_event(await self._calls.transport.acall(PUSH_EVENT, request, request_id=new_request_id()))
 
     def bulk_push(
         self, events: builtins.list[BulkPushEventWithMetadata], options: BulkPushEventOptions | None = None
@@ -65,7 +68,8 @@ class EventClient:
         """Push many events, in calls of at most 1,000; each call is taken whole or not at all. In the order given."""
         pushed: builtins.list[Event] = []
         for chunk in self._chunks(events, options):
-            answer = self._calls.transport.call(BULK_PUSH_EVENTS, chunk, request_id=new_request_id())
+            with hook.tracer.asking(Asking.EVENTS, chunk.events):
+                answer = self._calls.transport.call(BULK_PUSH_EVENTS, chunk, request_id=new_request_id())
             pushed += map(read_event, answer.events)
         return pushed
 
@@ -75,7 +79,8 @@ class EventClient:
         """As `bulk_push`."""
         pushed: builtins.list[Event] = []
         for chunk in self._chunks(events, options):
-            answer = await self._calls.transport.acall(BULK_PUSH_EVENTS, chunk, request_id=new_request_id())
+            with hook.tracer.asking(Asking.EVENTS, chunk.events):
+                answer = await self._calls.transport.acall(BULK_PUSH_EVENTS, chunk, request_id=new_request_id())
             pushed += map(read_event, answer.events)
         return pushed
 

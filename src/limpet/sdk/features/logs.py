@@ -7,7 +7,7 @@ from typing import Any
 
 from limpet.sdk.config import HTTPMethod
 from limpet.sdk.engine_calls import EngineCalls
-from limpet.sdk.features.runs import BASE, instant_text
+from limpet.sdk.features.queries import BASE, instant_text
 from limpet.sdk.rest.runs import V1LogLineList
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from limpet.sdk.config import HTTPMethod
 from limpet.sdk.engine_calls import EngineCalls
-from limpet.sdk.features.runs import BASE, LIST_WINDOW, instant_text
+from limpet.sdk.features.queries import BASE, LIST_WINDOW, instant_text
 from limpet.sdk.rest.tenants import TaskStat
 
 

@@ -6,7 +6,7 @@ import asyncio
 import builtins
 import time
 import warnings
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,17 +14,15 @@ from pydantic import BaseModel, model_validator
 
 from limpet.sdk.config import HTTPMethod
 from limpet.sdk.engine_calls import EngineCalls, WorkflowRunDetail
+from limpet.sdk.features.queries import BASE, LIST_WINDOW, instant_text, metadata_texts
 from limpet.sdk.priority import Priority, check_priority
 from limpet.sdk.rest.runs import V1TaskStatus, V1TaskSummary, V1TaskSummaryList, V1WorkflowRunDetails
-from limpet.sdk.run_events import StepRunEventType
+from limpet.sdk.run_events import RunEventListener, StepRunEventType
 from limpet.sdk.run_reference import WorkflowRunRef
 from limpet.sdk.serde import JSONSerializableMapping
 
-LIST_WINDOW = timedelta(days=1)
 LIST_WINDOW_WARN = timedelta(days=7)  # a longer range reads many days of history in one call
 DAY = timedelta(days=1)
-
-BASE = "/api/v1/stable"
 
 
 class RunFilter(BaseModel):
@@ -112,6 +110,10 @@ class RunsClient:
             if event.type is StepRunEventType.STEP_RUN_EVENT_TYPE_STREAM:
                 yield event.payload
 
+    def stream_by_additional_metadata(self, key: str, value: str) -> RunEventListener:
+        """Events and chunks of all runs with this metadata pair, until the last of them has ended (W14.4)."""
+        return RunEventListener(self._calls.transport, additional_meta_kv=(key, value))
+
     # Start by name
 
     def create(
@@ -165,7 +167,7 @@ class RunsClient:
             offset=offset,
             limit=limit,
             statuses=_values(statuses),
-            additional_metadata=_pairs(additional_metadata),
+            additional_metadata=metadata_texts(additional_metadata),
             workflow_ids=workflow_ids,
             worker_id=worker_id,
             parent_task_external_id=parent_task_external_id,
@@ -197,7 +199,7 @@ class RunsClient:
             offset=offset,
             limit=limit,
             statuses=_values(statuses),
-            additional_metadata=_pairs(additional_metadata),
+            additional_metadata=metadata_texts(additional_metadata),
             workflow_ids=workflow_ids,
             worker_id=worker_id,
             parent_task_external_id=parent_task_external_id,
@@ -404,11 +406,6 @@ class RunsClient:
         return body | {"priority": checked} if checked is not None else body
 
 
-def instant_text(moment: datetime | None) -> str | None:
-    """A moment as the REST interface reads it; naive moments are local time."""
-    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 def _list_query(since: datetime | None, until: datetime | None, **rest: Any) -> dict[str, Any]:
     begin = since or datetime.now(UTC) - LIST_WINDOW
     if (until or datetime.now(UTC)).astimezone() - begin.astimezone() > LIST_WINDOW_WARN:
@@ -427,7 +424,7 @@ def _ids_query(
         "since": instant_text(since or datetime.now(UTC) - LIST_WINDOW),
         "until": instant_text(until),
         "statuses": _values(statuses),
-        "additional_metadata": _pairs(metadata),
+        "additional_metadata": metadata_texts(metadata),
         "workflow_ids": workflow_ids,
     }
 
@@ -441,17 +438,13 @@ def _selection(opts: BulkCancelReplayOpts) -> dict[str, Any]:
         "until": instant_text(filters.until),
         "statuses": _values(filters.statuses),
         "workflowIds": filters.workflow_ids,
-        "additionalMetadata": _pairs(filters.additional_metadata),
+        "additionalMetadata": metadata_texts(filters.additional_metadata),
     }
     return {"filter": {key: value for key, value in members.items() if value is not None}}
 
 
 def _values(statuses: list[V1TaskStatus] | None) -> list[str] | None:
     return [V1TaskStatus(status).value for status in statuses] if statuses is not None else None
-
-
-def _pairs(metadata: Mapping[str, str] | None) -> list[str] | None:
-    return [f"{key}:{value}" for key, value in metadata.items()] if metadata is not None else None
 
 
 def _days(since: datetime | None, until: datetime | None) -> Iterator[tuple[datetime, datetime]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from limpet.sdk.config import HTTPMethod
 from limpet.sdk.engine_calls import EngineCalls
-from limpet.sdk.features.cron import metadata_texts
+from limpet.sdk.features.queries import TimetablePaths, metadata_texts, timetable_query
 from limpet.sdk.rest.crons import WorkflowRunOrderByDirection
 from limpet.sdk.rest.scheduled import (
     ScheduledRunStatus,
@@ -31,7 +31,7 @@ class ScheduledClient:
 
     def __init__(self, calls: EngineCalls) -> None:
         self._rest, self._config = calls.rest, calls.config
-        self._workflows = f"/api/v1/tenants/{calls.config.tenant_id}/workflows"
+        self._paths = TimetablePaths(calls.config.tenant_id, "scheduled")
 
     def create(
         self,
@@ -57,28 +57,30 @@ class ScheduledClient:
 
     def get(self, scheduled_id: str) -> ScheduledWorkflows:
         """A run that is still to start."""
-        return _one(self._rest.request(HTTPMethod.GET, self._path(scheduled_id)))
+        return _one(self._rest.request(HTTPMethod.GET, self._paths.one(scheduled_id)))
 
     async def aio_get(self, scheduled_id: str) -> ScheduledWorkflows:
         """As `get`."""
-        return _one(await self._rest.arequest(HTTPMethod.GET, self._path(scheduled_id)))
+        return _one(await self._rest.arequest(HTTPMethod.GET, self._paths.one(scheduled_id)))
 
     def update(self, scheduled_id: str, trigger_at: datetime) -> ScheduledWorkflows:
         """Move a run that is still to start."""
-        return _one(self._rest.request(HTTPMethod.PATCH, self._path(scheduled_id), body={"triggerAt": time_text(trigger_at)}))
+        return _one(
+            self._rest.request(HTTPMethod.PATCH, self._paths.one(scheduled_id), body={"triggerAt": time_text(trigger_at)})
+        )
 
     async def aio_update(self, scheduled_id: str, trigger_at: datetime) -> ScheduledWorkflows:
         """As `update`."""
         body = {"triggerAt": time_text(trigger_at)}
-        return _one(await self._rest.arequest(HTTPMethod.PATCH, self._path(scheduled_id), body=body))
+        return _one(await self._rest.arequest(HTTPMethod.PATCH, self._paths.one(scheduled_id), body=body))
 
     def delete(self, scheduled_id: str) -> None:
         """Its run never starts."""
-        self._rest.request(HTTPMethod.DELETE, self._path(scheduled_id))
+        self._rest.request(HTTPMethod.DELETE, self._paths.one(scheduled_id))
 
     async def aio_delete(self, scheduled_id: str) -> None:
         """As `delete`."""
-        await self._rest.arequest(HTTPMethod.DELETE, self._path(scheduled_id))
+        await self._rest.arequest(HTTPMethod.DELETE, self._paths.one(scheduled_id))
 
     def list(
         self,
@@ -95,7 +97,7 @@ class ScheduledClient:
         query = _query(
             offset, limit, workflow_id, parent_workflow_run_id, statuses, additional_metadata, order_by_field, order_by_direction
         )
-        return ScheduledWorkflowsList.model_validate(self._rest.request(HTTPMethod.GET, self._path(), query=query))
+        return ScheduledWorkflowsList.model_validate(self._rest.request(HTTPMethod.GET, self._paths.all(), query=query))
 
     async def aio_list(
         self,
@@ -112,7 +114,7 @@ class ScheduledClient:
         query = _query(
             offset, limit, workflow_id, parent_workflow_run_id, statuses, additional_metadata, order_by_field, order_by_direction
         )
-        return ScheduledWorkflowsList.model_validate(await self._rest.arequest(HTTPMethod.GET, self._path(), query=query))
+        return ScheduledWorkflowsList.model_validate(await self._rest.arequest(HTTPMethod.GET, self._paths.all(), query=query))
 
     def bulk_delete(
         self,
@@ -126,7 +128,7 @@ class ScheduledClient:
     ) -> ScheduledWorkflowsBulkDeleteResponse:
         """Delete by ids, at most 500, or by filter. An unknown id is told in the answer and stops nothing."""
         body = _bulk_body(scheduled_ids, workflow_id, parent_workflow_run_id, parent_step_run_id, statuses, additional_metadata)
-        answer = self._rest.request(HTTPMethod.POST, self._path("bulk-delete"), body=body)
+        answer = self._rest.request(HTTPMethod.POST, self._paths.one("bulk-delete"), body=body)
         return ScheduledWorkflowsBulkDeleteResponse.model_validate(answer)
 
     async def aio_bulk_delete(
@@ -141,28 +143,25 @@ class ScheduledClient:
     ) -> ScheduledWorkflowsBulkDeleteResponse:
         """As `bulk_delete`."""
         body = _bulk_body(scheduled_ids, workflow_id, parent_workflow_run_id, parent_step_run_id, statuses, additional_metadata)
-        answer = await self._rest.arequest(HTTPMethod.POST, self._path("bulk-delete"), body=body)
+        answer = await self._rest.arequest(HTTPMethod.POST, self._paths.one("bulk-delete"), body=body)
         return ScheduledWorkflowsBulkDeleteResponse.model_validate(answer)
 
     def bulk_update(
         self, updates: builtins.list[ScheduledWorkflowsBulkUpdateItem] | builtins.list[tuple[str, datetime]]
     ) -> ScheduledWorkflowsBulkUpdateResponse:
         """Move many, at most 500, each to its own time. An unknown id is told in the answer and stops nothing."""
-        answer = self._rest.request(HTTPMethod.POST, self._path("bulk-update"), body=_moves_body(updates))
+        answer = self._rest.request(HTTPMethod.POST, self._paths.one("bulk-update"), body=_moves_body(updates))
         return ScheduledWorkflowsBulkUpdateResponse.model_validate(answer)
 
     async def aio_bulk_update(
         self, updates: builtins.list[ScheduledWorkflowsBulkUpdateItem] | builtins.list[tuple[str, datetime]]
     ) -> ScheduledWorkflowsBulkUpdateResponse:
         """As `bulk_update`."""
-        answer = await self._rest.arequest(HTTPMethod.POST, self._path("bulk-update"), body=_moves_body(updates))
+        answer = await self._rest.arequest(HTTPMethod.POST, self._paths.one("bulk-update"), body=_moves_body(updates))
         return ScheduledWorkflowsBulkUpdateResponse.model_validate(answer)
 
-    def _path(self, last: str | None = None) -> str:
-        return f"{self._workflows}/scheduled" if last is None else f"{self._workflows}/scheduled/{last}"
-
     def _path_of(self, workflow_name: str) -> str:
-        return f"{self._workflows}/{self._config.apply_namespace(workflow_name)}/scheduled"
+        return self._paths.of(self._config.apply_namespace(workflow_name))
 
 
 def in_utc(moment: datetime) -> datetime:
@@ -192,15 +191,9 @@ def _query(
     field: ScheduledWorkflowsOrderByField | None,
     direction: WorkflowRunOrderByDirection | None,
 ) -> dict[str, Any]:
-    return {
-        "offset": offset,
-        "limit": limit,
-        "workflowId": workflow_id,
+    return timetable_query(offset, limit, workflow_id, metadata, field, direction) | {
         "parentWorkflowRunId": parent_workflow_run_id,
         "statuses": statuses,
-        "additionalMetadata": metadata_texts(metadata),
-        "orderByField": field,
-        "orderByDirection": direction,
     }
 
 

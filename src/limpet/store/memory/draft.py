@@ -64,8 +64,18 @@ class Draft:
             self._insert(content.events, event, "event", {})
             self._append(content.events_of, event.task_key, event.key)
         self._apply_timetable(changes)
+        for key in changes.rate_limits_dropped:
+            self._forget(content.rate_limits, key, "rate limit", _name_alone)
+        for rate_limit in changes.rate_limits:
+            self._put(content.rate_limits, rate_limit, "rate limit", _name_alone(rate_limit))
         self._apply_claims_and_pauses(changes)
         self._apply_events(changes)
+        self._apply_webhooks(changes)
+        for wait in changes.waits:
+            _demand_fit(wait, is_birth=True)
+            others = (one for one in content.waits.get(wait.run_key, ()) if one.step != wait.step)
+            self._set(content.waits, wait.run_key, tuple(sorted((wait, *others))))
+            self.rows += 1
         self._raise_floor(tenant_no, dropped_keys(changes))
 
     def _apply_timetable(self, changes: Changes) -> None:
@@ -99,6 +109,12 @@ class Draft:
             self._put(content.filters, one, "filter", _id_alone(one))
         for failure in changes.expression_failures:
             self._insert(content.expression_failures, failure, "failure", {})
+
+    def _apply_webhooks(self, changes: Changes) -> None:
+        for key in changes.webhooks_dropped:
+            self._forget(self._content.webhooks, key, "webhook", _name_alone)
+        for webhook in changes.webhooks:
+            self._put(self._content.webhooks, webhook, "webhook", _name_alone(webhook))
 
     def _insert(self, table: dict[int, Any], row: Any, kind: str, names: Mapping[str, object]) -> None:
         if row.key in table:
@@ -156,6 +172,10 @@ def _id_alone(row: Any) -> Mapping[str, object]:
 
 def claim_names(row: ClaimRow) -> Mapping[str, object]:
     """What is unique about a claim."""
+    return {"name": row.name}
+
+
+def _name_alone(row: Any) -> Mapping[str, object]:
     return {"name": row.name}
 
 

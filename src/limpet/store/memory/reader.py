@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.ids import TenantNo
 from limpet.core.pause_rows import PauseRow
+from limpet.core.rate_rows import RateLimitRow, as_of
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
+from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import (
     COUNT_MAX,
     EVENT_ROWS_MAX,
@@ -24,6 +26,8 @@ from limpet.store.api import (
     FilterRecord,
     LogLine,
     LogQuery,
+    RateLimitOrder,
+    RateLimitQuery,
     RunQuery,
     RunRecord,
     ScheduleRecord,
@@ -110,6 +114,15 @@ class MemoryReader:
         page, total = _timetable_page(found, query)
         return [ScheduleRecord(row._replace(input=b""), *self._home_of(row), data) for row, data in page], total
 
+    async def rate_limits(self, tenant_no: TenantNo, query: RateLimitQuery) -> tuple[Sequence[RateLimitRow], int]:
+        rows = [as_of(row, query.now) for row in self.content.of(tenant_no, self.content.rate_limits)]
+        found = sorted(
+            (row for row in rows if query.search is None or query.search in row.name),
+            key=lambda row: _rate_limit_place(row, query.order), reverse=query.descending,
+        )  # fmt: skip
+        start = max(0, query.offset)
+        return found[start : start + max(0, min(query.limit, LIST_ROWS_MAX))], min(len(found), COUNT_MAX)
+
     async def pushed_events(self, tenant_no: TenantNo, query: EventQuery) -> tuple[Sequence[EventRecord], int]:
         return events.page(self.content, tenant_no, query)
 
@@ -118,6 +131,9 @@ class MemoryReader:
 
     async def filters(self, tenant_no: TenantNo, query: FilterQuery) -> Sequence[FilterRecord]:
         return events.filters(self.content, tenant_no, query)
+
+    async def webhooks(self, tenant_no: TenantNo) -> Sequence[WebhookRow]:
+        return self.content.of(tenant_no, self.content.webhooks)
 
     async def expression_failures(self, tenant_no: TenantNo, limit: int) -> Sequence[ExpressionFailureRow]:
         return events.failures(self.content, tenant_no, limit)
@@ -140,6 +156,10 @@ class MemoryReader:
     ) -> tuple[Mapping[int, bytes], Mapping[int, TaskRow]]:
         inputs = {run.key: self.content.runs[run.key].input or b"" for run in runs if run.key in self.content.runs}
         return inputs, {task.key: self.content.tasks[task.key] for task in tasks if task.key in self.content.tasks}
+
+    async def event_payloads(self, keys: Collection[int]) -> Mapping[int, bytes]:
+        found = (self.content.pushed_events.get(key) for key in keys)
+        return {row.key: row.payload for row in found if row is not None}
 
     async def log_lines(self, tenant_no: TenantNo, query: LogQuery) -> Sequence[LogLine]:
         lines = [line for line in self.content.logs.get((tenant_no, query.task_run_id), ()) if _matches_line(line, query)]
@@ -217,6 +237,12 @@ def _with_outputs(tasks: Sequence[TaskRow], left: int) -> tuple[list[TaskRow], i
     keys, left = within_budget([(task.key, task.output_bytes) for task in tasks], left)
     kept = set(keys)
     return [task if task.key in kept else task._replace(output=None) for task in tasks], left
+
+
+def _rate_limit_place(row: RateLimitRow, order: RateLimitOrder) -> tuple[int, bytes]:
+    """Names are compared by their bytes, as databases do."""
+    number = {RateLimitOrder.VALUE: row.value, RateLimitOrder.LIMIT: row.limit_value}.get(order, 0)
+    return number, row.name.encode()
 
 
 def _page(found: list[Row], query: RunQuery) -> list[Row]:

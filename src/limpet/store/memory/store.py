@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from limpet.core.claim_rows import ClaimRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import RunRow, RunStatus, TaskRow, VersionRow, WorkflowRow
 from limpet.core.timetable_rows import answer, first_due
 from limpet.store.api import (
@@ -102,7 +103,9 @@ class MemoryStore:
             pauses=content.of(tenant_no, content.pauses),
             due_at=first_due(content.of(tenant_no, content.crons), content.of(tenant_no, content.schedules)),
             filters=content.of(tenant_no, content.filters),
+            webhooks=content.of(tenant_no, content.webhooks),
             event_runs=[content.event_runs[run.key] for run in runs if run.key in content.event_runs],
+            waits=content.waits_of(runs),
         )
 
     async def commit(self, batch: Batch) -> None:
@@ -133,7 +136,9 @@ class MemoryStore:
             runs_by_request=_ids_by_name(content, tenant_no, "request_id", needs.request_ids),
             runs=[(run, [_without_output(task) for task in content.tasks_of_run(run.key)]) for run in runs],
             versions=[content.versions[key] for key in sorted({run.version_key for run in runs})],
+            waits=content.waits_of(runs),
             timetable=answer(needs.timetable, content.of(tenant_no, content.crons), content.of(tenant_no, content.schedules)),
+            rate_limits={name: _rate_limit(content, tenant_no, name) for name in needs.rate_limits},
             claims=_claims_by_name(content, tenant_no, needs.claims),
             event_runs=[content.event_runs[run.key] for run in runs if run.key in content.event_runs],
             events=events.known(content, tenant_no, needs.event_ids),
@@ -209,6 +214,8 @@ def _largest_key(content: Content, tenant_no: TenantNo) -> int:
     tables: Sequence[Mapping[int, object]] = (
         content.workflows, content.versions, content.workers, content.runs, content.tasks, content.receipts, content.events,
         content.crons, content.schedules, content.pushed_events, content.filters, content.expression_failures,
+        content.webhooks,
+        content.rate_limits,
     )  # fmt: skip
     keys = (key for table in tables for key in table if key >> TENANT_KEY_SHIFT == tenant_no)
     return max(max(keys, default=0), content.key_floors.get(tenant_no, 0))
@@ -235,8 +242,13 @@ def _ids_by_name(content: Content, tenant_no: TenantNo, what: str, wanted: Colle
     return {name: run.id for name, run in runs if not content.is_gone(run)}
 
 
+def _rate_limit(content: Content, tenant_no: TenantNo, name: str) -> RateLimitRow | None:
+    key = content.key_of("rate limit", tenant_no, "name", name)
+    return None if key is None else content.rate_limits[key]
+
+
 def _claims_by_name(content: Content, tenant_no: TenantNo, wanted: Collection[bytes]) -> dict[bytes, ClaimRow]:
-    keys = ((name, content.names.get(("claim", tenant_no, "name", name))) for name in wanted)
+    keys = ((name, content.key_of("claim", tenant_no, "name", name)) for name in wanted)
     return {name: content.claims[key] for name, key in keys if key is not None}
 
 
@@ -253,5 +265,6 @@ def _forget(content: Content, run: RunRow) -> None:
         for event in gone:
             del content.events[event]
         deleted += (key, *gone)
+    content.waits.pop(run.key, None)
     del content.runs[run.key]
     content.key_floors[run.tenant_no] = max(content.key_floors.get(run.tenant_no, 0), *deleted)

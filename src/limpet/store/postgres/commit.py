@@ -18,7 +18,12 @@ from limpet.store.tables import dropped_keys
 
 _LISTS = tuple(each.name for each in fields(Changes))
 # Of two rows of a key the later counts.
-_REPLACING = frozenset({"workflows", "workers", "runs_changed", "tasks_changed", "crons", "schedules", "filters", "pauses"})
+_REPLACING = frozenset(
+    {
+        "workflows", "workers", "runs_changed", "tasks_changed", "crons", "schedules", "filters", "webhooks", "waits",
+        "rate_limits", "pauses",
+    }
+)  # fmt: skip
 
 
 class Written(NamedTuple):
@@ -44,8 +49,21 @@ async def warm(link: Link) -> None:
 
 
 def _statement(batch: Batch) -> str:
-    has_more = any(one.has_timetable or one.has_events or one.has_claims or one.pauses for _, one in batch.changes)
+    has_more = any(_has_more(changes) for _, changes in batch.changes)
     return "commit_with_more" if has_more else "commit"
+
+
+def _has_more(changes: Changes) -> bool:
+    """Whether the commit has what few commits have."""
+    return bool(
+        changes.has_timetable
+        or changes.has_events
+        or changes.has_webhooks
+        or changes.waits
+        or changes.has_rate_limits
+        or changes.has_claims
+        or changes.pauses
+    )
 
 
 def fence_rows(fences: Fences) -> list[tuple[int, int, int]]:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from limpet.core.event_rows import ExpressionFailureRow, FilterRow, PushedEventRow
-from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
+from limpet.core.ids import TenantNo
 from limpet.store.api import (
     COUNT_MAX,
     EVENT_NAMES_MAX,
     EVENT_RUNS_MAX,
     LIST_ROWS_MAX,
-    PAGE_PAYLOAD_BYTES_MAX,
     SCAN_MAX,
     EventQuery,
     EventRecord,
     FilterQuery,
     FilterRecord,
-    StartedRun,
 )
-from limpet.store.matching import metadata_matches, page_of, within_budget
+from limpet.store.event_records import assembled, fitting, span_of
+from limpet.store.key_range import key_range
+from limpet.store.matching import metadata_matches, page_of
 from limpet.store.postgres.lane import Link
-from limpet.store.postgres.texts import is_storable
-from limpet.store.tables import INTEGER_MAX, INTEGER_MIN
+from limpet.store.tables import is_storable
 
 ROWS_AT_ONCE = 1_000  # of a search by metadata
 
@@ -42,8 +40,7 @@ async def page(link: Link, tenant_no: TenantNo, query: EventQuery) -> tuple[list
     offset, limit = max(0, query.offset), max(0, min(query.limit, LIST_ROWS_MAX))
     where: dict[str, Any] = {
         "tenant_no": tenant_no,
-        "since": INTEGER_MIN if query.since is None else max(query.since, INTEGER_MIN),
-        "until": INTEGER_MAX if query.until is None else min(query.until, INTEGER_MAX),
+        **span_of(query),
         "ids": _texts(query.ids),
         "names": _texts(query.names),
         "scopes": _texts(query.scopes),
@@ -70,7 +67,7 @@ async def filters(link: Link, tenant_no: TenantNo, query: FilterQuery) -> list[F
     """Newest first."""
     rows = await link.rows(
         "filters_page",
-        **_keys_of(tenant_no),
+        **key_range(tenant_no),
         ids=_texts(query.ids),
         workflow_ids=_texts(query.workflow_ids),
         scopes=_texts(query.scopes),
@@ -82,29 +79,23 @@ async def filters(link: Link, tenant_no: TenantNo, query: FilterQuery) -> list[F
 
 async def failures(link: Link, tenant_no: TenantNo, limit: int) -> list[ExpressionFailureRow]:
     """Newest first."""
-    rows = await link.rows("expression_failures_page", **_keys_of(tenant_no), limit=max(0, min(limit, LIST_ROWS_MAX)))
+    rows = await link.rows("expression_failures_page", **key_range(tenant_no), limit=max(0, min(limit, LIST_ROWS_MAX)))
     return [ExpressionFailureRow(*row) for row in rows]
+
+
+async def payloads(link: Link, keys: Collection[int]) -> dict[int, bytes]:
+    """By key."""
+    return dict(await link.rows("payloads_of_events", keys=list(keys)))
 
 
 async def _records(link: Link, keys: Sequence[int]) -> list[EventRecord]:
     """Records in the order of the keys."""
     rows = {row[0]: PushedEventRow(*row) for row in await link.rows("events_by_key", keys=keys)}
-    fitting, _ = within_budget([(key, rows[key].payload_bytes) for key in keys], PAGE_PAYLOAD_BYTES_MAX)
-    payloads = dict(await link.rows("payloads_of_events", keys=fitting))
-    runs: defaultdict[int, list[StartedRun]] = defaultdict(list)
-    for event_key, run_id, filter_id in await link.rows("runs_of_events", keys=keys, limit=EVENT_RUNS_MAX):
-        runs[event_key].append(StartedRun(run_id, filter_id))
-    statuses: defaultdict[int, dict[int, int]] = defaultdict(dict)
-    for event_key, status, count in await link.rows("run_counts_of_events", keys=keys):
-        statuses[event_key][status] = count
-    return [EventRecord(rows[key], payloads.get(key), runs[key], statuses[key]) for key in keys]
+    found = await payloads(link, fitting(keys, rows))
+    started = await link.rows("runs_of_events", keys=keys, limit=EVENT_RUNS_MAX)
+    return assembled(keys, rows, found, started, await link.rows("run_counts_of_events", keys=keys))
 
 
 def _texts(texts: Collection[str] | None) -> list[str] | None:
     """What cannot be stored is not there."""
     return None if texts is None else [one for one in texts if is_storable(one)]
-
-
-def _keys_of(tenant_no: TenantNo) -> dict[str, Any]:
-    start = first_key(tenant_no)
-    return {"key_first": start, "key_last": start + (1 << TENANT_KEY_SHIFT) - 2}

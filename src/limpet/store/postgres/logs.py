@@ -12,8 +12,8 @@ from limpet.store.api import LOG_LINES_MAX, LogLine, LogQuery
 from limpet.store.matching import contains_text
 from limpet.store.postgres.days import day_of_id, homes
 from limpet.store.postgres.lane import Lane
-from limpet.store.postgres.texts import is_storable, storable
-from limpet.store.tables import INTEGER_MAX, INTEGER_MIN
+from limpet.store.postgres.texts import storable
+from limpet.store.tables import INTEGER_MAX, INTEGER_MIN, is_storable
 
 LINES_AT_ONCE = 1_000  # of a search: about 1 MB
 

@@ -9,28 +9,26 @@ from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mappi
 from typing import Any
 
 from limpet.core.claim_rows import ClaimRow
+from limpet.core.condition_rows import WaitRow
 from limpet.core.event_rows import EventRunRow, FilterRow
-from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
+from limpet.core.ids import TenantId, TenantNo
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import Born, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import QUARANTINE_MAX, Fence, FenceMismatch, GroupNo, Quarantined, Tenant, Token
-from limpet.store.postgres import events, timetable
+from limpet.store.key_range import key_range
+from limpet.store.postgres import events, rate_limits, timetable
 from limpet.store.postgres.days import DAY_US, days_of, days_of_ids, homes
 from limpet.store.postgres.lane import Link
 from limpet.store.postgres.ownership import group_of
-from limpet.store.postgres.texts import is_storable, storable
+from limpet.store.postgres.texts import storable
+from limpet.store.tables import is_storable
 
 LOAD_RUNS_AT_ONCE = 2_000  # unfinished runs of one statement: some 2 MB of rows
 CHILD_REF, REQUEST = "c", "r"  # what a name in `run_names` begins with
 
 Known = Mapping[GroupNo, Fence]
-
-
-def key_range(tenant_no: TenantNo) -> dict[str, Any]:
-    """The tenant and the first and last row key it may have, as parameters."""
-    start = first_key(tenant_no)
-    return {"tenant_no": tenant_no, "key_first": start, "key_last": start + (1 << TENANT_KEY_SHIFT) - 2}
 
 
 async def load(link: Link, tenant_no: TenantNo, known: Known) -> Snapshot:
@@ -54,9 +52,16 @@ async def load(link: Link, tenant_no: TenantNo, known: Known) -> Snapshot:
             receipts=made(ReceiptRow, await link.rows("receipts_to_load", **where)),
             pauses=made(PauseRow, await link.rows("pauses_of_tenant", **where)),
             due_at=await link.value("first_due", tenant_no=tenant_no),
+            webhooks=await webhooks(link, tenant_no),
             filters=made(FilterRow, await link.rows("filters_to_load", **where)),
             event_runs=[row async for row in _event_runs_of(link, runs)],
+            waits=await _waits_of(link, runs),
         )
+
+
+async def webhooks(link: Link, tenant_no: TenantNo) -> list[WebhookRow]:
+    """All of a tenant, oldest first."""
+    return made(WebhookRow, await link.rows("webhooks_to_load", tenant_no=tenant_no))
 
 
 async def look_up(link: Link, tenant_no: TenantNo, needs: Needs) -> Found:
@@ -71,7 +76,9 @@ async def look_up(link: Link, tenant_no: TenantNo, needs: Needs) -> Found:
             runs_by_request=await _named(link, tenant_no, REQUEST, needs.request_ids),
             runs=[(run, tasks.get(run.key, [])) for run in runs],
             versions=list(versions.values()),
+            waits=await _waits_of(link, runs),
             timetable=await timetable.look_up(link, tenant_no, needs.timetable),
+            rate_limits=await rate_limits.named(link, tenant_no, needs.rate_limits),
             claims=await _claims(link, tenant_no, needs.claims),
             event_runs=[row async for row in _event_runs_of(link, runs)],
             events=await events.known(link, tenant_no, needs.event_ids),
@@ -189,6 +196,14 @@ async def _tasks_of(link: Link, runs: Collection[RunRow]) -> AsyncIterator[TaskR
         where = {"day_first": some[0].created_at // DAY_US, "run_keys": [run.key for run in some]}
         for row in await link.rows("tasks_by_run", **where):
             yield TaskRow(*row)
+
+
+async def _waits_of(link: Link, runs: Sequence[RunRow]) -> list[WaitRow]:
+    """Conditions of the runs' tasks."""
+    found: list[WaitRow] = []
+    for some in _pieces(sorted(runs)):
+        found += made(WaitRow, await link.rows("waits_by_run", run_keys=[run.key for run in some]))
+    return found
 
 
 async def _event_runs_of(link: Link, runs: Sequence[RunRow]) -> AsyncIterator[EventRunRow]:

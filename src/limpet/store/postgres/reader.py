@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.ids import TenantNo
 from limpet.core.pause_rows import PauseRow
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import (
     COUNT_MAX,
     EVENT_ROWS_MAX,
@@ -24,20 +26,21 @@ from limpet.store.api import (
     FilterRecord,
     LogLine,
     LogQuery,
+    RateLimitQuery,
     RunQuery,
     RunRecord,
     ScheduleRecord,
     TaskRecord,
     TimetableQuery,
 )
+from limpet.store.key_range import key_range
 from limpet.store.matching import metadata_matches, within_budget
-from limpet.store.postgres import events, owner, timetable
+from limpet.store.postgres import events, owner, rate_limits, timetable
 from limpet.store.postgres.days import KEPT, LAST, day_of, day_of_id, days_of, homes
 from limpet.store.postgres.lane import Lane, Link
 from limpet.store.postgres.logs import Logs
 from limpet.store.postgres.pairs import digest
-from limpet.store.postgres.texts import is_storable
-from limpet.store.tables import INTEGER_MAX, INTEGER_MIN, is_encodable
+from limpet.store.tables import INTEGER_MAX, INTEGER_MIN, is_encodable, is_storable
 
 Row = TypeVar("Row", RunRow, TaskRow)
 Where = dict[str, Any]
@@ -90,10 +93,10 @@ class PostgresReader:
         return owner.made(EventRow, await self._rows("events_by_task", day_first=first, **where))
 
     async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
-        return owner.made(WorkflowRow, await self._rows("live_workflows", **owner.key_range(tenant_no)))
+        return owner.made(WorkflowRow, await self._rows("live_workflows", **key_range(tenant_no)))
 
     async def pauses(self, tenant_no: TenantNo) -> Mapping[int, PauseRow]:
-        rows = owner.made(PauseRow, await self._rows("pauses_of_tenant", **owner.key_range(tenant_no)))
+        rows = owner.made(PauseRow, await self._rows("pauses_of_tenant", **key_range(tenant_no)))
         return {row.key: row for row in rows}
 
     async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
@@ -113,6 +116,10 @@ class PostgresReader:
         async with self._pages.link() as link, link.reading():
             return await timetable.schedules(link, tenant_no, query)
 
+    async def rate_limits(self, tenant_no: TenantNo, query: RateLimitQuery) -> tuple[Sequence[RateLimitRow], int]:
+        async with self._pages.link() as link, link.reading():
+            return await rate_limits.page(link, tenant_no, query)
+
     async def pushed_events(self, tenant_no: TenantNo, query: EventQuery) -> tuple[Sequence[EventRecord], int]:
         async with self._pages.link() as link, link.reading():
             return await events.page(link, tenant_no, query)
@@ -125,6 +132,10 @@ class PostgresReader:
         async with self._pages.link() as link, link.reading():
             return await events.filters(link, tenant_no, query)
 
+    async def webhooks(self, tenant_no: TenantNo) -> Sequence[WebhookRow]:
+        async with self._pages.link() as link, link.reading():
+            return await owner.webhooks(link, tenant_no)
+
     async def expression_failures(self, tenant_no: TenantNo, limit: int) -> Sequence[ExpressionFailureRow]:
         async with self._pages.link() as link, link.reading():
             return await events.failures(link, tenant_no, limit)
@@ -134,6 +145,10 @@ class PostgresReader:
     ) -> tuple[Mapping[int, bytes], Mapping[int, TaskRow]]:
         async with self._owners.link() as link:
             return await owner.payloads(link, runs, tasks)
+
+    async def event_payloads(self, keys: Collection[int]) -> Mapping[int, bytes]:
+        async with self._owners.link() as link:
+            return await events.payloads(link, keys)
 
     async def log_lines(self, tenant_no: TenantNo, query: LogQuery) -> Sequence[LogLine]:
         return await self._logs.lines(tenant_no, query)
@@ -244,7 +259,7 @@ async def _metadata_conditions(link: Link, tenant_no: TenantNo, query: RunQuery)
     wanted = list(dict.fromkeys(pair for pair in query.metadata if all(map(is_encodable, pair))))
     is_impossible = query.metadata_all and len(wanted) < len(set(query.metadata))
     needed = len(query.metadata) + 1 if is_impossible else len(wanted) if query.metadata_all else 1
-    unseen = await link.rows("metadata_unindexed", **owner.key_range(tenant_no))
+    unseen = await link.rows("metadata_unindexed", **key_range(tenant_no))
     fresh = [(day, key) for key, day, text in unseen if metadata_matches(text, query.metadata, every=query.metadata_all)]
     return {
         "pairs": [digest(pair) for pair in wanted],

@@ -92,8 +92,9 @@ class Retention:
         await self._move("runs", "stragglers_of_runs", day, before=before)
         for table in ("tasks", "events", "run_metadata", "log_lines"):
             await self._move(table, f"stragglers_of_{table}", day)
-        while await self._fenced("delete_names_of_day", day=day, limit=PRUNE_ROWS_MAX):
-            pass
+        for statement in ("delete_names_of_day", "delete_waits_of_day"):
+            while await self._fenced(statement, day=day, limit=PRUNE_ROWS_MAX):
+                pass
         async with self._held() as link:
             gone = await link.value("count_runs_of_day", day=day)
             await link.rows("raise_key_floors_of_day", day=day)
@@ -167,11 +168,13 @@ async def _rows_of(link: Link, keys: Sequence[int], tasks: Sequence[Any]) -> lis
     events = await link.rows("event_keys_of_tasks", task_keys=list(run_of))
     pairs = await link.rows("metadata_of_runs", run_keys=keys)
     names = await link.rows("names_of_runs", run_keys=keys)
+    waits = await link.rows("waits_by_run", run_keys=keys)
     items = [
         *(Item(run_of[task_key], "events", key) for task_key, key in events),
         *(Item(run_key, "tasks", key) for key, run_key in run_of.items()),
         *(Item(run_key, "metadata", (run_key, pair)) for run_key, pair in pairs),
         *(Item(run_key, "names", (tenant_no, name)) for run_key, tenant_no, name in names),
+        *(Item(run_key, "waits", run_key) for run_key in dict.fromkeys(row[0] for row in waits)),
         *(Item(key, "runs", key) for key in keys),
     ]
     rank = {key: position for position, key in enumerate(keys)}

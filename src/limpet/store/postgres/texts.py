@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from limpet.store.tables import is_encodable
+from limpet.store.tables import NUL
 
-NUL, UNKNOWN_CHARACTER = "\x00", "\ufffd"  # what no text of PostgreSQL can hold, and what is kept in its place
-
-
-def is_storable(text: str) -> bool:
-    """Whether a text can be in this store at all."""
-    return NUL not in text and is_encodable(text)
+UNKNOWN_CHARACTER = "\ufffd"  # what is kept in place of a character that no text of PostgreSQL can hold
 
 
 def storable(text: str) -> str:

@@ -19,7 +19,7 @@ from limpet.store.api import (
 )
 from limpet.store.matching import TIMETABLE_TEXTS, metadata_matches, page_of, timetable_order, within_budget
 from limpet.store.postgres.lane import Link
-from limpet.store.postgres.texts import is_storable
+from limpet.store.tables import is_storable
 
 ROWS_AT_ONCE = 1_000  # of a search by metadata
 

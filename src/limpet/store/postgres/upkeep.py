@@ -13,9 +13,9 @@ from typing import NamedTuple
 from limpet.core.ids import TenantNo
 from limpet.store.api import StoreError
 from limpet.store.indexing import index_for_ever
+from limpet.store.key_range import key_range
 from limpet.store.postgres.days import KEPT, day_of
 from limpet.store.postgres.lane import Lane, Link
-from limpet.store.postgres.owner import key_range
 from limpet.store.postgres.pairs import digests
 
 _log = logging.getLogger(__name__)

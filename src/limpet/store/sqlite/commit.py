@@ -98,9 +98,14 @@ def _write(connection: sqlite3.Connection, tenant_no: TenantNo, changes: Changes
         + _delete(connection, "delete_receipt", tenant_no, changes.receipts_folded)
         + _many(connection, "insert_event", changes.events)
         + (_write_timetable(connection, tenant_no, changes) if changes.has_timetable else 0)
+        + _delete(connection, "delete_rate_limit", tenant_no, changes.rate_limits_dropped)
+        + _many(connection, "upsert_rate_limit", changes.rate_limits)
         + _many(connection, "upsert_pause", changes.pauses)
         + (claims.write(connection, changes.claims_dropped, changes.claims) if changes.has_claims else 0)
         + (_write_events(connection, tenant_no, changes) if changes.has_events else 0)
+        + _delete(connection, "delete_webhook", tenant_no, changes.webhooks_dropped)
+        + _many(connection, "upsert_webhook", changes.webhooks)
+        + _many(connection, "upsert_wait", changes.waits)
     )
 
 

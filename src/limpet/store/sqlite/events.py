@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
-from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
+from limpet.core.ids import TenantNo
 from limpet.store.api import (
     COUNT_MAX,
     EVENT_NAMES_MAX,
     EVENT_RUNS_MAX,
     LIST_ROWS_MAX,
-    PAGE_PAYLOAD_BYTES_MAX,
     SCAN_MAX,
     EventQuery,
     EventRecord,
     FilterQuery,
     FilterRecord,
-    StartedRun,
 )
-from limpet.store.matching import page_of, within_budget
+from limpet.store.event_records import assembled, fitting, span_of
+from limpet.store.key_range import key_range
+from limpet.store.matching import page_of
 from limpet.store.sqlite.connection import json_list
 from limpet.store.sqlite.statements import statement, with_source
-from limpet.store.tables import INTEGER_MAX, INTEGER_MIN, is_encodable
+from limpet.store.tables import is_storable
 
 
 class Stale(NamedTuple):
@@ -55,8 +54,7 @@ def page(connection: sqlite3.Connection, tenant_no: TenantNo, query: EventQuery)
     offset, limit = max(0, query.offset), max(0, min(query.limit, LIST_ROWS_MAX))
     where = {
         "tenant_no": tenant_no,
-        "since": INTEGER_MIN if query.since is None else max(query.since, INTEGER_MIN),
-        "until": INTEGER_MAX if query.until is None else min(query.until, INTEGER_MAX),
+        **span_of(query),
         "ids": _texts(query.ids),
         "names": _texts(query.names),
         "scopes": _texts(query.scopes),
@@ -79,7 +77,7 @@ def names(connection: sqlite3.Connection, tenant_no: TenantNo) -> list[str]:
 def filters(connection: sqlite3.Connection, tenant_no: TenantNo, query: FilterQuery) -> list[FilterRecord]:
     """Newest first."""
     where = {
-        **_keys_of(tenant_no),
+        **key_range(tenant_no),
         "ids": _texts(query.ids),
         "workflow_ids": _texts(query.workflow_ids),
         "scopes": _texts(query.scopes),
@@ -91,8 +89,13 @@ def filters(connection: sqlite3.Connection, tenant_no: TenantNo, query: FilterQu
 
 def failures(connection: sqlite3.Connection, tenant_no: TenantNo, limit: int) -> list[ExpressionFailureRow]:
     """Newest first."""
-    where = {**_keys_of(tenant_no), "limit": max(0, min(limit, LIST_ROWS_MAX))}
+    where = {**key_range(tenant_no), "limit": max(0, min(limit, LIST_ROWS_MAX))}
     return list(map(ExpressionFailureRow._make, connection.execute(statement("expression_failures_page"), where)))
+
+
+def payloads(connection: sqlite3.Connection, keys: Collection[int]) -> dict[int, bytes]:
+    """By key."""
+    return dict(connection.execute(statement("payloads_of_events"), {"keys": json_list(list(keys))}))
 
 
 def stale(connection: sqlite3.Connection, kind: str, before: int, limit: int) -> list[Stale]:
@@ -105,22 +108,11 @@ def _records(connection: sqlite3.Connection, keys: Sequence[int]) -> list[EventR
     """Records in the order of the keys."""
     where = {"keys": json_list(list(keys)), "limit": EVENT_RUNS_MAX}
     rows = {row[0]: PushedEventRow._make(row) for row in connection.execute(statement("events_by_key"), where)}
-    fitting, _ = within_budget([(key, rows[key].payload_bytes) for key in keys], PAGE_PAYLOAD_BYTES_MAX)
-    payloads = dict(connection.execute(statement("payloads_of_events"), {"keys": json_list(fitting)}))
-    runs: defaultdict[int, list[StartedRun]] = defaultdict(list)
-    for event_key, run_id, filter_id in connection.execute(statement("runs_of_events"), where):
-        runs[event_key].append(StartedRun(run_id, filter_id))
-    statuses: defaultdict[int, dict[int, int]] = defaultdict(dict)
-    for event_key, status, count in connection.execute(statement("run_counts_of_events"), where):
-        statuses[event_key][status] = count
-    return [EventRecord(rows[key], payloads.get(key), runs[key], statuses[key]) for key in keys]
+    found = payloads(connection, fitting(keys, rows))
+    started = connection.execute(statement("runs_of_events"), where)
+    return assembled(keys, rows, found, started, connection.execute(statement("run_counts_of_events"), where))
 
 
 def _texts(texts: Collection[str] | None) -> str | None:
     """What cannot be stored is not there; JSON would cut a text at a NUL character."""
-    return None if texts is None else json_list([one for one in texts if is_encodable(one) and "\0" not in one])
-
-
-def _keys_of(tenant_no: TenantNo) -> dict[str, Any]:
-    start = first_key(tenant_no)
-    return {"key_first": start, "key_last": start + (1 << TENANT_KEY_SHIFT) - 2}
+    return None if texts is None else json_list([one for one in texts if is_storable(one)])

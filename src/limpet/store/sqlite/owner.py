@@ -6,24 +6,21 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from limpet.core.condition_rows import WaitRow
 from limpet.core.event_rows import EventRunRow, FilterRow
-from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
+from limpet.core.ids import TenantNo
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import QUARANTINE_MAX, Quarantined, Tenant, Token
-from limpet.store.sqlite import claims, events, timetable
+from limpet.store.key_range import key_range
+from limpet.store.sqlite import claims, events, rate_limits, timetable
 from limpet.store.sqlite.connection import json_list, reading, writing
 from limpet.store.sqlite.statements import statement
 from limpet.store.tables import is_encodable
 
 Parameters = dict[str, Any]
-
-
-def key_range(tenant_no: TenantNo) -> Parameters:
-    """The tenant and the first and last row key it may have, as parameters."""
-    start = first_key(tenant_no)
-    return {"tenant_no": tenant_no, "key_first": start, "key_last": start + (1 << TENANT_KEY_SHIFT) - 2}
 
 
 def load(connection: sqlite3.Connection, tenant_no: TenantNo) -> Snapshot:
@@ -41,9 +38,16 @@ def load(connection: sqlite3.Connection, tenant_no: TenantNo) -> Snapshot:
             receipts=list(map(ReceiptRow._make, connection.execute(statement("receipts_to_load"), where))),
             pauses=pauses(connection, tenant_no),
             due_at=connection.execute(statement("first_due"), where).fetchone()[0],
+            webhooks=webhooks(connection, tenant_no),
             filters=list(map(FilterRow._make, connection.execute(statement("filters_to_load"), where))),
             event_runs=list(map(EventRunRow._make, connection.execute(statement("event_runs_of_unfinished_runs"), where))),
+            waits=list(map(WaitRow._make, connection.execute(statement("waits_of_unfinished_runs"), where))),
         )
+
+
+def webhooks(connection: sqlite3.Connection, tenant_no: TenantNo) -> list[WebhookRow]:
+    """All of a tenant, oldest first."""
+    return list(map(WebhookRow._make, connection.execute(statement("webhooks_to_load"), {"tenant_no": tenant_no})))
 
 
 def look_up(connection: sqlite3.Connection, tenant_no: TenantNo, needs: Needs) -> Found:
@@ -57,7 +61,9 @@ def look_up(connection: sqlite3.Connection, tenant_no: TenantNo, needs: Needs) -
             runs_by_request=dict(_wanted(connection, "run_by_request", tenant_no, needs.request_ids)),
             runs=[(run, tasks.get(run.key, [])) for run in runs],
             versions=list(versions_by_key(connection, {run.version_key for run in runs}).values()),
+            waits=list(map(WaitRow._make, connection.execute(statement("waits_by_run"), _keys(keys)))) if keys else [],
             timetable=timetable.look_up(connection, tenant_no, needs.timetable),
+            rate_limits=rate_limits.named(connection, tenant_no, needs.rate_limits),
             claims=claims.look_up(connection, tenant_no, needs.claims),
             event_runs=events.of_runs(connection, keys),
             events=events.known(connection, tenant_no, needs.event_ids),

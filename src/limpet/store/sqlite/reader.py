@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.ids import TenantNo
 from limpet.core.pause_rows import PauseRow
+from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
+from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import (
     COUNT_MAX,
     EVENT_ROWS_MAX,
@@ -24,14 +26,16 @@ from limpet.store.api import (
     FilterRecord,
     LogLine,
     LogQuery,
+    RateLimitQuery,
     RunQuery,
     RunRecord,
     ScheduleRecord,
     TaskRecord,
     TimetableQuery,
 )
+from limpet.store.key_range import key_range
 from limpet.store.matching import INDEXED_CHARS_MAX, within_budget
-from limpet.store.sqlite import events, owner, timetable
+from limpet.store.sqlite import events, owner, rate_limits, timetable
 from limpet.store.sqlite.connection import json_list, limited, reading
 from limpet.store.sqlite.lane import Lane
 from limpet.store.sqlite.logs import LogFile
@@ -69,7 +73,7 @@ class SqliteReader:
         return list(map(EventRow._make, await self._rows(statement("events_by_task"), where)))
 
     async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
-        return list(map(WorkflowRow._make, await self._rows(statement("live_workflows"), owner.key_range(tenant_no))))
+        return list(map(WorkflowRow._make, await self._rows(statement("live_workflows"), key_range(tenant_no))))
 
     async def pauses(self, tenant_no: TenantNo) -> Mapping[int, PauseRow]:
         return {row.key: row for row in await self._read(partial(owner.pauses, tenant_no=tenant_no))}
@@ -89,6 +93,9 @@ class SqliteReader:
     async def schedules(self, tenant_no: TenantNo, query: TimetableQuery) -> tuple[Sequence[ScheduleRecord], int]:
         return await self._read(partial(timetable.schedules, tenant_no=tenant_no, query=query))
 
+    async def rate_limits(self, tenant_no: TenantNo, query: RateLimitQuery) -> tuple[Sequence[RateLimitRow], int]:
+        return await self._read(partial(rate_limits.page, tenant_no=tenant_no, query=query))
+
     async def pushed_events(self, tenant_no: TenantNo, query: EventQuery) -> tuple[Sequence[EventRecord], int]:
         return await self._read(partial(events.page, tenant_no=tenant_no, query=query))
 
@@ -97,6 +104,9 @@ class SqliteReader:
 
     async def filters(self, tenant_no: TenantNo, query: FilterQuery) -> Sequence[FilterRecord]:
         return await self._read(partial(events.filters, tenant_no=tenant_no, query=query))
+
+    async def webhooks(self, tenant_no: TenantNo) -> Sequence[WebhookRow]:
+        return await self._read(partial(owner.webhooks, tenant_no=tenant_no))
 
     async def expression_failures(self, tenant_no: TenantNo, limit: int) -> Sequence[ExpressionFailureRow]:
         return await self._read(partial(events.failures, tenant_no=tenant_no, limit=limit))
@@ -107,6 +117,9 @@ class SqliteReader:
         return await self._owners.run(
             partial(owner.payloads, run_keys=[run.key for run in runs], task_keys=[task.key for task in tasks])
         )
+
+    async def event_payloads(self, keys: Collection[int]) -> Mapping[int, bytes]:
+        return await self._owners.run(partial(events.payloads, keys=list(keys)))
 
     async def log_lines(self, tenant_no: TenantNo, query: LogQuery) -> Sequence[LogLine]:
         return await self._logs.lines(tenant_no, query)
@@ -217,7 +230,7 @@ def _conditions(tenant_no: TenantNo, query: RunQuery) -> dict[str, Any]:
         (name[:INDEXED_CHARS_MAX], value[:INDEXED_CHARS_MAX]) for name, value in (pairs[:1] if query.metadata_all else pairs)
     ]
     return {
-        **owner.key_range(tenant_no),
+        **key_range(tenant_no),
         "since": INTEGER_MIN if query.since is None else query.since,
         "until": INTEGER_MAX if query.until is None else query.until,
         "statuses": None if query.statuses is None else json_list([int(status) for status in query.statuses]),

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key
+from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key, last_key
 from limpet.store.api import PRUNE_ROWS_MAX, FatalStoreError
 from limpet.store.indexing import index_for_ever
 from limpet.store.matching import INDEXED_CHARS_MAX, metadata_pairs
@@ -182,8 +182,7 @@ def _progress(connection: sqlite3.Connection) -> list[tuple[TenantNo, int]]:
 
 
 def _index(connection: sqlite3.Connection, tenant_no: TenantNo, cursor: int) -> Indexed | None:
-    start = first_key(tenant_no)
-    where = {"cursor": max(cursor, start - 1), "key_last": start + (1 << TENANT_KEY_SHIFT) - 2, "limit": INDEX_RUNS_MAX}
+    where = {"cursor": max(cursor, first_key(tenant_no) - 1), "key_last": last_key(tenant_no), "limit": INDEX_RUNS_MAX}
     runs = connection.execute(statement("metadata_to_index"), where).fetchall()
     if not runs:
         return None
@@ -227,10 +226,12 @@ def _rows_of(connection: sqlite3.Connection, keys: Sequence[int]) -> list[Item]:
         events = connection.execute(statement("event_keys_of_runs"), where).fetchall()
         tasks = connection.execute(statement("task_ids_of_runs"), where).fetchall()
         metadata = connection.execute(statement("metadata_of_runs"), where).fetchall()
+        waits = connection.execute(statement("waits_by_run"), where).fetchall()
     items = [
         *(Item(run_key, "delete_event", (key,)) for run_key, key in events),
         *(Item(run_key, "delete_task", (key,)) for run_key, key, _, _ in tasks),
         *(Item(row[0], "delete_metadata", row) for row in metadata),
+        *(Item(row[0], "delete_wait", row[:2]) for row in waits),
         *(Item(key, "delete_run", (key,)) for key in keys),
     ]
     rank = {key: position for position, key in enumerate(keys)}

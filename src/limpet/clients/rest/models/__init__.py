@@ -11,6 +11,7 @@ from limpet.sdk.rest.events import (
     V1FilterList,
     V1UpdateFilterRequest,
 )
+from limpet.sdk.rest.rate_limits import RateLimit, RateLimitList, RateLimitOrderByDirection, RateLimitOrderByField
 from limpet.sdk.rest.runs import (
     V1CancelledTasks,
     V1CancelTaskRequest,
@@ -41,6 +42,17 @@ from limpet.sdk.rest.tenants import (
     TenantEnvironment,
     TenantStepRunQueueMetrics,
     TenantVersion,
+)
+from limpet.sdk.rest.webhooks import (
+    V1Webhook,
+    V1WebhookAPIKeyAuth,
+    V1WebhookAuthType,
+    V1WebhookBasicAuth,
+    V1WebhookHMACAlgorithm,
+    V1WebhookHMACAuth,
+    V1WebhookHMACEncoding,
+    V1WebhookList,
+    V1WebhookSourceName,
 )
 from limpet.sdk.rest.workers import (
     RecentStepRuns,
@@ -90,6 +102,10 @@ __all__ = [
     "PaginationResponse",
     "PauseWorkflowRequestPause",
     "PauseWorkflowRequestUnpause",
+    "RateLimit",
+    "RateLimitList",
+    "RateLimitOrderByDirection",
+    "RateLimitOrderByField",
     "RecentStepRuns",
     "RegisteredWorkflow",
     "SemaphoreSlots",
@@ -126,6 +142,15 @@ __all__ = [
     "V1TaskSummaryList",
     "V1TriggerWorkflowRunRequest",
     "V1UpdateFilterRequest",
+    "V1Webhook",
+    "V1WebhookAPIKeyAuth",
+    "V1WebhookAuthType",
+    "V1WebhookBasicAuth",
+    "V1WebhookHMACAlgorithm",
+    "V1WebhookHMACAuth",
+    "V1WebhookHMACEncoding",
+    "V1WebhookList",
+    "V1WebhookSourceName",
     "V1WorkflowRun",
     "V1WorkflowRunDetails",
     "V1WorkflowType",

@@ -10,6 +10,7 @@ from limpet.core.decision import CancelTask, PayloadRef, StartTask
 from limpet.core.ids import TenantId
 from limpet.edges import json_text
 from limpet.edges.grpc.translate.instants import timestamp
+from limpet.edges.trace_context import traced
 
 ENVELOPE_BYTES_MAX = 4096  # ids, names and field tags of one action, metadata not counted
 ERROR_BYTES_MIN = 200  # of one error text in a start, however many there are
@@ -17,10 +18,11 @@ ERROR_BYTES_MIN = 200  # of one error text in a start, however many there are
 
 def start_action(tenant: TenantId, start: StartTask, bytes_max: int) -> AssignedAction:
     """The message of a start. Errors for an on-failure task are shortened to what is left of `bytes_max`."""
+    metadata = traced(start.metadata, start.workflow_run_id)
     return AssignedAction(
         action_type=START_STEP_RUN,
-        action_payload=action_payload(start, bytes_max - ENVELOPE_BYTES_MAX - len(start.metadata)),
-        additional_metadata=start.metadata,
+        action_payload=action_payload(start, bytes_max - ENVELOPE_BYTES_MAX - len(metadata)),
+        additional_metadata=metadata,
         priority=start.priority,
         workflow_id=start.workflow_id,
         workflow_version_id=start.workflow_version_id,
@@ -50,13 +52,15 @@ def action_payload(start: StartTask, bytes_max: int) -> bytes:
 
 
 def _trigger_data(start: StartTask) -> bytes:
-    """What let the task begin, by name; the client looks for the filter's words here."""
-    return b"" if start.source is None else b'"filter_payload":' + start.source.filter_payload
+    """What let the task begin, by name (W5.16); the client looks for the filter's words here."""
+    filtered = [] if start.source is None else [b'"filter_payload":' + start.source.filter_payload]
+    awaited = [_members(start.triggers)] if start.triggers else []
+    return b",".join((*filtered, *awaited))
 
 
 def too_large(start: StartTask, size: int, bytes_max: int) -> str:
     """Why a start cannot be sent, and which payloads make it so (X26)."""
-    sizes = ", ".join(f"{ref.name} {len(ref.data or b'')} bytes" for ref in (start.input, *start.parents))
+    sizes = ", ".join(f"{ref.name} {len(ref.data or b'')} bytes" for ref in (start.input, *start.parents, *start.triggers))
     return f"The start of this task needs {size} bytes, its worker takes {bytes_max}: {sizes}. Pass references to large data."
 
 

@@ -25,10 +25,12 @@ from limpet.core.errors import InvalidArgument
 from limpet.core.ids import SECOND_US, ActionId
 from limpet.core.settings import Settings
 from limpet.edges import json_text
+from limpet.edges.grpc.translate import conditions
 from limpet.edges.grpc.translate.concurrency import concurrency_limits
 from limpet.edges.grpc.translate.events import default_filters
 from limpet.edges.grpc.translate.idempotency import idempotency
 from limpet.edges.grpc.translate.labels import desired_labels
+from limpet.edges.grpc.translate.rate_limits import rate_uses
 from limpet.edges.grpc.translate.workers import slot_units
 
 DURABLE_SLOT_TYPE = "durable"  # SL-2
@@ -77,6 +79,8 @@ def _task(task: CreateTaskOpts, limits: Settings) -> TaskDefinition:
         slot_requests=_slot_requests(task, where),
         is_durable=task.is_durable,
         concurrency=concurrency_limits(task.concurrency, where),
+        rate_limits=rate_uses(task.rate_limits),
+        conditions=conditions.conditions_of(task.conditions, where),
     )
 
 
@@ -129,14 +133,18 @@ def _undelivered(request: CreateWorkflowVersionRequest) -> Iterator[tuple[Featur
         yield from _undelivered_of_task(request.on_failure_task)
 
 
+def _computes(request: CreateWorkflowVersionRequest) -> bool:
+    """Whether runs bring values of expressions, which an edge computes; the clock has none (decision 0018)."""
+    tasks = [*request.tasks, *([request.on_failure_task] if request.HasField("on_failure_task") else [])]
+    has_rates = any(limit.key_expr or limit.units_expr for task in tasks for limit in task.rate_limits)
+    return bool(_whole(request)) or has_rates or any(task.concurrency for task in tasks)
+
+
 def _undelivered_of_task(task: CreateTaskOpts) -> Iterator[tuple[Feature, str]]:
     where = f"task {task.readable_id}"
-    conditions = task.conditions
-    if conditions.parent_override_conditions or conditions.sleep_conditions or conditions.user_event_conditions:
-        yield Feature.CONDITIONS, where
+    if conditions.awaits_scope(task.conditions):
+        yield Feature.EVENT_SCOPE, where
     yield from _undelivered_of_limits(task.concurrency, where)
-    if task.rate_limits:
-        yield Feature.RATE_LIMITS, where
     if task.is_durable:
         yield Feature.DURABLE, where
     if task.HasField("batch"):

@@ -16,6 +16,7 @@ from limpet.core.rows import RunStatus as CoreRunStatus
 from limpet.core.rows import TaskRow, TaskStatus
 from limpet.edges.grpc.translate.instants import timestamp
 from limpet.edges.grpc.translate.reports import NO_MESSAGE, shortened
+from limpet.edges.trace_context import traced
 from limpet.store.api import RunRecord
 
 SKIPPED_OUTPUT = b'{"skipped": true}'  # W4.8
@@ -60,14 +61,15 @@ def run_event_of_unknown(run_id: str, at: int) -> WorkflowRunEvent:
 def run_details(record: RunRecord, names: Sequence[str], *, has_started: bool, bytes_max: int) -> GetRunDetailsResponse:
     """How a run stands. has_started: a live attempt of it has its receipt already (W13.4)."""
     run = record.run
-    fixed = len(run.input or b"") + len(run.metadata or b"")
+    metadata = traced(run.metadata, run.id)
+    fixed = len(run.input or b"") + len(metadata)
     ends = fitted([_end_of_row(task, names) for task in record.tasks], bytes_max - fixed)
     return GetRunDetailsResponse(
         input=run.input or b"{}",
         status=_run_status(record, has_started),
         task_runs={end.name: _detail(end) for end in ends},
         done=CoreRunStatus(run.status).is_terminal,
-        additional_metadata=run.metadata or b"{}",
+        additional_metadata=metadata,
     )
 
 

@@ -54,9 +54,11 @@ SELECT greatest(
     (SELECT max(key) FROM limpet.events WHERE key BETWEEN :key_first AND :key_last),
     (SELECT max(key) FROM limpet.crons WHERE key BETWEEN :key_first AND :key_last),
     (SELECT max(key) FROM limpet.schedules WHERE key BETWEEN :key_first AND :key_last),
+    (SELECT max(key) FROM limpet.rate_limits WHERE key BETWEEN :key_first AND :key_last),
     (SELECT max(key) FROM limpet.pushed_events WHERE key BETWEEN :key_first AND :key_last),
     (SELECT max(key) FROM limpet.filters WHERE key BETWEEN :key_first AND :key_last),
     (SELECT max(key) FROM limpet.expression_failures WHERE key BETWEEN :key_first AND :key_last),
+    (SELECT max(key) FROM limpet.webhooks WHERE key BETWEEN :key_first AND :key_last),
     0
 );
 

@@ -59,9 +59,11 @@ SELECT max(
     coalesce((SELECT max(key) FROM events WHERE key BETWEEN :key_first AND :key_last), 0),
     coalesce((SELECT max(key) FROM crons WHERE key BETWEEN :key_first AND :key_last), 0),
     coalesce((SELECT max(key) FROM schedules WHERE key BETWEEN :key_first AND :key_last), 0),
+    coalesce((SELECT max(key) FROM rate_limits WHERE key BETWEEN :key_first AND :key_last), 0),
     coalesce((SELECT max(key) FROM pushed_events WHERE key BETWEEN :key_first AND :key_last), 0),
     coalesce((SELECT max(key) FROM filters WHERE key BETWEEN :key_first AND :key_last), 0),
-    coalesce((SELECT max(key) FROM expression_failures WHERE key BETWEEN :key_first AND :key_last), 0)
+    coalesce((SELECT max(key) FROM expression_failures WHERE key BETWEEN :key_first AND :key_last), 0),
+    coalesce((SELECT max(key) FROM webhooks WHERE key BETWEEN :key_first AND :key_last), 0)
 );
 
 -- name: live_workflows

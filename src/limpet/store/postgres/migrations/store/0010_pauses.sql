@@ -1,4 +1,4 @@
--- serves: 0007
+-- serves: 0009
 --
 -- Paused workflows. A server of the release before goes on until it is replaced. It must not start again: it would not know
 -- what is paused:

@@ -1,4 +1,4 @@
--- serves: 0006
+-- serves: 0008
 --
 -- Idempotency keys. A server of the release before goes on until it is replaced. It must not start again: it would make runs
 -- without asking who holds their keys:

@@ -1,0 +1,5 @@
+"""An import path of the official package; the names live in `limpet.sdk`."""
+
+from limpet.sdk.rest.webhooks import V1WebhookHMACAuth
+
+__all__ = ["V1WebhookHMACAuth"]

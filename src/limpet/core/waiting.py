@@ -1,0 +1,152 @@
+"""What the conditions of a task say once its parents allow it: at once, when a sleep is over, when an event came.
+
+Here nothing but waits changes; what a ruling means for the task is carried out by `runs` (W5.2 to W5.13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from limpet.core import condition_text
+from limpet.core.condition_rows import Seen
+from limpet.core.conditions import BY_HAPPENING, BY_PARENTS, Action, Condition, Kind
+from limpet.core.ids import Instant
+from limpet.core.inputs import OutputVerdicts
+from limpet.core.lifecycle import Cause
+from limpet.core.records import Run, TaskRun
+from limpet.core.rows import EventType
+from limpet.core.state import State
+from limpet.core.timers import Due
+from limpet.core.waits import Wait
+
+WHY_CHARS_MAX = 300  # of what is kept of an expression's error
+
+
+class Ruling(NamedTuple):
+    """What has been decided about a task, and a sentence that says why."""
+
+    cause: Cause
+    text: str
+
+
+_CAUSES = {Action.QUEUE: Cause.CONDITIONS_MET, Action.SKIP: Cause.SKIP_CONDITION, Action.CANCEL: Cause.CANCEL_CONDITION}
+
+
+def note_output(state: State, parent: TaskRun, verdicts: OutputVerdicts | None) -> None:
+    """What the parent's output means to the conditions of its children."""
+    run = parent.run
+    expressions = run.definition.output_expressions[parent.step]
+    if not expressions:
+        return
+    assert verdicts is not None, f"the output of task {parent.id} was not judged"
+    answers = dict(zip(expressions, verdicts.answers, strict=True))
+    for step in run.definition.child_steps[parent.step]:
+        for place, one in enumerate(run.definition.steps[step].conditions):
+            if one.kind is Kind.PARENT and one.subject == parent.definition.name and one.expression:
+                state.waits.see(run, step, place, _seen(answers[one.expression]))
+
+
+def _seen(answer: bool | str) -> Seen:
+    return Seen(False, answer[:WHY_CHARS_MAX]) if isinstance(answer, str) else Seen(answer)
+
+
+def begin(state: State, task: TaskRun) -> Ruling | None:
+    """The parents have ended and allow the task. None: time or events decide later (W5.5 to W5.10)."""
+    run, rules = task.run, task.run.definition.rules[task.step]
+    known = state.waits.of(run, task.step) or Wait(run, task.step)
+    met = known.met(state.now)
+    action = rules.first_to_hold(BY_PARENTS, met)
+    if action is None and not rules.groups(Action.QUEUE):
+        action = Action.QUEUE
+    if action is not None:
+        return _ruling(known, action, met)
+    if not rules.can_hold(Action.QUEUE, met):
+        return Ruling(Cause.WAIT_UNSATISFIABLE, _why_never(known, met))
+    return _arm(state, task)
+
+
+def _arm(state: State, task: TaskRun) -> Ruling | None:
+    """Sleeps begin, events are listened for (W5.7)."""
+    wait = state.waits.arm(task.run, task.step, state.now)
+    state.task_changed(task)
+    ruling = look(state, wait)
+    if ruling is None:
+        wanted = condition_text.open_groups(wait.rules, Action.QUEUE, wait.met(state.now))
+        state.event(task, EventType.CREATED, f"Waits for {wanted}.")
+    return ruling
+
+
+def look(state: State, wait: Wait) -> Ruling | None:
+    """The sleeps that are over by now count, in the order in which they ended; the next one is watched (W5.8)."""
+    for at in wait.sleeps_end():
+        if at > state.now:
+            state.timers.arm(at, Due.CONDITION, wait)
+            return None
+        ruling = _decide(state, wait, at)
+        if ruling is not None:
+            return ruling
+    return None
+
+
+def hear(state: State, wait: Wait, places: Sequence[int], seen: Seen) -> Ruling | None:
+    """An event satisfies those conditions; sleeps that ended before it came counted first."""
+    ruling = look(state, wait)
+    if ruling is not None:
+        return ruling
+    for place in places:
+        state.waits.see(wait.run, wait.step, place, seen)
+    return _decide(state, wait, state.now)
+
+
+def _decide(state: State, wait: Wait, at: Instant) -> Ruling | None:
+    met = wait.met(at)
+    action = wait.rules.first_to_hold(BY_HAPPENING, met)
+    if action is None:
+        return None
+    _settle(state, wait, at)
+    return _ruling(wait, action, met)
+
+
+def give_up(state: State, task: TaskRun) -> None:
+    """The task ends otherwise: nobody waits for its conditions any more."""
+    wait = state.waits.of(task.run, task.step)
+    if wait is not None and wait.is_armed:
+        _settle(state, wait, state.now)
+
+
+def _settle(state: State, wait: Wait, at: Instant) -> None:
+    state.waits.settle(wait, at)
+    if wait.rules.sleeps:
+        state.timers.forget_one()
+
+
+def has_waited(state: State, task: TaskRun) -> bool:
+    """Whether time passed between the end of its parents and the decision of its conditions."""
+    wait = state.waits.of(task.run, task.step)
+    return wait is not None and wait.armed_at is not None and wait.armed_at < state.now
+
+
+def data_of(state: State, task: TaskRun) -> list[tuple[Condition, Seen | None]]:
+    """What let the task run and is handed to it (W5.16); see `Wait.data`."""
+    wait = state.waits.of(task.run, task.step) if task.definition.conditions else None
+    return [] if wait is None else list(wait.data())
+
+
+def is_armed(state: State, run: Run, step: int) -> bool:
+    """Whether the task waits for its conditions, and for its parents no more."""
+    wait = state.waits.of(run, step)
+    return wait is not None and wait.is_armed
+
+
+def _ruling(wait: Wait, action: Action, met: set[int]) -> Ruling:
+    return Ruling(_CAUSES[action], f"Its {condition_text.fired(wait.rules, action, met)}.")
+
+
+def _why_never(wait: Wait, met: set[int]) -> str:
+    """Which group can never hold, and what its expressions complained of."""
+    rules = wait.rules
+    wanted = condition_text.open_groups(rules, Action.QUEUE, met)
+    errors = [f"{condition_text.described(rules.conditions[place])}: {seen.why}" for place, seen in wait.seen.items() if seen.why]
+    said = f" Not evaluated, {'; '.join(errors[: condition_text.MEMBERS_MAX])}." if errors else ""
+    return f"Wait condition unsatisfiable: {wanted}.{said}"

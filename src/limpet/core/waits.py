@@ -1,0 +1,195 @@
+"""What a core remembers of tasks with conditions: what is known of each condition, and which tasks await which events.
+
+Laws:
+1. A wait is *armed* from the moment the parents allow its task until a decision; only armed ones await events and time.
+2. That a sleep is over is never stored: it follows from the arming and the instant that is asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from limpet.core.condition_rows import Seen, WaitRow, decode_seen, encode_seen
+from limpet.core.conditions import Action, Condition, Kind, Rules
+from limpet.core.definitions import WorkflowDefinition
+from limpet.core.ids import Instant, RunKey, TenantNo
+from limpet.core.records import Run
+from limpet.core.rows import TaskStatus
+
+Name = tuple[RunKey, int]  # run, step
+
+
+@dataclass(slots=True, eq=False)
+class Wait:
+    """The conditions of one task of a run, as they stand. Instants as in `WaitRow`.
+
+    seen: by position; a sleep is never in it, a parent's condition only when an expression was evaluated
+    """
+
+    run: Run
+    step: int
+    armed_at: Instant | None = None
+    decided_at: Instant | None = None
+    seen: dict[int, Seen] = field(default_factory=dict)
+
+    @property
+    def name(self) -> Name:
+        return self.run.key, self.step
+
+    @property
+    def rules(self) -> Rules:
+        return self.run.definition.rules[self.step]
+
+    @property
+    def is_armed(self) -> bool:
+        return self.armed_at is not None and self.decided_at is None
+
+    def met(self, at: Instant) -> set[int]:
+        """Positions of the conditions that are satisfied at that instant."""
+        found = {place for place, seen in self.seen.items() if seen.is_met}
+        for place, one in enumerate(self.rules.conditions):
+            if self._is_over(one, at) or self._holds_by_status(one):
+                found.add(place)
+        return found
+
+    def _is_over(self, condition: Condition, at: Instant) -> bool:
+        """Whether it is a sleep that has ended."""
+        return condition.kind is Kind.SLEEP and self.armed_at is not None and self.armed_at + condition.sleep_us <= at
+
+    def _holds_by_status(self, condition: Condition) -> bool:
+        """Whether it is about a parent that was skipped, or whose output nobody needs to look at (W5.3, W5.4)."""
+        if condition.kind is not Kind.PARENT:
+            return False
+        parent = self.run.tasks.get(self.run.definition.step_by_name[condition.subject])
+        if parent is None:
+            return False
+        if parent.status is TaskStatus.SKIPPED:
+            return condition.holds_if_skipped
+        return parent.status is TaskStatus.COMPLETED and not condition.expression
+
+    def data(self) -> Iterator[tuple[Condition, Seen | None]]:
+        """What let the task run and is handed to it: sleeps without, events with what was seen; outputs it has as a child."""
+        if self.decided_at is None:
+            return
+        met = self.met(self.decided_at)
+        for place, one in enumerate(self.rules.conditions):
+            if one.action is Action.QUEUE and one.kind is not Kind.PARENT and place in met:
+                yield one, self.seen.get(place)
+
+    def sleeps_end(self) -> list[Instant]:
+        """When the sleeps are over, in order."""
+        if self.armed_at is None:
+            return []
+        ends = {self.armed_at + self.rules.conditions[place].sleep_us for place in self.rules.sleeps}
+        return [Instant(at) for at in sorted(ends)]
+
+
+class Waits:
+    """All waits of runs in memory. One owner: `State`."""
+
+    def __init__(self) -> None:
+        self._by_run: dict[RunKey, dict[int, Wait]] = {}
+        self._by_event: dict[str, dict[Name, Wait]] = {}
+        self._changed: dict[Name, Wait] = {}
+        self._expressions: dict[str, dict[str, None]] = {}
+
+    def of(self, run: Run, step: int) -> Wait | None:
+        """What is known of the conditions of that step; None: nothing."""
+        return self._by_run.get(run.key, {}).get(step)
+
+    def all(self) -> Iterator[Wait]:
+        """Every wait, armed or not."""
+        for waits in self._by_run.values():
+            yield from waits.values()
+
+    def for_event(self, event_key: str) -> list[Wait]:
+        """The armed waits of which a condition awaits such an event, in the order of their arming."""
+        return list(self._by_event.get(event_key, {}).values())
+
+    def see(self, run: Run, step: int, place: int, seen: Seen) -> None:
+        """Something became known of one condition."""
+        wait = self._made(run, step)
+        wait.seen[place] = seen
+        self._changed[wait.name] = wait
+
+    def arm(self, run: Run, step: int, now: Instant) -> Wait:
+        """From now on time and events count."""
+        wait = self._made(run, step)
+        assert wait.armed_at is None, f"the conditions of step {step} of run {run.id} are armed twice"
+        wait.armed_at = now
+        self._listen(wait)
+        self._changed[wait.name] = wait
+        return wait
+
+    def settle(self, wait: Wait, at: Instant) -> None:
+        """The wait is over: decided, or its task was cancelled."""
+        for key in wait.rules.event_keys:
+            waiting = self._by_event.get(key, {})
+            waiting.pop(wait.name, None)
+            if not waiting:
+                self._by_event.pop(key, None)
+        wait.decided_at = at
+        self._changed[wait.name] = wait
+
+    def begin_anew(self, run: Run, steps: Iterable[int]) -> None:
+        """The steps are replayed: only what outputs that stay mean to them is still known."""
+        replayed = set(steps)
+        names = {run.definition.steps[step].name for step in replayed}
+        for step in replayed:
+            wait = self.of(run, step)
+            if wait is None:
+                continue
+            conditions = wait.rules.conditions
+            wait.armed_at = wait.decided_at = None
+            wait.seen = {
+                place: seen
+                for place, seen in wait.seen.items()
+                if conditions[place].kind is Kind.PARENT and conditions[place].subject not in names
+            }
+            self._changed[wait.name] = wait
+
+    def forget(self, run: Run) -> None:
+        """The run leaves memory; its rows stay."""
+        self._by_run.pop(run.key, None)
+
+    def restore(self, row: WaitRow, run: Run) -> Wait:
+        """From its row, as it stood."""
+        armed_at = None if row.armed_at is None else Instant(row.armed_at)
+        decided_at = None if row.decided_at is None else Instant(row.decided_at)
+        wait = Wait(run, row.step, armed_at, decided_at, decode_seen(row.seen))
+        self._by_run.setdefault(run.key, {})[row.step] = wait
+        if wait.is_armed:
+            self._listen(wait)
+        return wait
+
+    def take_changed(self, tenant_no: TenantNo) -> list[WaitRow]:
+        """The rows of what has changed since the last time."""
+        rows = [wait_row(wait, tenant_no) for wait in self._changed.values()]
+        self._changed.clear()
+        return rows
+
+    def learn(self, definition: WorkflowDefinition) -> None:
+        """A version is in memory, so its tasks may come to await events."""
+        for key, expressions in definition.event_expressions.items():
+            self._expressions.setdefault(key, {}).update(dict.fromkeys(expressions))
+
+    def expressions(self, event_key: str) -> tuple[str, ...]:
+        """Every expression that some task may hold against the payload of such an event."""
+        return tuple(self._expressions.get(event_key, ()))
+
+    def listening(self) -> Mapping[str, Mapping[Name, Wait]]:
+        """Who awaits which event; for the invariants."""
+        return self._by_event
+
+    def _made(self, run: Run, step: int) -> Wait:
+        return self._by_run.setdefault(run.key, {}).setdefault(step, Wait(run, step))
+
+    def _listen(self, wait: Wait) -> None:
+        for key in wait.rules.event_keys:
+            self._by_event.setdefault(key, {})[wait.name] = wait
+
+
+def wait_row(wait: Wait, tenant_no: TenantNo) -> WaitRow:
+    run = wait.run
+    return WaitRow(run.key, wait.step, tenant_no, run.created_at, wait.armed_at, wait.decided_at, encode_seen(wait.seen))

@@ -1,0 +1,103 @@
+"""Planted bugs in conditions; each is one small change, as in `mutants`. `surgery`: its `Surgery`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from limpet.core import awaiting, loading, waiting
+from limpet.core.condition_rows import Seen
+from limpet.core.conditions import Action, Rules
+from limpet.core.waits import Wait, Waits
+
+
+def wait_conditions_ignored(surgery: Any) -> None:
+    def begin(state: Any, task: Any) -> Any:
+        ruling = real(state, task)
+        if ruling is None:
+            waiting.give_up(state, task)
+            return waiting.Ruling(waiting._CAUSES[Action.QUEUE], "")
+        return ruling
+
+    real: Any = surgery.put(waiting, "begin", begin)
+
+
+def groups_are_alternatives(surgery: Any) -> None:
+    def holds(self: Rules, action: Action, met: Any) -> bool:
+        return any(any(place in met for place in group) for group in self.groups(action))
+
+    surgery.put(Rules, "holds", holds)
+
+
+def conditions_not_loaded(surgery: Any) -> None:
+    surgery.put(loading, "_load_waits", lambda state, rows: None)
+
+
+def sleeps_not_watched_after_load(surgery: Any) -> None:
+    def load_waits(state: Any, rows: Any) -> None:
+        by_key = {run.key: run for run in state.runs.values()}
+        for row in rows:
+            state.waits.restore(row, by_key[row.run_key])
+
+    surgery.put(loading, "_load_waits", load_waits)
+
+
+def events_not_listened_for_after_load(surgery: Any) -> None:
+    def restore(self: Waits, row: Any, run: Any) -> Wait:
+        wait: Wait = real(self, row, run)
+        for key in wait.rules.event_keys if wait.is_armed else ():
+            self._by_event[key].pop(wait.name)
+            if not self._by_event[key]:
+                del self._by_event[key]
+        return wait
+
+    real = surgery.put(Waits, "restore", restore)
+
+
+def outputs_of_a_replayed_parent_count_on(surgery: Any) -> None:
+    def begin_anew(self: Waits, run: Any, steps: Any) -> None:
+        kept = {step: dict(wait.seen) for step in steps if (wait := self.of(run, step)) is not None}
+        real(self, run, steps)
+        for step, seen in kept.items():
+            wait = self.of(run, step)
+            assert wait is not None
+            wait.seen = seen
+
+    real = surgery.put(Waits, "begin_anew", begin_anew)
+
+
+def expressions_of_events_ignored(surgery: Any) -> None:
+    def satisfied(wait: Wait, event_key: str, answers: Any) -> list[int]:
+        return real(wait, event_key, dict.fromkeys(answers, True))
+
+    real: Any = surgery.put(awaiting, "_satisfied", satisfied)
+
+
+def one_waiter_hears_an_event(surgery: Any) -> None:
+    real: Any = surgery.put(Waits, "for_event", lambda self, key: real(self, key)[:1])
+
+
+def a_false_output_counts(surgery: Any) -> None:
+    surgery.put(waiting, "_seen", lambda answer: Seen(True))
+
+
+def a_cancelled_task_waits_on(surgery: Any) -> None:
+    surgery.put(waiting, "give_up", lambda state, task: None)
+
+
+def what_can_never_hold_is_waited_for(surgery: Any) -> None:
+    surgery.put(Rules, "can_hold", lambda self, action, met: True)
+
+
+CONDITION_MUTANTS = (
+    wait_conditions_ignored,
+    groups_are_alternatives,
+    conditions_not_loaded,
+    sleeps_not_watched_after_load,
+    events_not_listened_for_after_load,
+    outputs_of_a_replayed_parent_count_on,
+    expressions_of_events_ignored,
+    one_waiter_hears_an_event,
+    a_false_output_counts,
+    a_cancelled_task_waits_on,
+    what_can_never_hold_is_waited_for,
+)
