@@ -63,6 +63,7 @@ class TestConcurrency:
         go = engine.folder / f"{workflow}.go"
         runs = start(client, workflow, *({"number": n, "group": "ab"[n % 2], "until": str(go)} for n in range(4)))
         wait_for("one of each runs", lambda: {line["group"] for line in lines_of(engine, task, "begun")} == {"a", "b"})
+        assert [client.call("runs.get_status", run) for run in runs[2:]] == ["QUEUED"] * 2
         go.touch()
         assert client.do("settled", runs=runs) == ["COMPLETED"] * 4
         assert most_at_once(lines_of(engine, task), lambda line: line["group"]) == {"a": 1, "b": 1}
