@@ -776,8 +776,8 @@ def _lose_a_group(s: Scenario) -> None:
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
-        (_forget_an_admission, "C4: k = 'k' .* counts 0 admitted, runs and tasks say otherwise"),
-        (_admit_one_more, "C1: k = 'k' .* has 2 admitted"),
+        (_forget_an_admission, "C4: the group .* counts 0 admitted, runs and tasks say otherwise"),
+        (_admit_one_more, "C1: the group .* has 2 admitted"),
         (_lose_a_group, "C4: the group .* is missing"),
     ],
 )

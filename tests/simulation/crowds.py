@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -14,33 +15,47 @@ from tests.simulation.tables import Tables
 
 S = TaskStatus
 FAR = 2**62  # later than every instant of a story
-Name = tuple[int, int, str]
-"""Version, number of the limit, key."""
+Name = tuple[int | str, int, str]
+"""Version, number of the limit, key; of a limit that is shared its name, -1, key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """One task or run that wants a key. `most`: how many may be in with it."""
+
+    limit: ConcurrencyLimit
+    of_run: bool
+    most: int
+    row: TaskRow | RunRow
 
 
 @dataclass(slots=True)
 class Crowd:
-    """Everybody who wants one key of one limit. The numbers are row keys of tasks, or of runs."""
+    """Everybody who wants one key of one limit, by row keys of tasks or of runs."""
 
-    limit: ConcurrencyLimit
-    of_run: bool
-    admitted: dict[int, TaskRow | RunRow] = field(default_factory=dict)
-    waiting: dict[int, TaskRow | RunRow] = field(default_factory=dict)
+    admitted: dict[int, Want] = field(default_factory=dict)
+    waiting: dict[int, Want] = field(default_factory=dict)
 
 
 Crowds = dict[Name, Crowd]
 
 
 def own_limits(definition: WorkflowDefinition, step: int) -> list[tuple[int, ConcurrencyLimit]]:
-    """The limits of a step's task with their numbers: those of a lone task's workflow are the task's (F2.4)."""
+    """The limits that a step's task passes, with their numbers: those of a lone task's workflow are the task's (F2.4)."""
     alone = len(definition.steps) == 1
     before = 0 if alone else len(definition.concurrency) + sum(len(one.concurrency) for one in definition.steps[:step])
     own = (*definition.concurrency, *definition.steps[step].concurrency) if alone else definition.steps[step].concurrency
-    return [(before + place, limit) for place, limit in enumerate(own)]
+    return _as_passed([(before + place, limit) for place, limit in enumerate(own)])
 
 
 def run_limits(definition: WorkflowDefinition) -> list[tuple[int, ConcurrencyLimit]]:
-    return [] if len(definition.steps) == 1 else list(enumerate(definition.concurrency))
+    return [] if len(definition.steps) == 1 else _as_passed(list(enumerate(definition.concurrency)))
+
+
+def _as_passed(limits: list[tuple[int, ConcurrencyLimit]]) -> list[tuple[int, ConcurrencyLimit]]:
+    """The shared ones last, by name."""
+    shared = sorted((one for one in limits if one[1].is_shared), key=lambda one: one[1].name)
+    return [*(one for one in limits if not one[1].is_shared), *shared]
 
 
 @dataclass(slots=True)
@@ -48,11 +63,11 @@ class Share:
     """What one run and its tasks hold and want, as long as no row of theirs changes and nobody of them is late.
 
     until:  when the first of those that wait will be past its time
-    places: name, limit, whether of the run, whether admitted, row
+    places: name, whether admitted, who wants it
     """
 
     until: int
-    places: list[tuple[Name, ConcurrencyLimit, bool, bool, TaskRow | RunRow]] = field(default_factory=list)
+    places: list[tuple[Name, bool, Want]] = field(default_factory=list)
 
 
 Shares = dict[int, Share]
@@ -66,11 +81,9 @@ def crowds(tables: Tables, now: int, shares: Shares) -> Crowds:
         share = shares.get(run_key)
         if share is None or share.until <= now:
             share = shares[run_key] = _share(tables, tables.runs[run_key], now)
-        for name, limit, of_run, admitted, row in share.places:
-            crowd = found.get(name)
-            if crowd is None:
-                crowd = found[name] = Crowd(limit, of_run)
-            (crowd.admitted if admitted else crowd.waiting)[row.key] = row
+        for name, admitted, want in share.places:
+            crowd = found.setdefault(name, Crowd())
+            (crowd.admitted if admitted else crowd.waiting)[want.row.key] = want
     return found
 
 
@@ -93,12 +106,14 @@ def _share(tables: Tables, run: RunRow, now: int) -> Share:
 
 
 def _count(
-    share: Share, row: TaskRow | RunRow, limits: list[tuple[int, ConcurrencyLimit]], keys: list[str], version: int, *, waits: bool
+    share: Share, row: TaskRow | RunRow, limits: list[tuple[int, ConcurrencyLimit]], keys: list[Any], version: int, *, waits: bool
 ) -> None:
     stage, of_run = row.stage or 0, isinstance(row, RunRow)
     for place, (number, limit) in enumerate(limits[: stage + 1]):
         if place < stage or waits:
-            share.places.append(((version, number, str(keys[number])), limit, of_run, place < stage, row))
+            key, most = keys[number] if isinstance(keys[number], list) else (str(keys[number]), limit.max_runs)
+            name = (limit.name, -1, key) if limit.is_shared else (version, number, key)
+            share.places.append((name, place < stage, Want(limit, of_run, most, row)))
 
 
 def is_held(row: TaskRow, run: RunRow, definition: WorkflowDefinition) -> bool:

@@ -13,7 +13,7 @@ from limpet.core.decision import KeysWanted
 from limpet.core.inputs import RunsTriggered, Trigger
 from limpet.core.limits_view import LimitsView
 from limpet.core.machine import Machine
-from limpet.core.records import LimitKey, UnusableKey
+from limpet.core.records import LimitKey, SizedKey, UnusableKey
 from limpet.core.run_keys import RunKeys
 from tests.simulation.claims import NAMES
 from tests.simulation.meters import choose_value
@@ -41,6 +41,9 @@ def _with_keys(core: Machine, item: Trigger, rng: Random) -> Trigger:
 def keys_of(limits: LimitsView, rng: Random) -> RunKeys:
     """What the expressions give for one run."""
     keys = tuple(_key(rng) for _ in limits.expressions)
+    if limits.sizes:
+        sizes = Random(rng.random())
+        keys = tuple(_sized(key, sizes) if size else key for key, size in zip(keys, limits.sizes, strict=True))
     idempotency = None if limits.idempotency is None else rng.choice(NAMES)
     meters = Random(rng.random()) if limits.rates else rng
     rates = tuple(choose_value(use, meters) for use in limits.rates)
@@ -49,3 +52,7 @@ def keys_of(limits: LimitsView, rng: Random) -> RunKeys:
 
 def _key(rng: Random) -> LimitKey:
     return UnusableKey("failed to parse step expression (x)") if rng.random() < 0.02 else rng.choice(KEYS)
+
+
+def _sized(key: LimitKey, rng: Random) -> LimitKey:
+    return SizedKey(key, rng.choice((1, 1, 2, 3))) if isinstance(key, str) else key

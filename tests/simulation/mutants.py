@@ -59,6 +59,7 @@ from limpet.store.api import FenceMismatch
 from tests.simulation.agenda import MS, EngineClock
 from tests.simulation.engine import Engine
 from tests.simulation.mutants_of_conditions import CONDITION_MUTANTS
+from tests.simulation.mutants_of_limits import LIMIT_MUTANTS
 from tests.simulation.servers import LeaseRow
 from tests.simulation.store import ModelStore
 from tests.simulation.world import simulate
@@ -411,7 +412,7 @@ def admissions_not_loaded(surgery: Surgery) -> None:
 
 
 def one_more_than_the_limit(surgery: Surgery) -> None:
-    surgery.put(Group, "has_room", property(lambda self: len(self.held) <= self.gate.limit.max_runs))
+    surgery.put(Group, "has_room", lambda self, subject: len(self.held) <= gates.size_of(subject, gates.gate_before(subject)))
 
 
 def back_off_keeps_its_place(surgery: Surgery) -> None:
@@ -456,7 +457,7 @@ def round_robin_cancels(surgery: Surgery) -> None:
     def serve(state: Any, group: Group) -> bool:
         if real(state, group):
             return True
-        concurrency._cancel(state, group, group.first()[1])  # type: ignore[index]
+        concurrency._cancel(state, group.first()[1], "Cancelled by the concurrency limit: the key was full.")  # type: ignore[index]
         return True
 
     real = surgery.put(concurrency, "_serve", serve)
@@ -661,6 +662,7 @@ MUTANTS: dict[str, Mutant] = {
         a_raised_limit_gives_its_units_at_once,
         windows_begin_with_every_unit,
         *CONDITION_MUTANTS,
+        *LIMIT_MUTANTS,
         pause_forgotten_by_new_runs,
         pause_forgotten_on_reload,
         schedule_clock_runs_through_a_pause,

@@ -13,6 +13,7 @@ from tests.simulation.mirror import Step
 
 S = TaskStatus
 REASON = "Cancelled by the concurrency limit"
+WAITS = LimitStrategy.GROUP_ROUND_ROBIN
 
 
 def gates(step: Step) -> Iterator[str]:
@@ -23,12 +24,14 @@ def gates(step: Step) -> Iterator[str]:
     for _, run in step.runs:
         if run.stage and RunStatus(run.status).is_terminal:
             yield f"C4: run {run.id} is {RunStatus(run.status).name} and admitted to {run.stage}"
+    replayed = any(isinstance(item, ReplayRequested) for item in step.items)  # who left may be in again
     before, step.mirror.crowds = step.mirror.crowds, crowds(step.mirror.tables, step.now, step.mirror.shares)
     found = step.mirror.crowds
     for name, crowd in found.items():
         yield from _of_crowd(step, name, crowd)
         if before is not None and name in before:
             yield from _overtaken(step, name, crowd, before[name])
+            yield from () if replayed else _let_in(name, crowd, before[name])
     yield from _given_up(step)
     yield from _cancelled(step)
     if before is not None and step.mirror.settings.retry_priority is RetryPriority.DECLARED:
@@ -36,26 +39,45 @@ def gates(step: Step) -> Iterator[str]:
 
 
 def _of_crowd(step: Step, name: Name, crowd: Crowd) -> Iterator[str]:
-    limit = crowd.limit
-    if len(crowd.admitted) > limit.max_runs:
-        yield f"C1: {name} admits {limit.max_runs} and has {len(crowd.admitted)}"
-    if crowd.waiting and len(crowd.admitted) < limit.max_runs and not step.is_paced:
-        yield f"L1: {name} admits {limit.max_runs}, has {len(crowd.admitted)}, and {len(crowd.waiting)} wait for it"
-    if crowd.waiting and limit.strategy is not LimitStrategy.GROUP_ROUND_ROBIN and not step.is_paced:
+    most = max((want.most for want in crowd.admitted.values()), default=0)
+    if len(crowd.admitted) > most:
+        yield f"C1: {name} has {len(crowd.admitted)}, and nobody of them allows more than {most}"
+    if not crowd.waiting or step.is_paced:
+        return
+    first = min(crowd.waiting.values(), key=lambda want: _rank(step, want.row))
+    if len(crowd.admitted) < first.most:
+        yield f"L1: {name} has {len(crowd.admitted)}, and {first.row.key} waits for it, that allows {first.most}"
+    if any(want.limit.strategy is not WAITS for want in crowd.waiting.values()):
         yield f"C3: {name} cancels whoever is too many, and {len(crowd.waiting)} wait"
 
 
+def _let_in(name: Name, crowd: Crowd, before: Crowd) -> Iterator[str]:
+    """C1: whoever came in did so beside fewer than it allows, all those counted that were in before and still are."""
+    stayed = len(crowd.admitted.keys() & before.admitted.keys())
+    came = [crowd.admitted[key] for key in crowd.admitted.keys() - before.admitted.keys()]
+    for want in came:
+        if stayed >= want.most:
+            yield f"C1: {name} let {want.row.key} in, that allows {want.most}, beside {stayed}"
+    if came and len(crowd.admitted) > max(want.most for want in came):
+        yield f"C1: {name} has {len(crowd.admitted)}, and nobody who came last allows so many"
+
+
 def _overtaken(step: Step, name: Name, crowd: Crowd, before: Crowd) -> Iterator[str]:
-    """PR-17: of those that waited before the step, the better ones came in first. Runs that back off may come and go."""
-    still = [crowd.waiting[key] for key in crowd.waiting.keys() & before.waiting.keys()]
+    """PR-17: of those that waited before the step, the better ones came in first. Runs that back off may come and go.
+
+    Whose limit cancels does not stand in that line.
+    """
+    still = [crowd.waiting[key].row for key in crowd.waiting.keys() & before.waiting.keys()]
     for key in crowd.admitted.keys() - before.admitted.keys():
-        mine = _rank(step, crowd, crowd.admitted[key])
+        if crowd.admitted[key].limit.strategy is not WAITS:
+            continue
+        mine = _rank(step, crowd.admitted[key].row)
         for other in still:
-            if _rank(step, crowd, other) < mine:
+            if _rank(step, other) < mine:
                 yield f"PR-17: {name} let {key} in before {other.key}"
 
 
-def _rank(step: Step, crowd: Crowd, row: TaskRow | RunRow) -> tuple[int, int, int]:
+def _rank(step: Step, row: TaskRow | RunRow) -> tuple[int, int, int]:
     if isinstance(row, RunRow):
         return (-row.priority, 0, row.key)
     run = step.mirror.tables.runs[row.run_key]
@@ -85,7 +107,7 @@ def _cancelled(step: Step) -> Iterator[str]:
         task = mirror.tables.tasks[event.task_key]
         definition = mirror.definition(mirror.tables.runs[task.run_key])
         limits = [limit for _, limit in (*run_limits(definition), *own_limits(definition, task.step))]
-        if all(limit.strategy is LimitStrategy.GROUP_ROUND_ROBIN for limit in limits):
+        if all(limit.strategy is WAITS and not limit.is_shared for limit in limits):  # of a shared one another's limit may cancel
             yield f"F2.16: task {task.id} was cancelled by a limit that makes others wait"
         if S(task.status) is not S.CANCELLED and not replayed:
             yield f"F2.24: task {task.id} was cancelled by a limit and is {S(task.status).name}"
@@ -94,14 +116,22 @@ def _cancelled(step: Step) -> Iterator[str]:
 def _newest_stay(step: Step, found: Crowds, before: Crowds) -> Iterator[str]:
     """C3: of a limit that cancels what is in progress, nobody was cancelled for one that ranks behind."""
     for name, crowd in before.items():
-        if crowd.limit.strategy is not LimitStrategy.CANCEL_IN_PROGRESS or crowd.of_run or name not in found:
+        if name not in found or not _all_replace(crowd, found[name]):
             continue
-        because = f"{REASON} {crowd.limit.expression} = {name[2]!r} ("
-        lost = {event.task_key for event in step.decision.changes.events if event.message.startswith(because)}
-        worst = min((_importance(step, row) for row in found[name].admitted.values()), default=None)
+        limit = next(iter((*crowd.admitted.values(), *crowd.waiting.values()))).limit
+        because = f"{REASON} {limit.name}: " if limit.name else f"{REASON} {limit.expression} = "
+        told = [event for event in step.decision.changes.events if event.message.startswith(because)]
+        lost = {event.task_key for event in told if f" = {name[2]!r} (" in event.message}
+        worst = min((_importance(step, want.row) for want in found[name].admitted.values()), default=None)
         for key in lost & crowd.admitted.keys():
-            if worst is not None and _importance(step, crowd.admitted[key]) > worst:
+            if worst is not None and _importance(step, crowd.admitted[key].row) > worst:
                 yield f"C3: {name} gave up {key} for one that ranks behind it"
+
+
+def _all_replace(*crowds: Crowd) -> bool:
+    """Whether nobody but tasks whose limits cancel what is in progress wants the key."""
+    wants = [want for crowd in crowds for want in (*crowd.admitted.values(), *crowd.waiting.values())]
+    return bool(wants) and all(want.limit.strategy is LimitStrategy.CANCEL_IN_PROGRESS and not want.of_run for want in wants)
 
 
 def _importance(step: Step, row: TaskRow | RunRow) -> tuple[int, int]:

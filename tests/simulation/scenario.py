@@ -14,8 +14,10 @@ from limpet.core.definitions import (
     TaskDefinition,
     WorkflowDefinition,
 )
+from limpet.core.errors import InvalidArgument
 from limpet.core.ids import ActionId
 from limpet.core.settings import HardStickyPolicy, RetryPriority, Settings
+from limpet.core.shared_limits import check_order
 from tests.simulation.agenda import MS, SECOND
 from tests.simulation.condition_choice import with_conditions
 from tests.simulation.meters import choose_rates
@@ -165,6 +167,7 @@ def choose_labels(rng: Random, chance: float) -> tuple[DesiredLabel, ...]:
     return tuple(rng.sample(LABELS, rng.choice((1, 1, 2, 3))))
 
 
+SHARED = ("api", "web")  # names of limits that several workflows share
 EVENTS = (("order:*", "order:paid"), ("order:created",), ("invoice", "order:paid"))  # what a workflow may start on
 
 
@@ -174,7 +177,7 @@ def choose_workflow(rng: Random, name: str) -> WorkflowDefinition:
     tasks = [_task(rng, f"t{number}", _parents(rng, number)) for number in range(count)]
     choosy, meters = Random(repr(tasks)), Random(repr(tasks))  # their own chance, so that what seeds found stays findable
     tasks = [with_conditions(task, choosy) for task in tasks]
-    return WorkflowDefinition(
+    made = WorkflowDefinition(
         name,
         tuple(_metered(meters, task) for task in tasks),
         on_failure=_metered(meters, _task(rng, "rescue", ())) if rng.random() < 0.3 else None,
@@ -183,6 +186,23 @@ def choose_workflow(rng: Random, name: str) -> WorkflowDefinition:
         concurrency=_limits(rng, 0.3),
         events=EVENTS[count % len(EVENTS)],
     )
+    return _sharing(Random(repr(made)), made)
+
+
+def _sharing(rng: Random, made: WorkflowDefinition) -> WorkflowDefinition:
+    """Some limits are shared by name, or compute how many may be in; none where the order of names would not hold."""
+
+    def changed(limits: tuple[ConcurrencyLimit, ...]) -> tuple[ConcurrencyLimit, ...]:
+        found = [replace(one, runs_expression="most") if rng.random() < 0.2 else one for one in limits]
+        return tuple(replace(one, name=rng.choice(SHARED), is_shared=True) if rng.random() < 0.4 else one for one in found)
+
+    tasks = tuple(replace(task, concurrency=changed(task.concurrency)) for task in made.tasks)
+    shared = replace(made, tasks=tasks, concurrency=changed(made.concurrency))
+    try:
+        check_order(shared)
+    except InvalidArgument:
+        return made
+    return shared
 
 
 def _parents(rng: Random, number: int) -> tuple[str, ...]:

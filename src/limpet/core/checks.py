@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from limpet.core import parking
 from limpet.core.conditions import Action
 from limpet.core.definitions import StickyStrategy
-from limpet.core.gates import GroupName, Subject, gates_of, next_gate
+from limpet.core.gates import GroupName, Subject, gates_of, name_of, next_gate, size_of
 from limpet.core.ids import Instant
 from limpet.core.records import Run, TaskRun, Worker
 from limpet.core.rows import PinState, RunStatus, TaskStatus
@@ -86,21 +86,22 @@ def _stands_at_gate(state: State, task: TaskRun) -> bool:
 
 def _of_gates(state: State) -> Iterator[str]:
     """C1, C4: who is in a group follows from runs and tasks that have not ended, and they are never more than it allows."""
-    admitted: dict[GroupName, set[int]] = {}
+    admitted: dict[GroupName, dict[int, int]] = {}  # with how many each allows
     for run in state.runs.values():
         subjects: tuple[Subject, ...] = (run, *run.tasks.values())
         for subject in subjects:
             if subject.stage and subject.status.is_terminal:
                 yield f"C4: {subject.id} has ended as {subject.status.name} and is still admitted"
             for gate in gates_of(subject)[: subject.stage]:
-                admitted.setdefault((run.version.key, gate.number, str(run.keys[gate.number])), set()).add(subject.key)
+                admitted.setdefault(name_of(subject, gate), {})[subject.key] = size_of(subject, gate)
     for name, group in state.gates.groups.items():
-        if set(group.held) != admitted.pop(name, set()):
-            yield f"C4: {group.described} counts {len(group.held)} admitted, runs and tasks say otherwise"
-        if len(group.held) > group.gate.limit.max_runs:
-            yield f"C1: {group.described} has {len(group.held)} admitted"
+        allowed = admitted.pop(name, {})
+        if group.held.keys() != allowed.keys():
+            yield f"C4: the group {name} counts {len(group.held)} admitted, runs and tasks say otherwise"
+        elif allowed and len(allowed) > max(allowed.values()):
+            yield f"C1: the group {name} has {len(group.held)} admitted, and none of them allows so many"
         if not group.held and not group.waiting:
-            yield f"S2: {group.described} is empty and still remembered"
+            yield f"S2: the group {name} is empty and still remembered"
     for name in admitted:
         yield f"C4: the group {name} is missing"
 

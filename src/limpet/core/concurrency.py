@@ -3,16 +3,18 @@
 `settle` serves all groups in which something happened until nothing moves: the best waiting one of a group with room
 is admitted; of a full one, the strategy decides. Between groups the higher priority is served first, then the one
 that was served longest ago (C2). It runs after the inputs of a step and again when placing has ended tasks, so
-between steps nobody waits before a gate that would let them in.
+between steps the head of no line waits before a gate that would let it in.
+
+Room and strategy are those of the one who wants in: in a group that workflows share, each brings its own (decision 0026).
 """
 
 from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from limpet.core import attempts, gates, runs
+from limpet.core import attempts, gates, held_reasons, runs
 from limpet.core.definitions import LimitStrategy
-from limpet.core.gates import Group, Subject
+from limpet.core.gates import Group, Subject, gate_before
 from limpet.core.records import Run, TaskRun
 from limpet.core.state import State
 
@@ -74,20 +76,18 @@ def _serve(state: State, group: Group) -> bool:
     """Decide about the first in line. Returns whether anything changed."""
     first = group.first()
     assert first is not None
-    rank, subject = first
+    _, subject = first
     if isinstance(subject, TaskRun) and _is_overdue(state, subject):
         state.gates.set_aside(subject)
         return True
-    if group.has_room:
+    if group.has_room(subject):
         _admit(state, group, subject)
         return True
-    if group.gate.limit.strategy is LimitStrategy.GROUP_ROUND_ROBIN:
+    strategy = gate_before(subject).limit.strategy
+    if strategy is LimitStrategy.GROUP_ROUND_ROBIN:
         return False
-    loser = subject
-    if group.gate.limit.strategy is LimitStrategy.CANCEL_IN_PROGRESS:
-        worst, holder = group.worst_held()
-        loser = holder if rank < worst else subject  # equal priority: the newer one (F2.26)
-    _cancel(state, group, loser)
+    loser = group.loser_to(subject) if strategy is LimitStrategy.CANCEL_IN_PROGRESS else subject
+    _cancel(state, loser, held_reasons.end_sentence(group, subject, loser))
     return True
 
 
@@ -113,14 +113,8 @@ def _admit(state: State, group: Group, subject: Subject) -> None:
         attempts.line_up(state, task)
 
 
-def _cancel(state: State, group: Group, loser: Subject) -> None:
+def _cancel(state: State, loser: Subject, why: str) -> None:
     """The strategy decides against the subject; a run goes with all its tasks (F2.20, F2.21)."""
     run = gates.run_of(loser)
     tasks = list(run.tasks.values()) if isinstance(loser, Run) else [loser]
-    runs.cancel_tasks(state, run, tasks, why=_sentence(group))
-
-
-def _sentence(group: Group) -> str:
-    limit = group.gate.limit
-    cause = "another took its place" if limit.strategy is LimitStrategy.CANCEL_IN_PROGRESS else "the key was full"
-    return f"Cancelled by the concurrency limit {group.described}: {cause}."
+    runs.cancel_tasks(state, run, tasks, why=why)

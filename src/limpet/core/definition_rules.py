@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 
-from limpet.core import cron_time, event_rules
+from limpet.core import cron_time, event_rules, shared_limits
 from limpet.core.affinity import check_labels
 from limpet.core.conditions import Action, Condition, Kind
-from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN, ConcurrencyLimit, Idempotency, TaskDefinition, WorkflowDefinition
+from limpet.core.definitions import (
+    PRIORITY_MAX,
+    PRIORITY_MIN,
+    RUNS_MAX,
+    ConcurrencyLimit,
+    Idempotency,
+    TaskDefinition,
+    WorkflowDefinition,
+)
 from limpet.core.errors import InvalidArgument, LimitReached
 from limpet.core.ids import MILLISECOND_US, SECOND_US
 from limpet.core.rate_definitions import LIMIT_MAX, RateUse
@@ -37,6 +45,7 @@ def check_definition(definition: WorkflowDefinition, settings: Settings | None =
     for task in definition.steps:
         _check_task(definition, task, limits)
     _check_graph(definition)
+    shared_limits.check_order(definition)
     for task in definition.steps:
         _check_conditions(definition, task, limits)
     _check_crons(definition, limits)
@@ -100,8 +109,13 @@ def _check_concurrency(where: str, concurrency: tuple[ConcurrencyLimit, ...], li
     for limit in concurrency:
         if not limit.expression.strip():
             raise InvalidArgument(f"{where}: a concurrency limit needs an expression; for one group of all use a text in quotes")
-        if limit.max_runs < 1:
+        if not 1 <= limit.max_runs <= RUNS_MAX:
             raise InvalidArgument(f"{where}: a concurrency limit must allow 1 or more runs, got {limit.max_runs}")
+        if limit.is_shared and not limit.name.strip():
+            raise InvalidArgument(f"{where}: a concurrency limit that workflows share (tenant scope) needs a name")
+        if "\0" in limit.name or len(limit.name.encode()) > limits.concurrency_name_bytes_max:
+            most = f"at most {limits.concurrency_name_bytes_max} bytes (concurrency_name_bytes_max) without NUL characters"
+            raise InvalidArgument(f"{where}: the name of a concurrency limit must have {most}, got {limit.name[:80]!r}")
 
 
 def _check_conditions(definition: WorkflowDefinition, task: TaskDefinition, limits: Settings) -> None:

@@ -17,6 +17,7 @@ DEFAULT_SLOT_COUNT = 100  # a worker that names no slots (SL-1)
 PRIORITY_MIN, PRIORITY_MAX = 1, 3
 DEFAULT_LABEL_WEIGHT = 100  # LB-1
 BACKOFF_MAX_DEFAULT_US = 86_400 * SECOND_US  # RT-3
+RUNS_MAX = (1 << 31) - 1  # at a time, of a concurrency limit: an int32 on the wire
 
 
 class StickyStrategy(IntEnum):
@@ -63,12 +64,18 @@ class DesiredLabel:
 class ConcurrencyLimit:
     """At most `max_runs` at a time for each value that the expression has (F2.1).
 
-    expression: CEL over a run's input and metadata; an edge evaluates it (decision 0018)
+    expression:      CEL over a run's input and metadata; an edge evaluates it (decision 0018)
+    runs_expression: computes for each run how many may be in with it; "" when `max_runs` says it
+    name:            for people, and for limits that are shared; "" for none
+    is_shared:       whether all limits of the tenant with this name count together (decision 0026)
     """
 
     expression: str
     max_runs: int = 1
     strategy: LimitStrategy = LimitStrategy.CANCEL_IN_PROGRESS
+    runs_expression: str = ""
+    name: str = ""
+    is_shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,11 @@ class Gate:
     of_run: bool
 
 
+def in_passing_order(gates: list[Gate]) -> tuple[Gate, ...]:
+    """As declared, the shared ones last and by name: everywhere in the same order, so that no two runs wait for each other."""
+    return tuple(sorted(gates, key=lambda gate: gate.limit.name if gate.limit.is_shared else ""))
+
+
 @dataclass(frozen=True, slots=True)
 class DefaultFilter:
     """Which events of a scope start the workflow (F5.22). `expression`: CEL, an edge evaluates it; `payload`: a JSON object."""
@@ -113,8 +125,8 @@ class Feature(StrEnum):
     CONDITIONS = "conditions"  # only in rows of releases that did not carry them out
     EVENT_SCOPE = "the scope and the look-back of a task's event conditions"
     CONCURRENCY = "concurrency"  # only in rows of releases that did not carry it out
-    TENANT_CONCURRENCY = "concurrency limits shared by several workflows"
-    COMPUTED_CONCURRENCY = "concurrency limits with a computed number of runs"
+    TENANT_CONCURRENCY = "concurrency limits shared by several workflows"  # as above
+    COMPUTED_CONCURRENCY = "concurrency limits with a computed number of runs"  # as above
     RATE_LIMITS = "rate limits"  # as above
     IDEMPOTENCY = "idempotency"  # as above
     DURABLE = "durable tasks"
@@ -228,10 +240,10 @@ class WorkflowDefinition:
 
     @cached_property
     def run_gates(self) -> tuple[Gate, ...]:
-        """The limits that a run passes as a whole, in order; of a single task they are the task's own (F2.4, F2.5)."""
+        """The limits that a run passes as a whole, in this order; of a single task they are the task's own (F2.4, F2.5)."""
         if len(self.steps) == 1:
             return ()
-        return tuple(Gate(number, limit, of_run=True) for number, limit in enumerate(self.concurrency))
+        return in_passing_order([Gate(number, limit, of_run=True) for number, limit in enumerate(self.concurrency)])
 
     @cached_property
     def task_gates(self) -> tuple[tuple[Gate, ...], ...]:
@@ -240,14 +252,15 @@ class WorkflowDefinition:
         found: list[tuple[Gate, ...]] = []
         for task in self.steps:
             own = (*self.concurrency, *task.concurrency) if len(self.steps) == 1 else task.concurrency
-            found.append(tuple(Gate(first + place, limit, of_run=False) for place, limit in enumerate(own)))
+            found.append(in_passing_order([Gate(first + place, limit, of_run=False) for place, limit in enumerate(own)]))
             first += len(own)
         return tuple(found)
 
     @cached_property
     def gates(self) -> tuple[Gate, ...]:
         """All limits, by number."""
-        return (*self.run_gates, *(gate for gates in self.task_gates for gate in gates))
+        found = (*self.run_gates, *(gate for gates in self.task_gates for gate in gates))
+        return tuple(sorted(found, key=lambda gate: gate.number))
 
     @cached_property
     def rate_uses(self) -> tuple[tuple[tuple[RateUse, int | None], ...], ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from limpet.core.ids import Instant
 from limpet.core.rate_definitions import RateUse
@@ -13,13 +15,19 @@ class LimitsView:
     """What an edge evaluates for each run of a workflow, in the version in force.
 
     expressions: those of its concurrency limits, by number; rates: its computed uses of rate limits, by number;
-    idempotency: that of its idempotency key
+    idempotency: that of its idempotency key; sizes: by number, what computes a limit's number of runs, "" where it is declared
     """
 
     version_id: str
     expressions: tuple[str, ...]
     rates: tuple[RateUse, ...] = ()
     idempotency: str | None = None
+    sizes: tuple[str, ...] = ()
+
+    @property
+    def of_limits(self) -> Iterator[tuple[str, str]]:
+        """Of each concurrency limit, what computes its key and what its number of runs."""
+        return zip_longest(self.expressions, self.sizes, fillvalue="")
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,7 +209,10 @@ def _run(state: State, row: RunRow) -> Run:
 
 
 def _rate_value(value: LimitKey) -> RateValue | UnusableKey:
-    return value if isinstance(value, UnusableKey) else RateValue(*msgspec.json.decode(value, type=tuple[str, int, int | None]))
+    if isinstance(value, UnusableKey):
+        return value
+    assert isinstance(value, str), f"a value of a rate limit is stored as text, and not as {value}"
+    return RateValue(*msgspec.json.decode(value, type=tuple[str, int, int | None]))
 
 
 def _instant(value: int | None) -> Instant | None:

@@ -244,7 +244,7 @@ def _explain_held(state: State, task: TaskRun, group: Group, now: Instant) -> Ex
         f"{why.text}; position {position}{'+' if position >= POSITION_MAX else ''} in its order.",
         position=position,
         position_capped_at=POSITION_MAX,
-        unblock=() if why.never else tuple(held_reasons.helps(group)),
+        unblock=() if why.never else tuple(held_reasons.helps(group, task)),
     )
 
 

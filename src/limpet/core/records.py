@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from limpet.core.definitions import DesiredLabel, LabelValue, StickyStrategy, TaskDefinition, WorkflowDefinition
 from limpet.core.ids import (
@@ -45,7 +45,14 @@ class UnusableKey:
     error: str
 
 
-LimitKey = str | UnusableKey
+class SizedKey(NamedTuple):
+    """A key, with how many may be in as its run sees it: of a limit whose number of runs is computed."""
+
+    key: str
+    max_runs: int
+
+
+LimitKey = str | SizedKey | UnusableKey
 
 
 @dataclass(slots=True, eq=False)

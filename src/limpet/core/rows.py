@@ -141,8 +141,8 @@ class WorkerRow(NamedTuple):
 class RunRow(NamedTuple):
     """One execution of a workflow. Changes after birth: status, pin_…, started_at, finished_at, stage.
 
-    limit_keys: JSON array, the keys of its concurrency limits in order, then a text [name, units, limit] for each computed
-               use of a rate limit; what could not be computed: {"error": …}
+    limit_keys: JSON array, the keys of its concurrency limits in order, [key, runs] where the number of runs is computed, then a
+               text [name, units, limit] for each computed use of a rate limit; what could not be computed: {"error": …}
     stage:     how many limits of the whole run have admitted it; None: none
     child_ref: "<parent scope id> k:<child key>" or "<parent scope id> i:<child index>"; unique where set (W10.3)
     """

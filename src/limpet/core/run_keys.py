@@ -23,4 +23,4 @@ class RunKeys:
     keys: tuple[LimitKey, ...]
     stand_in: str = ""
     rates: tuple[RateValue | UnusableKey, ...] = ()
-    idempotency: LimitKey | None = None
+    idempotency: str | UnusableKey | None = None

@@ -66,6 +66,7 @@ class Settings:
     conditions_max: int = 100  # of one task; all are looked at whenever one of them may be satisfied
     condition_key_bytes_max: int = 1_000  # of the name of its data; it comes with every start of the task
     concurrency_limits_max: int = 10  # of a workflow as a whole, and of each task
+    concurrency_name_bytes_max: int = 255  # of a limit that has a name
     task_rate_limits_max: int = 10  # that one task takes units of [F4.11]
     rate_limit_name_bytes_max: int = 255  # a rate limit's key; a computed one that is longer is an error of its expression
     rate_limits_idle_max: int = 10_000  # kept in memory though no unfinished run names them; others are read when needed [S2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from limpet.core import claims, pauses, runs
@@ -11,8 +12,9 @@ from limpet.core.clock_starts import lacks_keys
 from limpet.core.decision import EventSource
 from limpet.core.definition_rules import check_definition
 from limpet.core.definition_text import checksum, encode_definition
-from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN
+from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN, WorkflowDefinition
 from limpet.core.errors import InvalidArgument, LimitReached, NotSupported, WorkflowChanged
+from limpet.core.gates import text_of
 from limpet.core.ids import RunKey, VersionKey, WorkflowId, WorkflowKey, WorkflowRunId, WorkflowVersionId
 from limpet.core.inputs import (
     CancelRequested,
@@ -29,6 +31,7 @@ from limpet.core.rate_definitions import RateValue
 from limpet.core.records import LimitKey, Run, TaskRun, UnusableKey, Version, Workflow
 from limpet.core.rows import RunStatus
 from limpet.core.run_keys import RunKeys
+from limpet.core.shared_limits import differences
 from limpet.core.state import State, version_row, workflow_row
 from limpet.core.undelivered import check_runnable, warnings_of
 
@@ -57,7 +60,12 @@ def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
     state.waits.learn(definition)
     state.changes.versions.append(version_row(version, state.tenant_no, state.now))
     state.notices.extend(warnings_of(definition))
+    state.notices.extend(differences(definition, _others_in_force(state, workflow)))
     return WorkflowPutReply(workflow.id, version.id, True)
+
+
+def _others_in_force(state: State, workflow: Workflow) -> Iterator[WorkflowDefinition]:
+    return (one.newest.definition for one in state.workflows.values() if one is not workflow and one.newest is not None)
 
 
 def delete_workflow(state: State, item: WorkflowDeleted) -> Workflow:
@@ -260,11 +268,14 @@ def _keys_of(state: State, given: RunKeys, run_id: WorkflowRunId) -> tuple[Limit
     limit = state.settings.concurrency_key_bytes_max
     found: list[LimitKey] = []
     for key in given.keys:
-        if isinstance(key, str):
-            key = key.replace(given.stand_in, run_id) if given.stand_in else key
-            bytes_used = len(key.encode())
+        if not isinstance(key, UnusableKey):
+            text = text_of(key)
+            text = text.replace(given.stand_in, run_id) if given.stand_in else text
+            bytes_used = len(text.encode())
             if bytes_used > limit:
                 key = UnusableKey(f"a concurrency key has {bytes_used} bytes; at most {limit} (concurrency_key_bytes_max)")
+            else:
+                key = text if isinstance(key, str) else key._replace(key=text)
         found.append(key)
     return tuple(found)
 

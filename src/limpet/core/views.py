@@ -41,9 +41,11 @@ class WorkerView:
 def limits_of(version: Version) -> LimitsView:
     """What is to be evaluated."""
     definition = version.definition
-    expressions = tuple(gate.limit.expression for gate in definition.gates)
+    limits = [gate.limit for gate in definition.gates]
+    expressions, sizes = tuple(one.expression for one in limits), tuple(one.runs_expression for one in limits)
     rule = definition.idempotency
-    return LimitsView(version.id, expressions, definition.computed_rates, None if rule is None else rule.expression)
+    idempotency = None if rule is None else rule.expression
+    return LimitsView(version.id, expressions, definition.computed_rates, idempotency, sizes if any(sizes) else ())
 
 
 @dataclass(frozen=True, slots=True)

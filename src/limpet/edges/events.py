@@ -136,7 +136,7 @@ async def _evaluated(push: Push) -> tuple[PushedEvent, ...]:
 
 def _evaluations_of(candidate: Candidate, limits: Mapping[str, LimitsView | None]) -> int:
     view = limits[candidate.workflow_name]
-    return (candidate.filter_id is not None) + (0 if view is None else len(view.expressions))
+    return (candidate.filter_id is not None) + (0 if view is None else len(view.expressions) + sum(map(bool, view.sizes)))
 
 
 def _filtered(event: NewEvent, event_id: str, candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[ExpressionFailure]]:

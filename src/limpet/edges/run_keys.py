@@ -6,18 +6,18 @@ core takes the trigger, it refuses the values, and they are computed again (R52,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TypeVar, cast
 from uuid import uuid4
 
-from limpet.core.definitions import WorkflowDefinition
+from limpet.core.definitions import RUNS_MAX, ConcurrencyLimit, WorkflowDefinition
 from limpet.core.errors import BulkIdempotencyCollision, IdempotencyCollision, InvalidArgument, WorkflowChanged
 from limpet.core.ids import TenantId
 from limpet.core.inputs import KeyTaken, RunsTriggered, Trigger
 from limpet.core.limits_view import LimitsView, StartAsked
 from limpet.core.rate_definitions import LIMIT_MAX, RateUse, RateValue
-from limpet.core.records import LimitKey, UnusableKey
+from limpet.core.records import LimitKey, SizedKey, UnusableKey
 from limpet.core.run_keys import RunKeys
 from limpet.core.timetable_inputs import CronTriggered, ScheduleTriggered
 from limpet.edges.expressions.errors import ExpressionError
@@ -43,13 +43,20 @@ def check_expressions(definition: WorkflowDefinition) -> None:
 def _expressions(definition: WorkflowDefinition) -> Iterator[tuple[str, str]]:
     """Each with where it stands."""
     workflow = f"workflow {definition.name}"
-    yield from ((f"{workflow}: the concurrency", limit.expression) for limit in definition.concurrency)
+    yield from _of_limits(workflow, definition.concurrency)
     for task in definition.steps:
         where = f"{workflow}, task {task.name}"
-        yield from ((f"{where}: the concurrency", limit.expression) for limit in task.concurrency)
+        yield from _of_limits(where, task.concurrency)
         yield from ((f"{where}: the rate limit", text) for use in task.rate_limits for text in use.expressions)
     if definition.idempotency is not None and definition.idempotency.expression:
         yield f"{workflow}: the idempotency", definition.idempotency.expression
+
+
+def _of_limits(where: str, limits: Iterable[ConcurrencyLimit]) -> Iterator[tuple[str, str]]:
+    for limit in limits:
+        yield f"{where}: the concurrency", limit.expression
+        if limit.runs_expression:
+            yield f"{where}: the max_runs", limit.runs_expression
 
 
 async def trigger(door: Door, tenant: TenantId, item: Trigger) -> str:
@@ -119,7 +126,7 @@ def keys_of(limits: LimitsView, data: bytes, metadata: bytes) -> RunKeys:
     values.add_json("input", data)
     values.add_json("additional_metadata", metadata)
     values.add_text("workflow_run_id", stand_in)
-    keys = tuple(_key(text, values) for text in limits.expressions)
+    keys = tuple(_limit(text, size, values) for text, size in limits.of_limits)
     rates = tuple(_rate(use, values) for use in limits.rates)
     idempotency = None if limits.idempotency is None else _key(limits.idempotency, values)
     return RunKeys(limits.version_id, keys, stand_in, rates, idempotency)
@@ -131,7 +138,16 @@ def unusable(limits: LimitsView, why: UnusableKey) -> RunKeys:
     return RunKeys(limits.version_id, keys, rates=rates, idempotency=None if limits.idempotency is None else why)
 
 
-def _key(text: str, values: Values) -> LimitKey:
+def _limit(text: str, size: str, values: Values) -> LimitKey:
+    """The key of a concurrency limit, with its number of runs where that is computed; or why there is none (F2.8)."""
+    key = _key(text, values)
+    if not size or isinstance(key, UnusableKey):
+        return key
+    most = _value(size, values, _runs)
+    return most if isinstance(most, UnusableKey) else SizedKey(key, most)
+
+
+def _key(text: str, values: Values) -> str | UnusableKey:
     """The key, or why there is none (F2.8, W7.15, W16.8)."""
     return _value(text, values, as_text)
 
@@ -152,6 +168,14 @@ def _value(text: str, values: Values, read: Callable[[object], T]) -> T | Unusab
         return read(compile_expression(Environment.KEY, text).evaluate(values))
     except ExpressionError as error:
         return UnusableKey(f"failed to parse step expression ({text}): {error}")
+
+
+def _runs(value: object) -> int:
+    """How many runs may be in. Raises ExpressionError; a number with a fraction is no number of runs."""
+    number = as_integer(value)
+    if number != value or not 1 <= number <= RUNS_MAX:
+        raise ExpressionError(f"it must give a whole number of runs between 1 and {RUNS_MAX}, and gives {value}")
+    return number
 
 
 def _amount(value: object) -> int:

@@ -69,9 +69,20 @@ def output_of(parent: str, expression: str = "", *, if_skipped: bool = False, ke
     return Condition(Kind.PARENT, Action.QUEUE, 0, key, parent, expression, holds_if_skipped=holds)
 
 
-def limit(expression: str, max_runs: int = 1, strategy: LimitStrategy = LimitStrategy.GROUP_ROUND_ROBIN) -> ConcurrencyLimit:
-    """A concurrency limit; in a scenario nobody evaluates the expression: `trigger(keys=…)` says its value."""
-    return ConcurrencyLimit(expression, max_runs, strategy)
+def limit(
+    expression: str,
+    max_runs: int | str = 1,
+    strategy: LimitStrategy = LimitStrategy.GROUP_ROUND_ROBIN,
+    *,
+    name: str = "",
+    shared: str = "",
+) -> ConcurrencyLimit:
+    """A concurrency limit; in a scenario nobody evaluates expressions: `trigger(keys=…)` says their values.
+
+    max_runs: a text is an expression that computes it; shared: the name by which workflows share it
+    """
+    plain, computed = (max_runs, "") if isinstance(max_runs, int) else (1, max_runs)
+    return ConcurrencyLimit(expression, plain, strategy, computed, shared or name, bool(shared))
 
 
 def once(expression: str, ttl: float, *, until_end: bool = False) -> Idempotency:

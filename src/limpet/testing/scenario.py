@@ -67,7 +67,7 @@ from limpet.core.rate_definitions import RateUse, RateValue
 from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimitPut
 from limpet.core.rate_rows import as_of
 from limpet.core.rate_windows import RateWindow
-from limpet.core.records import UnusableKey
+from limpet.core.records import LimitKey, SizedKey, UnusableKey
 from limpet.core.rows import TaskStatus
 from limpet.core.run_keys import RunKeys
 from limpet.core.settings import Settings
@@ -528,10 +528,19 @@ class Scenario(Readings):
 
 def keys_for(limits: LimitsView, values: Mapping[str, Any]) -> RunKeys:
     """The values of expressions; a key that is not named has its own text as value, a number is 1."""
-    keys = tuple(values.get(text, text) for text in limits.expressions)
+    keys = tuple(_limit_key(text, size, values) for text, size in limits.of_limits)
     rates = tuple(_rate_value(use, values) for use in limits.rates)
     key = None if limits.idempotency is None else values.get(limits.idempotency, limits.idempotency)
     return RunKeys(limits.version_id, keys, rates=rates, idempotency=key)
+
+
+def _limit_key(text: str, size: str, values: Mapping[str, Any]) -> LimitKey:
+    """What an edge would make of a concurrency limit."""
+    key: str | UnusableKey = values.get(text, text)
+    most: int | UnusableKey = values.get(size, 1)
+    if not size or isinstance(key, UnusableKey):
+        return key
+    return most if isinstance(most, UnusableKey) else SizedKey(key, most)
 
 
 def _rate_value(use: RateUse, values: Mapping[str, Any]) -> RateValue | UnusableKey:

@@ -318,16 +318,15 @@ class TestPutWorkflow:
         base = conditions.BaseMatchCondition(readable_data_key="k", action=conditions.QUEUE)
         scoped = conditions.UserEventMatchCondition(base=base, user_event_key="e", event_scope="s")
         waits = conditions.TaskConditions(user_event_conditions=[scoped])
-        full = Task(readable_id="t", action="a", is_durable=True, conditions=waits, concurrency=[admin.Concurrency(expression="'k'", max_runs_expression="2")],
+        full = Task(readable_id="t", action="a", is_durable=True, conditions=waits, concurrency=[admin.Concurrency(expression="'k'")],
                     rate_limits=[admin.CreateTaskRateLimit(key="k", units=1)], batch=admin.TaskBatchConfig(batch_max_size=2))  # fmt: skip
         request = Put(
             name="wf", tasks=[full], on_failure_task=Task(readable_id="f", action="f", is_durable=True),
-            concurrency=admin.Concurrency(expression="'k'", name="n", is_tenant_scoped=True), idempotency=admin.IdempotencyConfig(expression="'k'", ttl_ms=1),
+            concurrency=admin.Concurrency(expression="'k'"), idempotency=admin.IdempotencyConfig(expression="'k'", ttl_ms=1),
             cron_triggers=["* * * * *"],
         )  # fmt: skip
         assert (await registered(edge, request)).undelivered == (
-            (Feature.TENANT_CONCURRENCY, "workflow"), (Feature.EVENT_SCOPE, "task t"), (Feature.COMPUTED_CONCURRENCY, "task t"),
-            (Feature.DURABLE, "task t"), (Feature.BATCH, "task t"), (Feature.DURABLE, "task f"),
+            (Feature.EVENT_SCOPE, "task t"), (Feature.DURABLE, "task t"), (Feature.BATCH, "task t"), (Feature.DURABLE, "task f"),
         )  # fmt: skip
 
     async def test_F2_1_F2_3_concurrency_limits_arrive_the_single_field_only_without_a_list(self, edge: Edge) -> None:
@@ -342,6 +341,25 @@ class TestPutWorkflow:
         definition = await registered(edge, Put(name="wf", concurrency=full, concurrency_arr=[bare, bare]))
         assert definition.concurrency == (ConcurrencyLimit("'k'"),) * 2
         assert not definition.undelivered
+
+    async def test_limits_arrive_with_name_tenant_scope_and_a_computed_number_of_runs(self, edge: Edge) -> None:
+        named = admin.Concurrency(expression="'k'", max_runs=2, name="plain")
+        shared = admin.Concurrency(expression="'k'", max_runs_expression="input.most", name="all", is_tenant_scoped=True)
+        definition = await registered(
+            edge, Put(name="wf", concurrency_arr=[named, shared], tasks=[Task(readable_id="t", action="a")])
+        )
+        progress = LimitStrategy.CANCEL_IN_PROGRESS
+        assert definition.concurrency == (
+            ConcurrencyLimit("'k'", 2, progress, name="plain"),
+            ConcurrencyLimit("'k'", 1, progress, runs_expression="input.most", name="all", is_shared=True),
+        )
+        assert not definition.undelivered
+
+    async def test_F1_6_a_computed_number_of_runs_that_does_not_compile_is_refused(self, edge: Edge) -> None:
+        limit = admin.Concurrency(expression="'k'", max_runs_expression="input.")
+        code, details = await status_of(edge.admin.PutWorkflow(Put(name="wf", concurrency_arr=[limit]), metadata=MINE))
+        assert code is S.INVALID_ARGUMENT
+        assert "workflow wf: the max_runs expression 'input.' cannot be used" in details
 
     @pytest.mark.parametrize("expression", ["", " ", "input.", "nobody.knows", "input.a ||", "[1].map(x, [1].map(y, y))"])
     @pytest.mark.parametrize("of_task", [True, False])

@@ -65,9 +65,9 @@ async def test_a_trigger_over_rest_carries_its_keys(world: World, http: httpx.As
 
 async def test_a_version_shows_the_limits_that_the_wire_has_names_for(world: World, http: httpx.AsyncClient) -> None:
     """A third strategy exists; clients that do not know its name refuse the whole answer."""
-    robin = ConcurrencyLimit("input.a", 2, LimitStrategy.GROUP_ROUND_ROBIN)
+    robin = ConcurrencyLimit("input.a", 2, LimitStrategy.GROUP_ROUND_ROBIN, name="api", is_shared=True)
     newest = ConcurrencyLimit("'k'", 1, LimitStrategy.CANCEL_NEWEST)
-    step = replace(task("write", "Report"), concurrency=(newest, ConcurrencyLimit("'t'")))
+    step = replace(task("write", "Report"), concurrency=(newest, ConcurrencyLimit("'t'", runs_expression="input.n")))
     row = await world.workflow("Report", step, concurrency=(newest, robin))
     shown = (await http.get(f"/api/v1/workflows/{row.id}/versions")).json()
     assert shown["v1Concurrency"] == [
@@ -77,7 +77,19 @@ async def test_a_version_shows_the_limits_that_the_wire_has_names_for(world: Wor
             "expression": "input.a",
             "scope": "WORKFLOW",
             "stepReadableId": None,
+            "name": "api",
+            "isTenantScoped": True,
+            "maxRunsExpression": None,
         },
-        {"maxRuns": 1, "limitStrategy": "CANCEL_IN_PROGRESS", "expression": "'t'", "scope": "TASK", "stepReadableId": "write"},
+        {
+            "maxRuns": 0,
+            "limitStrategy": "CANCEL_IN_PROGRESS",
+            "expression": "'t'",
+            "scope": "TASK",
+            "stepReadableId": "write",
+            "name": None,
+            "isTenantScoped": False,
+            "maxRunsExpression": "input.n",
+        },
     ]
     assert shown["concurrency"] == {"maxRuns": 2, "limitStrategy": "GROUP_ROUND_ROBIN", "getConcurrencyGroup": "input.a"}

@@ -77,13 +77,20 @@ class OlderConcurrency(Schema):
 
 
 class ConcurrencySetting(Schema):
-    """A concurrency limit of a version. `scope`: WORKFLOW, or TASK with the task's name."""
+    """A concurrency limit of a version. `scope`: WORKFLOW, or TASK with the task's name.
+
+    max_runs: 0 where `max_runs_expression` computes it for each run
+    name, is_tenant_scoped: workflows share a limit with tenant scope by its name
+    """
 
     max_runs: int
     limit_strategy: str
     expression: str
     step_readable_id: str | None = None
     scope: str
+    name: str | None = None
+    is_tenant_scoped: bool = False
+    max_runs_expression: str | None = None
 
 
 class VersionShown(Schema):

@@ -9,7 +9,13 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from limpet.core.definitions import DEFAULT_SCHEDULE_TIMEOUT_US, LimitStrategy, StickyStrategy, WorkflowDefinition
+from limpet.core.definitions import (
+    DEFAULT_SCHEDULE_TIMEOUT_US,
+    ConcurrencyLimit,
+    LimitStrategy,
+    StickyStrategy,
+    WorkflowDefinition,
+)
 from limpet.core.errors import NotFound
 from limpet.core.ids import TenantId
 from limpet.core.inputs import WorkflowDeleted
@@ -173,11 +179,14 @@ def concurrency_settings(definition: WorkflowDefinition) -> list[ConcurrencySett
     own = [(limit, "TASK", task.name) for task in definition.steps for limit in task.concurrency]
     return [
         ConcurrencySetting(
-            max_runs=limit.max_runs,
+            max_runs=_max_runs(limit),
             limit_strategy=limit.strategy.name,
             expression=limit.expression,
             step_readable_id=step,
             scope=scope,
+            name=limit.name or None,
+            is_tenant_scoped=limit.is_shared,
+            max_runs_expression=limit.runs_expression or None,
         )
         for limit, scope, step in [*whole, *own]
         if limit.strategy in SHOWN_STRATEGIES
@@ -190,8 +199,13 @@ def older_concurrency(definition: WorkflowDefinition) -> OlderConcurrency | None
     if first is None:
         return None
     return OlderConcurrency(
-        max_runs=first.max_runs, limit_strategy=first.strategy.name, get_concurrency_group=first.expression
+        max_runs=_max_runs(first), limit_strategy=first.strategy.name, get_concurrency_group=first.expression
     )  # fmt: skip
+
+
+def _max_runs(limit: ConcurrencyLimit) -> int:
+    """The wire wants a number; 0 stands for one that each run computes."""
+    return 0 if limit.runs_expression else limit.max_runs
 
 
 def version_name(version: VersionRow) -> str:

@@ -22,5 +22,7 @@ def _limit(limit: Concurrency, where: str) -> ConcurrencyLimit:
         known = ", ".join(one.name for one in LimitStrategy)
         name = ConcurrencyLimitStrategy.Name(wire)
         raise InvalidArgument(f"{where}: the concurrency strategy {name} is not supported; use one of {known}")
-    max_runs = limit.max_runs if limit.HasField("max_runs") else RUNS_DEFAULT
-    return ConcurrencyLimit(limit.expression, max_runs, LimitStrategy(wire))
+    is_declared = limit.HasField("max_runs") and not limit.max_runs_expression
+    max_runs = limit.max_runs if is_declared else RUNS_DEFAULT
+    strategy = LimitStrategy(wire)
+    return ConcurrencyLimit(limit.expression, max_runs, strategy, limit.max_runs_expression, limit.name, limit.is_tenant_scoped)

@@ -126,36 +126,20 @@ def _schema(request: CreateWorkflowVersionRequest, limits: Settings) -> bytes | 
 
 def _undelivered(request: CreateWorkflowVersionRequest) -> Iterator[tuple[Feature, str]]:
     """What is declared and not carried out, and where."""
-    yield from _undelivered_of_limits(_whole(request), "workflow")
     for task in request.tasks:
         yield from _undelivered_of_task(task)
     if request.HasField("on_failure_task"):
         yield from _undelivered_of_task(request.on_failure_task)
 
 
-def _computes(request: CreateWorkflowVersionRequest) -> bool:
-    """Whether runs bring values of expressions, which an edge computes; the clock has none (decision 0018)."""
-    tasks = [*request.tasks, *([request.on_failure_task] if request.HasField("on_failure_task") else [])]
-    has_rates = any(limit.key_expr or limit.units_expr for task in tasks for limit in task.rate_limits)
-    return bool(_whole(request)) or has_rates or any(task.concurrency for task in tasks)
-
-
 def _undelivered_of_task(task: CreateTaskOpts) -> Iterator[tuple[Feature, str]]:
     where = f"task {task.readable_id}"
     if conditions.awaits_scope(task.conditions):
         yield Feature.EVENT_SCOPE, where
-    yield from _undelivered_of_limits(task.concurrency, where)
     if task.is_durable:
         yield Feature.DURABLE, where
     if task.HasField("batch"):
         yield Feature.BATCH, where
-
-
-def _undelivered_of_limits(limits: Sequence[Concurrency], where: str) -> Iterator[tuple[Feature, str]]:
-    if any(limit.is_tenant_scoped for limit in limits):
-        yield Feature.TENANT_CONCURRENCY, where
-    if any(limit.max_runs_expression for limit in limits):
-        yield Feature.COMPUTED_CONCURRENCY, where
 
 
 def _check_length(what: str, text: str, bytes_max: int) -> None:
