@@ -127,6 +127,34 @@ async def test_B20_both_fail_by_their_timeout_one_after_the_other(engine: Engine
     assert second["at"] - first["at"] > 0.9
 
 
+async def test_a_name_with_tenant_scope_counts_runs_of_several_workflows_together(
+    engine: EngineProcess, hatchet: Hatchet
+) -> None:
+    tasks = build_limited(hatchet)
+    runs = []
+    for name in ("shares", "shares_too", "SharesAsWhole") * 2:
+        runs += await start(tasks[name], Job(group="ada", digit="ada", seconds=0.1))
+    other = await start(tasks["shares"], Job(group="bob", seconds=0.1))
+    assert await settled(hatchet, [*runs, *other]) == ["COMPLETED"] * 7
+    names = ("shares", "shares_too", "shares_first", "shares_last")
+    lines = [line for name in names for line in lines_of(engine, name) if line["group"] == "ada"]
+    assert len(lines) == 16
+    assert most_at_once(lines, lambda line: "all") == {"all": 1}
+
+
+async def test_a_computed_number_of_runs_is_each_runs_own(engine: EngineProcess, hatchet: Hatchet) -> None:
+    task = build_limited(hatchet)["sized"]
+    runs = await start(
+        task, *(Job(number=n, group=group, most=most, seconds=0.3) for group, most in (("a", 1), ("b", 2)) for n in range(4))
+    )
+    assert await settled(hatchet, runs) == ["COMPLETED"] * 8
+    assert most_at_once(lines_of(engine, task.name), lambda line: line["group"]) == {"a": 1, "b": 2}
+    [none] = await start(task, Job(most=0))
+    assert await settled(hatchet, [none]) == ["FAILED"]
+    message = (await hatchet.runs.aio_get(none)).tasks[0].error_message or ""
+    assert "failed to parse step expression (input.most): it must give a whole number of runs" in message
+
+
 async def test_B09_a_key_that_cannot_be_computed_fails_the_run_at_once(engine: EngineProcess, hatchet: Hatchet) -> None:
     task = build_limited(hatchet)["no_such_key"]
     [run] = await start(task, Job())

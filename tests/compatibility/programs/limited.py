@@ -22,11 +22,18 @@ class Job(BaseModel):
     number: int = 0
     group: str = "all"
     digit: str = "0"
+    most: int = 1
     seconds: float = 0.1
 
 
-def limit(expression: str, max_runs: int, strategy: ConcurrencyLimitStrategy) -> ConcurrencyExpression:
+def limit(expression: str, max_runs: int | str, strategy: ConcurrencyLimitStrategy) -> ConcurrencyExpression:
     return ConcurrencyExpression(expression=expression, max_runs=max_runs, limit_strategy=strategy)
+
+
+def shared(expression: str, max_runs: int, strategy: ConcurrencyLimitStrategy) -> ConcurrencyExpression:
+    return ConcurrencyExpression(
+        expression=expression, max_runs=max_runs, limit_strategy=strategy, name="shared-line", is_tenant_scoped=True
+    )  # fmt: skip
 
 
 async def work(name: str, input: Job) -> dict[str, int]:
@@ -49,6 +56,9 @@ def build_limited(hatchet: Hatchet) -> dict[str, Any]:
             "concurrency": [limit("input.digit", 1, ROBIN), limit("input.group", 1, ROBIN)],
             "execution_timeout": timedelta(seconds=1),
         },
+        "shares": {"concurrency": shared("input.group", 1, ROBIN)},
+        "shares_too": {"concurrency": shared("input.digit", 1, ROBIN)},
+        "sized": {"concurrency": limit("input.group", "input.most", ROBIN)},
         "no_such_key": {"concurrency": limit("input.missing", 1, ROBIN), "retries": 3},
     }
     found = {name: _task(hatchet, name, options) for name, options in tasks.items()}
@@ -95,4 +105,14 @@ def _graphs(hatchet: Hatchet) -> dict[str, Any]:
     async def step4(input: Job, ctx: Context) -> dict[str, int]:
         return await work("step4", input)
 
-    return {whole.name: whole, burst.name: burst}
+    sharing = hatchet.workflow(name="SharesAsWhole", input_validator=Job, concurrency=[shared("input.group", 1, ROBIN)])
+
+    @sharing.task()
+    async def shares_first(input: Job, ctx: Context) -> dict[str, int]:
+        return await work("shares_first", input)
+
+    @sharing.task(parents=[shares_first])
+    async def shares_last(input: Job, ctx: Context) -> dict[str, int]:
+        return await work("shares_last", input)
+
+    return {one.name: one for one in (whole, burst, sharing)}

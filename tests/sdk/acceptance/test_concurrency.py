@@ -71,6 +71,37 @@ async def test_B07_B16_F2_2_every_spelling_is_held(
     assert all(crowd.most[group] <= number for group, number in most.items())
 
 
+async def test_workflows_share_a_limit_by_its_name_and_runs_bring_their_number(
+    limpet_client: Limpet, limpet_engine: EmbeddedEngine
+) -> None:
+    may_end = asyncio.Event()
+
+    def declare(name: str) -> Any:
+        shared = ConcurrencyExpression(
+            name="api", expression="input.group", max_runs="size(input.group)", is_tenant_scoped=True,
+            limit_strategy=ConcurrencyLimitStrategy.GROUP_ROUND_ROBIN,
+        )  # fmt: skip
+
+        @limpet_client.task(name=name, input_validator=Job, concurrency=shared)
+        async def task(input: Job, ctx: Context) -> None:
+            await may_end.wait()
+
+        return task
+
+    one, two = declare("one"), declare("two")
+    async with limpet_client.worker("w", slots=20, workflows=[one, two]):
+        first = [await task.aio_run_no_wait(Job(group="ab")) for task in (one, two)]
+        waiting = await one.aio_run_no_wait(Job(group="ab"))
+        explained = await asyncio.to_thread(limpet_engine.explain, waiting)
+        assert "api: input.group = 'ab' (2 at a time, GROUP_ROUND_ROBIN, shared by name) is full" in explained.text
+        assert "of workflow two" in explained.text
+        with pytest.raises(FailedTaskRunExceptionGroup, match=r"\(size\(input.group\)\): it must give a whole number of runs"):
+            await one.aio_run(Job(group=""))
+        may_end.set()
+        for reference in (*first, waiting):
+            await reference.aio_result()
+
+
 async def test_B12_B13_the_strategies_that_cancel(limpet_client: Limpet, limpet_engine: EmbeddedEngine) -> None:
     may_end, running = asyncio.Event(), asyncio.Event()
     flagged: list[bool] = []
