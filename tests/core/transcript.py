@@ -9,6 +9,7 @@ the difference before you commit it.
     > trigger W priority=3 on=w1            runs are named W#1, W#2 …; their tasks W#1.a
     > complete a / fail W#1.a / advance 31s
     > workflow W a limit=user:2:newest      concurrency: expression, how many, rr|newest|progress; of a task a(limit=user:2+team)
+    > workflow W a limit=user:2:rr:bank     the same, shared by a name
     > trigger W keys=user:ada               the values of expressions; an expression that is not named is its own value
     > workflow W a b(wait=5s+@paid|^a:big)<a   conditions (wait, skip, cancel): sleeps, events with @, outputs with ^; + and, | or
     > complete a yes=big / push paid yes=big   the expressions that are true; all others are false
@@ -73,10 +74,11 @@ def label_of(text: str) -> DesiredLabel:
 
 
 def limit_of(word: str) -> ConcurrencyLimit:
-    """`limit=user:2:newest`: an expression, how many, and rr (default), newest or progress."""
-    expression, _, rest = word.removeprefix("limit=").partition(":")
-    max_runs, _, strategy = rest.partition(":")
-    return ConcurrencyLimit(expression, int(max_runs or "1"), STRATEGIES[strategy or "rr"])
+    """`limit=user:2:newest:bank`: an expression, how many, rr (default), newest or progress, and the name that it is shared by."""
+    expression, max_runs, strategy, name = (word.removeprefix("limit=").split(":") + [""] * 3)[:4]
+    return ConcurrencyLimit(
+        expression, int(max_runs or "1"), STRATEGIES[strategy or "rr"], name=name, is_shared=bool(name)
+    )  # fmt: skip
 
 
 def groups_of(text: str) -> list[list[Condition]]:

@@ -17,7 +17,7 @@ def sentence(group: Group, task: TaskRun) -> str:
     subject, gate = _waiting(task)
     held_by, before = _holders(group, gate), group.ahead_of(subject)
     limit = f"concurrency limit {described(group, subject, gate)}"
-    if group.has_room(subject):  # it stands behind one whose limit is lower
+    if before and group.has_room(subject):  # it stands behind one whose limit is lower
         first = group.head()
         assert first is not None, f"{subject.id} waits in {group.name}, and nobody does"
         least = size_of(first, gate_before(first))
