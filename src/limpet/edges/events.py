@@ -84,7 +84,7 @@ async def push(
 
     request_id: a repeated call with the same id pushes nothing anew (I5)
     """
-    ids = [str(uuid4()) if request_id is None else _id_of(tenant, request_id, index) for index in range(len(events))]
+    ids = [str(uuid4()) if request_id is None else event_id_of(tenant, request_id, index) for index in range(len(events))]
     for tries_left in reversed(range(TRIES_MAX)):
         starts = await _evaluated(gathered(door, tenant, events, ids, settings))
         try:
@@ -192,6 +192,7 @@ def run_metadata(event: NewEvent, event_id: str) -> bytes:
     return orjson.dumps({**kept, **members})
 
 
-def _id_of(tenant: TenantId, request_id: str, index: int) -> str:
+def event_id_of(tenant: TenantId, request_id: str, index: int = 0) -> str:
+    """Of an event that is pushed under a request id, as the one of that index in its call."""
     digest = sha256(f"{tenant}\n{request_id}\n{index}".encode()).digest()
     return str(UUID(bytes=digest[:16], version=4))
