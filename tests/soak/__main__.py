@@ -18,7 +18,6 @@ from typing import Any
 
 from limpet.core.ids import TenantNo
 from limpet.store.api import Store
-from limpet.store.sqlite import SqliteStore
 from tests.compatibility.programs import journal
 from tests.soak import auditor
 from tests.soak.chaos import Chaos
@@ -46,7 +45,7 @@ async def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         await stage.stop_triggering()
         ended = await asyncio.gather(*(client.ended(QUIET_WITHIN_S) for client in stage.clients.values()))
         await stage.stop()
-        runs = await _runs(open_store(url))
+        runs = await _runs(auditor.open_store(url))
     finally:
         await stage.stop()
         if database is not None:
@@ -71,15 +70,6 @@ async def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "take-over seconds": _take_overs(chaos.owner_lost_at, switched),
         "violations": found,
     }
-
-
-def open_store(url: str) -> Store:
-    """The store as a reader, after every server has gone."""
-    if not url.startswith("postgresql:"):
-        return SqliteStore(url)
-    from limpet.store.postgres import PostgresStore  # needs the extra
-
-    return PostgresStore(url, server_id="auditor")
 
 
 async def _runs(store: Store) -> dict[str, Any]:

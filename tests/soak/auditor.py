@@ -13,7 +13,8 @@ from typing import Any
 
 from limpet.core.ids import TenantNo
 from limpet.core.rows import RunStatus, TaskStatus
-from limpet.store.api import Reader, RunQuery, RunRecord
+from limpet.store.api import Reader, RunQuery, RunRecord, Store
+from limpet.store.sqlite import SqliteStore
 from tests.soak.programs.work import FAILS_BY_PLAN
 
 PAGE = 1_000
@@ -32,6 +33,15 @@ class Evidence:
 
     def of(self, *kinds: str) -> list[Line]:
         return [line for kind in kinds for line in self.lines.get(kind, ())]
+
+
+def open_store(url: str) -> Store:
+    """The store as a reader, after every server has gone."""
+    if not url.startswith("postgresql:"):
+        return SqliteStore(url)
+    from limpet.store.postgres import PostgresStore  # needs the extra
+
+    return PostgresStore(url, server_id="auditor")
 
 
 async def read_runs(reader: Reader, tenant_no: TenantNo) -> dict[str, RunRecord]:
