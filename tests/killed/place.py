@@ -42,6 +42,8 @@ class Place(Stage):
     # Our workers do not beat. A start that was on its way when the engine died goes to somebody else soon.
     settings = MappingProxyType({"worker_lost_after": "1h", "worker_assignable": "1h", "receipt_grace_after_load": "2s"})
 
+    ready_within_s = 20.0  # nobody is frozen here: a slow answer means a busy machine
+
     def __init__(self, folder: Path, store: str) -> None:
         self._ahead = folder / "ahead"
         super().__init__(folder, store, 2 if "://" in store else 1, [])

@@ -78,6 +78,7 @@ class Stage:
     """Everything that runs. `store`: what the servers are given; `servers`: how many, one for a file."""
 
     settings: Mapping[str, str] = SETTINGS
+    ready_within_s = 1.0  # an answer of `/ready` that takes longer is none: a frozen server does not answer at all
 
     def __init__(self, folder: Path, store: str, servers: int, switched: list[tuple[float, str | None]]) -> None:
         self.folder, self.store = folder, store
@@ -86,7 +87,7 @@ class Stage:
         ports = free_ports(2 * servers)
         self.backends = [Backend(f"server-{n}", ports[2 * n], ports[2 * n + 1]) for n in range(servers)]
         self.servers = {one.name: self._server(one) for one in self.backends}
-        self.balancer = Balancer(self.backends, self._note_switch)
+        self.balancer = Balancer(self.backends, self._note_switch, self.ready_within_s)
         self.workers: dict[str, Child] = {}
         self.clients: dict[str, Child] = {}
         self.restarted = self.replaced = 0
