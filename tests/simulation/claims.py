@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
 from limpet.core.claim_rows import ClaimRow
+from limpet.core.claims import names_of
 from limpet.core.definitions import Idempotency, WorkflowDefinition
 from limpet.core.inputs import KeyTaken
 from limpet.core.rows import RunStatus
+from limpet.core.run_keys import RunKeys
 from tests.simulation.agenda import SECOND
 from tests.simulation.oracle import definition_of
 
@@ -44,6 +46,15 @@ def collided(step: Step) -> Iterator[str]:
         newest = max(versions, key=lambda version: version.number)
         if definition_of(newest.definition).idempotency is not None:
             yield row.id
+
+
+def may_collide(step: Step, runs: Iterable[RunKeys | None]) -> int:
+    """How many of these may have started nothing in this step, because somebody holds their keys."""
+    held = {name for name, row in step.claims_before.items() if row.expires_at > step.now}
+    held |= {row.name for row in step.decision.changes.claims}
+    if any(RunStatus(run.status).is_terminal for old, run in step.runs if old is None):
+        held.update(name.encode() for name in NAMES)  # one that came and ended in this step held any of them
+    return sum(name in held for name in names_of(runs))
 
 
 def _of_opened(step: Step, before: dict[bytes, ClaimRow]) -> Iterator[str]:
