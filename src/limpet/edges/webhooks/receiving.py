@@ -24,9 +24,10 @@ from limpet.core.event_inputs import ExpressionFailed, ExpressionFailure
 from limpet.core.event_rows import FailureSource
 from limpet.core.ids import SECOND_US, TenantId, TenantNo
 from limpet.core.webhook_rows import WebhookRow
-from limpet.edges.events import NewEvent, event_id_of, push
+from limpet.edges.events import NewEvent, push
 from limpet.edges.http.bodies import BoundedBodies
 from limpet.edges.http.rates import CallRates
+from limpet.edges.repeatable import repeatable_id
 from limpet.edges.rest.facts import RestFacts
 from limpet.edges.rest.problems import problem, problem_of
 from limpet.edges.rest.status import BAD_REQUEST, CONFLICT, FORBIDDEN, INTERNAL, TOO_MANY, UNAVAILABLE
@@ -104,7 +105,7 @@ class Receiving:
 
     async def _has_come(self, address: _Address, names: Sequence[str], now_s: float) -> bool:
         """Whether an event of such a name was stored in the last ten minutes, by whichever server."""
-        ids = [event_id_of(address.tenant, name) for name in names]
+        ids = [repeatable_id(address.tenant, name) for name in names]
         records, _ = await self._door.reader.pushed_events(address.tenant_no, EventQuery(ids=ids))
         return any(record.event.created_at > (now_s - KEPT_S) * SECOND_US for record in records)
 
