@@ -44,6 +44,7 @@ async def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         await stage.until_ready()
         await stage.stop_triggering()
         ended = await asyncio.gather(*(client.ended(QUIET_WITHIN_S) for client in stage.clients.values()))
+        ended.append(await stage.quiet(QUIET_WITHIN_S))
         await stage.stop()
         runs = await _runs(auditor.open_store(url))
     finally:
@@ -54,7 +55,7 @@ async def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     evidence = auditor.gather(lines, runs, workers_were_killed=bool(chaos.killed_workers))
     found = auditor.violations(evidence)
     if not all(ended):
-        found.append(f"a client still waited for results {QUIET_WITHIN_S:g} s after the last fault")
+        found.append(f"a client still waited for results, or a run had not ended, {QUIET_WITHIN_S:g} s after the last fault")
     return {
         "store": arguments.store,
         "seed": arguments.seed,
@@ -63,6 +64,8 @@ async def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "workers started again": stage.restarted,
         "workers replaced because they hung": stage.replaced,
         "acknowledged": len(evidence.of("acknowledged")),
+        "events": len(evidence.of("pushed")),
+        "scheduled": len(evidence.of("scheduled")),
         "refused": len(evidence.of("refused")),
         "runs": len(runs),
         "executions": len(evidence.of("start")),

@@ -129,6 +129,21 @@ class Stage:
             client.process.stdin.write("stop\n")
             client.process.stdin.close()
 
+    async def quiet(self, within_s: float) -> bool:
+        """Whether every run has ended, also those that nobody waits for; asked until then."""
+        where = f"http://127.0.0.1:{self.balancer.ports[1]}/api/v1/stable/tenants/{tenant_of(self.token)}/workflow-runs"
+        query = {"since": "2000-01-01T00:00:00Z", "only_tasks": "false", "limit": "1", "statuses": ["QUEUED", "RUNNING"]}
+        async with httpx.AsyncClient(timeout=5.0, headers={"Authorization": f"Bearer {self.token}"}) as client:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    while True:
+                        with contextlib.suppress(httpx.HTTPError):
+                            answer = await client.get(where, params=query)
+                            if answer.is_success and not answer.json()["rows"]:
+                                return True
+                        await asyncio.sleep(0.5)
+        return False
+
     async def _supervise(self) -> None:
         """Start workers that ended by themselves, and replace those that hang, as a service manager with a probe does.
 
