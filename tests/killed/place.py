@@ -53,6 +53,7 @@ class Place(Stage):
         self._numbers = count(1)
         self._switch = asyncio.Event()
         self._hands: list[Hands] = []
+        self.workflows: dict[str, str] = {}  # ids by name
         self.broken: list[Exception] = []
 
     # --- lives
@@ -137,7 +138,8 @@ class Place(Stage):
 
     async def workflow(self, name: str, *tasks: admin.CreateTaskOpts, **more: Any) -> None:
         """Register it; without tasks, one of a single task, whose action has its name."""
-        await self.calls.workflow(name, *(tasks or [lasting(name)]), **more)
+        request = admin.CreateWorkflowVersionRequest(name=name, tasks=tasks or [lasting(name)], **more)
+        self.workflows[name] = (await self.calls.call("/v1.AdminService/PutWorkflow", request)).workflow_id
 
     async def status(self, run_id: str) -> str:
         return admin.RunStatus.Name((await self.calls.details(run_id)).status)

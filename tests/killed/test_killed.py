@@ -11,13 +11,13 @@ import pytest
 
 from limpet.store.sqlite.maintenance import check
 from tests.killed.place import Place
-from tests.killed.scenes import clock, events, limits
+from tests.killed.scenes import clock, events, keys, limits
 from tests.postgres.fixtures import Databases
 
 pytestmark = pytest.mark.timeout(300)  # some 20 s each on a quiet machine; what they wait for is bounded on its own
 
 Scene = Callable[[Place], AsyncGenerator[None, None]]
-SCENES: tuple[Scene, ...] = (*limits.SCENES, *clock.SCENES, *events.SCENES)
+SCENES: tuple[Scene, ...] = (*limits.SCENES, *clock.SCENES, *events.SCENES, *keys.SCENES)
 KILLS = 3
 SCENE_WITHIN_S = 60.0  # from one kill to the next
 

@@ -12,6 +12,7 @@ from limpet.core.ids import SECOND_US
 from limpet.core.rows import EventType, TaskStatus
 from limpet.store.api import RunRecord
 from tests.killed.place import HOUR_S, Place, lasting
+from tests.killed.scenes.limits import limited
 
 Scene = AsyncIterator[None]
 TIMETABLE = "/tenants/{tenant}/workflows"
@@ -39,9 +40,10 @@ def note_of(record: RunRecord) -> str:
 
 
 async def B88_F7_4_scheduled_runs_start_once_also_late(place: Place) -> Scene:
+    """They have a limit whose key nobody can compute but an edge that lives when they are due (decision 25)."""
     hands = await place.hands("planned")
     hands.finishes_everything()
-    await place.workflow("planned")
+    await place.workflow("planned", lasting("planned", concurrency=[limited("input.note", 1)]))
     due, moved, deleted, far = [await schedule(place, "planned", ahead, note) for ahead, note in (
         (HALF, "due"), (3 * HOUR_S, "moved"), (HALF, "deleted"), (3 * HOUR_S, "far"),
     )]  # fmt: skip
