@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from limpet.core.pause_inputs import PauseInput, WorkflowPaused, WorkflowUnpaused
 from limpet.core.pause_rows import PausedStart, PauseRow
 from limpet.core.rows import RunRow, TaskRow, TaskStatus
+from limpet.core.timetable_inputs import ScheduleMoved
 from tests.simulation.agenda import SECOND
 from tests.simulation.oracle import definition_of
 from tests.simulation.timetable import born
@@ -66,9 +67,10 @@ def is_overdue(tables: Tables, task: TaskRow, now: int) -> bool:
 
 def dropped(step: Step) -> Iterator[str]:
     """Ids of scheduled runs that came due in a pause that drops them (F7.12)."""
+    moved = {item.schedule_id: item.at for item in step.items if isinstance(item, ScheduleMoved)}
     for row in (*step.schedules_dropped, *born(step)):
-        pause = step.mirror.tables.pauses.get(row.workflow_key)
-        if pause is not None and pause.paused_at is not None and pause.schedules == PausedStart.DROP and row.at <= step.now:
+        pause, at = step.mirror.tables.pauses.get(row.workflow_key), moved.get(row.id, row.at)
+        if pause is not None and pause.paused_at is not None and pause.schedules == PausedStart.DROP and at <= step.now:
             yield row.id
 
 
