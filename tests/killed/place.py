@@ -41,7 +41,6 @@ class Place(Stage):
 
     # Our workers do not beat. A start that was on its way when the engine died goes to somebody else soon.
     settings = MappingProxyType({"worker_lost_after": "1h", "worker_assignable": "1h", "receipt_grace_after_load": "2s"})
-
     ready_within_s = 20.0  # nobody is frozen here: a slow answer means a busy machine
 
     def __init__(self, folder: Path, store: str) -> None:
@@ -70,7 +69,7 @@ class Place(Stage):
         for server in self.servers.values():
             server.kill()
         killed_at = self.now()
-        await self._owned_by(None)
+        await self._nobody_serves()
         self.ahead_s += HOUR_S
         self._ahead.write_text(str(self.ahead_s))
         self.hour = (killed_at, self.now())
@@ -83,7 +82,7 @@ class Place(Stage):
         owner = self.owner()
         assert owner is not None, "no server is ready"
         owner.kill()
-        await self._owned_by(None)
+        await self._nobody_serves()
         if len(self.servers) == 1:
             owner.start()
         await self._begin()
@@ -93,14 +92,20 @@ class Place(Stage):
         await self.calls.__aexit__()
         for server in self.servers.values():
             server.kill()
+        await self.patient.close()
         logs = {server.name: Lines(server.log).all() for server in self.servers.values()}
-        self.broken = [error for hands in self._hands for error in await hands.leave()]
+        await self._leave()
         self.truth = await truth(self.store, logs)
 
     async def close(self) -> None:
         """Whatever has happened."""
-        await self.patient.close()
+        await self._leave()
         await self.stop()
+
+    async def _leave(self) -> None:
+        for hands in self._hands:
+            self.broken += await hands.leave()
+        self._hands.clear()
 
     async def _begin(self) -> None:
         await self.until_ready()
@@ -110,9 +115,9 @@ class Place(Stage):
         at = (f"127.0.0.1:{self.balancer.ports[0]}", f"http://127.0.0.1:{self.balancer.ports[1]}")
         self.calls = await Callers(*at, self.token).__aenter__()
 
-    async def _owned_by(self, wanted: Child | None) -> None:
+    async def _nobody_serves(self) -> None:
         async with asyncio.timeout(WITHIN_S):
-            while self.owner() is not wanted:
+            while self.owner() is not None:
                 self._switch.clear()
                 await self._switch.wait()
 
