@@ -133,10 +133,12 @@ class TriggeredBy(Schema):
 
     metadata: ResourceMeta
     parent_workflow_run_id: str | None = None
+    event_id: str | None = None
+    cron_schedule: str | None = None
 
 
-class RunShape(Schema):
-    """A run in the older shape."""
+class OlderRun(Schema):
+    """A run in the older shape, as lists have it."""
 
     metadata: ResourceMeta
     tenant_id: str
@@ -144,7 +146,6 @@ class RunShape(Schema):
     workflow_version_id: str
     status: str
     display_name: str
-    job_runs: list[JobRunShown]
     triggered_by: TriggeredBy
     input: JsonObject
     error: str | None = None
@@ -154,3 +155,23 @@ class RunShape(Schema):
     parent_id: str | None = None
     parent_step_run_id: str | None = None
     additional_metadata: JsonObject
+
+
+class RunShape(OlderRun):
+    """A run in the older shape, with its task runs."""
+
+    job_runs: list[JobRunShown]
+
+
+class OlderRunList(Schema):
+    """A page of runs in the older shape."""
+
+    rows: list[OlderRun]
+    pagination: Pagination
+
+
+class WorkflowMetrics(Schema):
+    """Runs of a workflow by the key of its first concurrency limit. `groupKeyRunsCount`: of the key that was asked for."""
+
+    group_key_runs_count: int | None = None
+    group_key_count: int

@@ -192,7 +192,9 @@ class MemoryReader:
         return (
             not self.content.is_gone(run)
             and (query.workflow_ids is None or self.content.workflows[run.workflow_key].id in query.workflow_ids)
+            and (query.parent_run_id is None or run.parent_run_id == query.parent_run_id)
             and (query.parent_task_id is None or run.parent_task_id == query.parent_task_id)
+            and _is_over_within(run, query)
             and (query.event_id is None or self._is_of_event(run, query.event_id))
             and (not query.metadata or metadata_matches(run.metadata or b"{}", query.metadata, every=query.metadata_all))
         )
@@ -248,6 +250,14 @@ def _page(found: list[Row], query: RunQuery) -> list[Row]:
 
 def _is_within(at: int, query: RunQuery | LogQuery) -> bool:
     return (query.since is None or at >= query.since) and (query.until is None or at < query.until)
+
+
+def _is_over_within(run: RunRow, query: RunQuery) -> bool:
+    since, until = query.finished_since, query.finished_until
+    if since is None and until is None:
+        return True
+    at = run.finished_at
+    return at is not None and (since is None or at >= since) and (until is None or at < until)
 
 
 def _matches_line(line: LogLine, query: LogQuery) -> bool:
