@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
+
 from limpet.core.crons import EXPRESSION_KEY
 from limpet.core.definitions import TaskDefinition, WorkflowDefinition
 from limpet.core.ids import SECOND_US, TenantId
@@ -18,7 +20,6 @@ from limpet.edges.rest.schemas_workflows import JobRunShown, JobShown, OlderRun,
 from limpet.edges.rest.summaries import frame_of, run_error, run_touched_at, touched_at
 from limpet.edges.trace_context import traced
 from limpet.store.api import RunRecord
-from limpet.store.matching import metadata_pairs
 
 TASKS_JOB, ON_FAILURE_JOB = 0, 1
 
@@ -54,7 +55,8 @@ def older_run(tenant: TenantId, record: RunRecord, payloads: Payloads) -> OlderR
 
 def triggered_by(meta: ResourceMeta, run: RunRow) -> TriggeredBy:
     """Who started it: what the engine wrote into the metadata of runs that events and crons start."""
-    pairs = dict(metadata_pairs(run.metadata or b"{}"))
+    metadata = orjson.loads(run.metadata or b"{}")
+    pairs = {key: value for key, value in metadata.items() if isinstance(value, str)} if isinstance(metadata, dict) else {}
     return TriggeredBy(
         metadata=meta,
         parent_workflow_run_id=run.parent_run_id,
