@@ -177,6 +177,7 @@ async def test_metadata_joins_the_other_filters(store: Store, metadata_runs: Seq
         ('{"ключ":"да"}'.encode(), ("ключ", "да"), True),
         (b'{"n":"%"}', ("n", "x"), False),
         (b'{"n":"x\' OR 1=1 --"}', ("n", "x' OR 1=1 --"), True),
+        (b'{"n":' + b"[" * 900 + b"]" * 900 + b',"m":"x"}', ("m", "x"), True),
         (b"[1]", ("0", "1"), False),
         (b"null", ("n", "null"), False),
     ],

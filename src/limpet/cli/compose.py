@@ -60,7 +60,7 @@ class EngineProcess:
     def __init__(self, plan: Plan) -> None:
         plan.check()
         self._port = None if plan.grpc_port else ReservedPort(plan.host)
-        self.plan = plan if self._port is None else replace(plan, grpc_port=self._port.number)
+        self.plan: Plan = plan if self._port is None else replace(plan, grpc_port=self._port.number)
         self.store = open_store(self.plan)
         self.streams = StreamRegistry()
         self.traces = TraceShelf()

@@ -7,7 +7,9 @@ Not refused: duplicate keys and large integers; a scanner of our own would cost 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
+import msgspec
 import orjson
 
 from limpet.core.errors import InvalidArgument
@@ -15,6 +17,8 @@ from limpet.core.errors import InvalidArgument
 EMPTY_OBJECT = b"{}"
 # `\u0000` that is not itself escaped: an even number of backslashes before it. The look-behind starts at the first.
 _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def check_object(text: bytes, what: str, bytes_max: int) -> bytes:
@@ -49,7 +53,12 @@ def parse(text: bytes, what: str) -> object:
 
 def text_of(value: object) -> str:
     """A value as metadata filters compare it: a text as it is, anything else as its JSON (W9.4)."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return ""  # it nests deeper than can be written; no filter means such a value
 
 
 def quoted(text: str) -> bytes:
@@ -62,9 +71,10 @@ def with_members(object_text: bytes, members: dict[str, str]) -> bytes:
     if not members:
         return object_text
     if any(key.encode() in object_text for key in members):
-        decoded = orjson.loads(object_text)
-        decoded.update(members)
-        return orjson.dumps(decoded)
+        with suppress(RecursionError):  # what nests too deeply gets a second member of the name: the last one counts
+            decoded: dict[str, object] = dict(_members.decode(object_text))  # the others' text stays: a number keeps its digits
+            decoded.update(members)
+            return msgspec.json.encode(decoded)
     head = object_text.rstrip()[:-1].rstrip()
     return head + (b"" if head.endswith(b"{") else b",") + orjson.dumps(members)[1:]
 
