@@ -26,7 +26,7 @@ from .world import NOW, NOW_S, OTHER, TENANT, World, task
 
 RUNS = f"/api/v1/tenants/{TENANT.id}/workflows/runs"
 EVENTS = f"/api/v1/tenants/{TENANT.id}/events"
-NOBODY = "01a0c450-6c00-7953-88f4-4348692302eb"
+NOBODY = "00000000-0000-7000-8000-000000000000"
 BEFORE, AFTER = (datetime.fromtimestamp(NOW_S, UTC) + timedelta(hours=hours) for hours in (-1, 1))
 
 

@@ -18,6 +18,7 @@ from limpet._version import __version__
 from limpet.core.errors import LimpetError
 from limpet.edges.rest import (
     absent,
+    counts,
     crons,
     events,
     expressions,
@@ -29,6 +30,7 @@ from limpet.edges.rest import (
     scheduled,
     tasks,
     tenants,
+    timings,
     traces,
     webhooks,
     workers,
@@ -46,6 +48,8 @@ from limpet.store.api import StoreError
 ROUTERS = (
     absent.absent_router(),
     tasks.router,
+    counts.router,
+    timings.router,
     runs.router,
     workers.router,
     crons.router,

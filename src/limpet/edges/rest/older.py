@@ -16,7 +16,18 @@ from limpet.edges.rest.graph import definition_of, job_id, step_id
 from limpet.edges.rest.names import OLD_RUN_NAME, OLD_TASK_NAME
 from limpet.edges.rest.payloads import Payloads, object_of
 from limpet.edges.rest.schemas import ResourceMeta
-from limpet.edges.rest.schemas_workflows import JobRunShown, JobShown, OlderRun, RunShape, StepRunShown, StepShown, TriggeredBy
+from limpet.edges.rest.schemas_workflows import (
+    CronTrigger,
+    EventTrigger,
+    JobRunShown,
+    JobShown,
+    OlderRun,
+    RunShape,
+    StepRunShown,
+    StepShown,
+    TriggeredBy,
+    Triggers,
+)
 from limpet.edges.rest.summaries import frame_of, run_error, run_touched_at, touched_at
 from limpet.edges.trace_context import traced
 from limpet.store.api import RunRecord
@@ -111,6 +122,18 @@ def jobs(tenant: TenantId, version: VersionRow) -> list[JobShown]:
     if definition.on_failure is not None:
         found.append(job_shown(tenant, version, definition, ON_FAILURE_JOB, steps[len(definition.tasks) :]))
     return found
+
+
+def triggers_shown(tenant: TenantId, version: VersionRow) -> Triggers:
+    """The event keys and crons that a version declares."""
+    definition = definition_of(version.definition)
+    return Triggers(
+        metadata=version_meta(version.id, version),
+        workflow_version_id=version.id,
+        tenant_id=tenant,
+        events=[EventTrigger(parent_id=version.id, event_key=key) for key in definition.events],
+        crons=[CronTrigger(parent_id=version.id, cron=expression) for expression in definition.crons],
+    )
 
 
 def job_shown(

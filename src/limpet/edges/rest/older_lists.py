@@ -1,10 +1,10 @@
-"""Lists in the older shape, which some clients still ask for: runs, events, runs of a workflow by concurrency key."""
+"""The older shape of runs and events, which some clients still ask for: lists and single ones, a workflow's concurrency keys."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends
@@ -13,13 +13,15 @@ from starlette.responses import Response
 from limpet.core.rows import RunRow
 from limpet.edges.rest.answers import answer
 from limpet.edges.rest.caller import Caller, Calling
+from limpet.edges.rest.events import event_of, get_event, list_event_keys
 from limpet.edges.rest.graph import definition_of
 from limpet.edges.rest.older import older_run
 from limpet.edges.rest.older_queries import OlderEventFilter, OlderRunFilter, OlderStatus, kind_of, run_numbers
 from limpet.edges.rest.payloads import Shown, read_payloads
 from limpet.edges.rest.queries import PAGE_MAX, Paged, lowered_id
-from limpet.edges.rest.schemas_events import EventList
-from limpet.edges.rest.schemas_workflows import OlderRunList, WorkflowMetrics
+from limpet.edges.rest.runs import get_run_shape
+from limpet.edges.rest.schemas_events import EventData, EventKeys, EventList, EventShown
+from limpet.edges.rest.schemas_workflows import OlderRunList, RunShape, WorkflowMetrics
 from limpet.edges.rest.shown_events import event_shown
 from limpet.edges.rest.workflows import versions_of
 from limpet.store.api import RunQuery, RunRecord
@@ -49,6 +51,47 @@ async def list_older_events(
     return await answer(
         lambda: EventList(pagination=page.shown(total), rows=[event_shown(caller.tenant, each) for each in found])
     )
+
+
+@router.get("/tenants/{tenant}/events/keys", response_model=EventKeys)
+async def list_older_event_keys(caller: Calling, tenant: str) -> Response:
+    """The keys of the events that are there."""
+    return await list_event_keys(caller, tenant)
+
+
+@router.get("/events/{event}", response_model=EventShown)
+async def get_older_event(caller: Calling, event: str) -> Response:
+    """One event."""
+    return await get_event(caller, caller.tenant, event)
+
+
+@router.get("/events/{event}/data", response_model=EventData)
+async def get_event_data(caller: Calling, event: str) -> Response:
+    """An event's payload, as a text."""
+    found = await event_of(caller, event)
+    payloads = {} if found.payload is not None else await caller.reader.event_payloads([found.event.key])
+    text = payloads.get(found.event.key, found.payload) or b"{}"
+    return await answer(lambda: EventData(data=text.decode()))
+
+
+@router.get("/tenants/{tenant}/events/{event}/data", response_model=EventData)
+async def get_tenants_event_data(caller: Calling, tenant: str, event: str) -> Response:
+    """The same under another path."""
+    return await get_event_data(caller, event)
+
+
+@router.get("/tenants/{tenant}/workflow-runs/{run}", response_model=RunShape)
+async def get_older_run(caller: Calling, tenant: str, run: str) -> Response:
+    """One run with its task runs."""
+    return await get_run_shape(caller, tenant, run)
+
+
+@router.get("/tenants/{tenant}/workflow-runs/{run}/input", response_model=dict[str, Any])
+async def get_run_input(caller: Calling, tenant: str, run: str) -> Response:
+    """A run's input; a bare object."""
+    record = await caller.run(run)
+    payloads = await read_payloads(caller.reader, [Shown(record.run, ())])
+    return await answer(lambda: payloads.input(record.run))
 
 
 @router.get("/workflows/{workflow}/metrics", response_model=WorkflowMetrics)

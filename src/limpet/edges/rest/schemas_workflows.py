@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from limpet.edges.rest.schemas import JsonObject, Pagination, ResourceMeta, Schema
 
@@ -42,6 +45,36 @@ class JobShown(Schema):
     steps: list[StepShown]
 
 
+class EventTrigger(Schema):
+    """An event key that starts a workflow."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(alias_generator=None)
+
+    parent_id: str
+    event_key: str
+
+
+class CronTrigger(Schema):
+    """A declared cron."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(alias_generator=None)
+
+    parent_id: str
+    cron: str
+
+
+class Triggers(Schema):
+    """What starts a version by itself, as it declares it. In snake case on the wire."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(alias_generator=None)
+
+    metadata: ResourceMeta
+    workflow_version_id: str
+    tenant_id: str
+    events: list[EventTrigger]
+    crons: list[CronTrigger]
+
+
 class WorkflowShown(Schema):
     """A workflow. `warnings`: what its newest version declares and this engine does not carry out."""
 
@@ -52,6 +85,7 @@ class WorkflowShown(Schema):
     versions: list[VersionMeta]
     tags: list[JsonObject]
     jobs: list[JobShown]
+    triggers: Triggers | None = None
     tenant_id: str
     warnings: list[str]
 
@@ -93,6 +127,7 @@ class VersionShown(Schema):
     workflow: WorkflowShown
     schedule_timeout: str
     jobs: list[JobShown]
+    triggers: Triggers
     concurrency: OlderConcurrency | None = None
     v1_concurrency: list[ConcurrencySetting]
     workflow_config: JsonObject
