@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from limpet.core.definitions import ConcurrencyLimit, Feature, WorkflowDefinition
+from limpet.core.definitions import Feature, WorkflowDefinition
 from limpet.core.errors import InvalidArgument, LimitReached, NotFound, NotSupported
 from limpet.core.ids import Instant
 from limpet.core.inputs import TimePassed, WorkflowDeleted, WorkflowPut
@@ -226,15 +226,3 @@ def test_a_workflow_whose_runs_are_refused_is_not_scheduled() -> None:
     s.advance(1)
     assert not runs(s)
     assert any(f"Scheduled run {row.id} was due and did not start" in n for _, d in s.log.decisions for n in d.notices)
-
-
-def test_a_workflow_that_got_limits_meanwhile_fails_its_scheduled_runs_with_a_sentence() -> None:
-    s = world()
-    plan(s, 1)
-    s.workflow("W", "a", concurrency=[ConcurrencyLimit("'k'")])
-    s.advance(1)
-    (run,) = runs(s)
-    assert s.run_status(run.id) == "FAILED"
-    assert "workflow W has concurrency limits by now" in s.error("a")
-    with pytest.raises(NotSupported, match="has concurrency limits"):
-        plan(s, 1)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 WAITING = {
     "29": "events; triggers, bulk triggers and schedules are shown",
-    "67": "pausing of workflows",
     "84": "durable tasks",
     "87": "event triggers",
     "92": "batch tasks",

@@ -14,6 +14,7 @@ from typing import Any
 from limpet.core import (
     attempts,
     checks,
+    claims,
     concurrency,
     deadlines,
     due,
@@ -22,6 +23,7 @@ from limpet.core import (
     fleet,
     loading,
     notices,
+    pauses,
     rate_limits,
     rate_needs,
     registration,
@@ -60,7 +62,9 @@ from limpet.core.inputs import (
     WorkflowDeleted,
     WorkflowPut,
 )
+from limpet.core.limits_view import LimitsView
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.pause_inputs import WorkflowPaused, WorkflowUnpaused
 from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimitPut
 from limpet.core.rate_views import RatesView, of_rates
 from limpet.core.reasons import explain_task
@@ -101,6 +105,8 @@ HANDLERS: dict[type, Handler] = {
     RateLimitPut: rate_limits.put,
     RateLimitPaused: rate_limits.pause,
     RateLimitDeleted: rate_limits.delete,
+    WorkflowPaused: pauses.pause,
+    WorkflowUnpaused: pauses.unpause,
     FilterCreated: event_filters.create,
     FilterUpdated: event_filters.update,
     FilterDeleted: event_filters.delete,
@@ -143,6 +149,7 @@ class Machine:
         needs = Needs()
         for item in inputs:
             if isinstance(item, RunsTriggered):
+                needs.claims.update(claims.names_of(one.keys for one in item.items))
                 for one in item.items:
                     if one.request_id is not None:
                         needs.request_ids.add(one.request_id)
@@ -154,6 +161,7 @@ class Machine:
                 needs.event_ids.update(event.id for event in item.events if item.is_repeatable)
             elif isinstance(item, WorkflowPut) or type(item) in due.HANDLERS:
                 due.add_needs(self.state, item, needs.timetable)
+            needs.claims.update(claims.names_of(due.keys_in(item)))
             rate_needs.add_needs(self.state, item, needs)
         needs.rate_limits.update(self.state.rates.unread)
         self.state.timetable.ask(needs.timetable, self.state.now, self.state.settings.due_batch_max)
@@ -179,6 +187,7 @@ class Machine:
         found = found or Found()
         state.timetable.begin(found.timetable)
         rate_limits.arrived(state, state.rates.begin(found.rate_limits))
+        state.claims.begin(found.claims)
         if found.runs:
             loading.hydrate(state, found)
         replies = [self._handle(item, found) for item in inputs]
@@ -234,7 +243,7 @@ class Machine:
         """When time alone will next change something; at once when the next step has something to ask the store for."""
         if self.state.rates.unread:
             return self.state.now
-        at = earliest(self.state.timers.next_at(), self.state.timetable.due_at)
+        at = earliest(self.state.timers.next_at(), self.state.timetable.wake_at)
         return None if at is None else Instant(at)
 
     def workers(self) -> list[views.WorkerView]:
@@ -255,13 +264,12 @@ class Machine:
         found = ((one, self.state.tasks.get(one)) for one in task_run_ids)
         return {one: task.started_at for one, task in found if task is not None and task.started_at is not None}
 
-    def limits_of(self, workflow_name: str) -> views.LimitsView | None:
+    def limits_of(self, workflow_name: str) -> LimitsView | None:
         """What an edge evaluates before it triggers the workflow; None: it computes nothing, or is unknown."""
         workflow = self.state.workflows.get(workflow_name)
         if workflow is None or workflow.newest is None or not workflow.newest.definition.is_computed:
             return None
-        version, definition = workflow.newest, workflow.newest.definition
-        return views.LimitsView(version.id, tuple(gate.limit.expression for gate in definition.gates), definition.computed_rates)
+        return views.limits_of(workflow.newest)
 
     def candidates(self, event_key: str, scope: str | None) -> tuple[Candidate, ...]:
         """What an edge evaluates before it hands in an event."""

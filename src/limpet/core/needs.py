@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from limpet.core.claim_rows import ClaimRow
 from limpet.core.condition_rows import WaitRow
 from limpet.core.event_rows import EventRunRow, FilterRow, PushedEventRow
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import TimetableFound, TimetableNeeds
@@ -18,6 +20,7 @@ class Needs:
     """Look-ups for one batch of inputs of one tenant. Empty for almost every batch.
 
     rate_limits: by name
+    claims:      names of idempotency keys
     """
 
     child_refs: set[str] = field(default_factory=set)
@@ -26,10 +29,17 @@ class Needs:
     event_ids: set[str] = field(default_factory=set)
     timetable: TimetableNeeds = field(default_factory=TimetableNeeds)
     rate_limits: set[str] = field(default_factory=set)
+    claims: set[bytes] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         return bool(
-            self.child_refs or self.request_ids or self.run_or_task_ids or self.event_ids or self.timetable or self.rate_limits
+            self.child_refs
+            or self.request_ids
+            or self.run_or_task_ids
+            or self.event_ids
+            or self.timetable
+            or self.rate_limits
+            or self.claims
         )
 
 
@@ -42,6 +52,7 @@ class Found:
     runs:            whole runs with all their tasks, for every id in `run_or_task_ids` that exists
     versions:        the versions those runs were made with
     rate_limits:     by every name that was asked for; None: there is none
+    claims:          by name, expired ones too while they wait to be purged
     event_runs:      of those runs that events started
     events:          by id, without their payloads
     waits:           the conditions of their tasks
@@ -52,6 +63,7 @@ class Found:
     runs: Sequence[tuple[RunRow, Sequence[TaskRow]]] = ()
     versions: Sequence[VersionRow] = ()
     timetable: TimetableFound = field(default_factory=TimetableFound)
+    claims: Mapping[bytes, ClaimRow] = field(default_factory=dict)
     event_runs: list[EventRunRow] = field(default_factory=list)
     events: dict[str, PushedEventRow] = field(default_factory=dict)
     waits: list[WaitRow] = field(default_factory=list)
@@ -69,6 +81,7 @@ class Snapshot:
     runs:      the unfinished ones; tasks: all tasks of those runs, finished ones too. Payload columns may be None
     receipts:  all that are not folded away
     due_at:    when the first cron or scheduled run is due; None: nothing is planned
+    pauses:    the last one of each workflow that ever was paused, deleted ones too
     filters:   all of workflows that are not deleted; event_runs: of the unfinished runs that events started
     waits:     the conditions of the tasks of unfinished runs
     webhooks:  all
@@ -82,6 +95,7 @@ class Snapshot:
     tasks: Sequence[TaskRow] = ()
     receipts: Sequence[ReceiptRow] = ()
     due_at: int | None = None
+    pauses: Sequence[PauseRow] = ()
     filters: Sequence[FilterRow] = ()
     event_runs: Sequence[EventRunRow] = ()
     waits: Sequence[WaitRow] = ()

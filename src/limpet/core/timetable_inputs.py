@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limpet.core.ids import Instant
+from limpet.core.run_keys import RunKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,13 @@ class CronDeleted:
 
 @dataclass(frozen=True, slots=True)
 class CronTriggered:
-    """Its run is wanted now, whatever the time. Reply: `WorkflowRunId`, or `NotFound`."""
+    """Its run is wanted now, whatever the time. Reply: `WorkflowRunId`, `KeyTaken` or `NotFound`.
+
+    keys: without those of the version in force the reply is the `StartAsked` that they are for
+    """
 
     cron_id: str
+    keys: RunKeys | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +82,10 @@ class ScheduleDeleted:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleTriggered:
-    """Its run is wanted now. Reply: `WorkflowRunId`, or `NotFound` (F7.4)."""
+    """Its run is wanted now (F7.4). Reply and `keys`: as of `CronTriggered`."""
 
     schedule_id: str
+    keys: RunKeys | None = None
 
 
 TimetableInput = (

@@ -21,9 +21,9 @@ from limpet.core.event_inputs import EventsPushed, EventStart, ExpressionFailure
 from limpet.core.event_rows import PushedEventRow
 from limpet.core.ids import TenantId
 from limpet.core.inputs import RunsTriggered, Trigger
+from limpet.core.limits_view import LimitsView
 from limpet.core.settings import Settings
 from limpet.core.subscriptions import Candidate
-from limpet.core.views import LimitsView
 from limpet.edges import condition_answers, json_text
 from limpet.edges.expressions.errors import ExpressionError
 from limpet.edges.expressions.evaluator import Environment, as_truth, compile_expression

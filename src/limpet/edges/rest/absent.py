@@ -29,7 +29,6 @@ ABSENT = (
     Absent(("POST",), "/v1/tenants/{tenant}/webhook-workers", "webhook workers"),
     Absent(("POST",), "/v1/stable/tenants/{tenant}/durable-tasks/branch", "durable tasks"),
     Absent(("POST",), "/v1/stable/tasks/{task}/restore", "durable tasks"),
-    Absent(("PATCH",), "/v1/workflows/{workflow}", "pausing a workflow", "pause its workers instead"),
 )
 
 

@@ -25,9 +25,9 @@ PARENT_RUN_KEY = "hatchet__parent_workflow_run_id"  # set by the engine on child
 PARENT_TASK_KEY = "hatchet__parent_step_run_id"
 
 
-def triggered(request: TriggerWorkflowRequest, request_id: str | None, limits: Settings) -> RunsTriggered:
+def triggered(request: TriggerWorkflowRequest, request_id: str | None, limits: Settings) -> Trigger:
     """A single trigger."""
-    return RunsTriggered((_trigger(request, _checked(request_id, limits), limits),))
+    return _trigger(request, _checked(request_id, limits), limits)
 
 
 def bulk_triggered(requests: Sequence[TriggerWorkflowRequest], request_id: str | None, limits: Settings) -> RunsTriggered:
@@ -38,9 +38,9 @@ def bulk_triggered(requests: Sequence[TriggerWorkflowRequest], request_id: str |
     return RunsTriggered(tuple(_item(index, one, request_id, limits) for index, one in enumerate(requests)))
 
 
-def run_triggered(request: TriggerWorkflowRunRequest, request_id: str | None, limits: Settings) -> RunsTriggered:
+def run_triggered(request: TriggerWorkflowRunRequest, request_id: str | None, limits: Settings) -> Trigger:
     """The newer form, with bytes and without parents."""
-    item = Trigger(
+    return Trigger(
         workflow_name=_name(request.workflow_name, limits),
         input=json_text.check_object(request.input, "input", limits.payload_bytes_max),
         metadata=json_text.check_object(request.additional_metadata, "additional metadata", limits.metadata_bytes_max),
@@ -48,7 +48,6 @@ def run_triggered(request: TriggerWorkflowRunRequest, request_id: str | None, li
         desired_labels=desired_labels(request.desired_worker_labels, "trigger", limits),
         request_id=_checked(request_id, limits),
     )
-    return RunsTriggered((item,))
 
 
 def scheduled(request: ScheduleWorkflowRequest, limits: Settings) -> SchedulesCreated:
