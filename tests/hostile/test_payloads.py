@@ -295,6 +295,11 @@ async def test_X15_metadata_and_input_that_nest_deeply_break_nothing_afterwards(
     assert [row["metadata"]["id"] for row in await listed(house, f"additional_metadata=m:{levels}")] == [run_id]
     assert await listed(house, "additional_metadata=deep:x") == []
     assert (await house.rest("GET", f"/stable/workflow-runs/{run_id}")).status_code == 200
+    line = events.PutLogRequest(task_run_external_id=run_id, message=b"a line", metadata=deep)
+    await house.call("/EventsService/PutLog", line)
+    await house.engine.write_logs.flushed()
+    logs = await house.rest("GET", f"/stable/tasks/{run_id}/logs")
+    assert (logs.status_code, deep in logs.content) == (200, True)
     assert (await house.rest("POST", "/stable/tenants/{tenant}/tasks/cancel", {"externalIds": [run_id]})).status_code == 200
 
 
