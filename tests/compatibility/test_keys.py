@@ -25,7 +25,7 @@ pytestmark = pytest.mark.compat
 
 @pytest.fixture(scope="module", autouse=True)
 def worker(engine: EngineProcess) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, "keyed", {"slots": 50, "keyed": True})
+    process = WorkerProcess(engine, "keyed", {"slots": 50, "program": "keyed"})
     process.start()
     yield process
     process.stop()
@@ -95,7 +95,7 @@ async def test_W16_8_what_gives_no_key_is_refused(hatchet: Hatchet) -> None:
 
 
 async def test_I1_keys_outlive_a_killed_engine(own_engine: EngineProcess, workers: Callable[..., WorkerProcess]) -> None:
-    workers(own_engine, "keyed", slots=5, keyed=True)
+    workers(own_engine, "keyed", slots=5, program="keyed")
     client = client_of(own_engine)
     tasks = build_keyed(client)
     held = await start(tasks["KeyedTtl"], Order(id="k"))

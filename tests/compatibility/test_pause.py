@@ -18,7 +18,7 @@ pytestmark = pytest.mark.compat
 
 @pytest.fixture(scope="module", autouse=True)
 def worker(engine: EngineProcess) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, "keyed", {"slots": 50, "keyed": True})
+    process = WorkerProcess(engine, "keyed", {"slots": 50, "program": "keyed"})
     process.start()
     yield process
     process.stop()
