@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 DURABLE = "durable tasks"
-RATE_LIMITS = "rate limits"
 BATCH = "batch tasks"
 EMBEDDED = "the engine inside the client's process"
 TRACING = "nothing: a model of the hosted trace view that no client method returns"
