@@ -197,6 +197,7 @@ class Ledger:
         self.fail(f"D1: run {one} was acknowledged and is gone" for one in self.acknowledged if one not in tables.run_keys)
         self.fail(timetable.left_behind(tables.schedules.values(), self.world.wall.honest()))
         self.fail(timetable.lost(self.planned, self.given_up, tables.schedules.values(), tables.runs.values()))
+        self.fail(timetable.doubled(tables.runs.values()))
         self.fail(pushing.lost(self.pushed, tables))
         self.fail(f"L3: run {row.id} has not ended" for row in tables.runs.values() if not RunStatus(row.status).is_terminal)
         self.fail(f"R26: receipt row {key} is left, and no attempt lives" for key in tables.receipts)

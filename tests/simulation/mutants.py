@@ -37,6 +37,7 @@ from limpet.core import (
     reasons,
     reports,
     runs,
+    schedules,
     slots,
     timetable,
     triggers,
@@ -250,6 +251,13 @@ def repeated_push_starts_again(surgery: Surgery) -> None:
         return real(state, replace(item, is_repeatable=False), found)
 
     real = surgery.put(events, "push", push)
+
+
+def repeated_schedule_plans_again(surgery: Surgery) -> None:
+    def create(state: Any, item: Any, found: Any) -> Any:
+        return real(state, replace(item, ids=()), found)
+
+    real = surgery.put(schedules, "create", create)
 
 
 def event_starts_its_last_run_alone(surgery: Surgery) -> None:
@@ -645,6 +653,7 @@ MUTANTS: dict[str, Mutant] = {
         soft_run_never_pinned_again,
         deadlines_armed_after_load,
         repeated_push_starts_again,
+        repeated_schedule_plans_again,
         event_starts_its_last_run_alone,
         sources_not_loaded,
         cron_advance_in_a_separate_commit,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from limpet.core.ids import Instant
 from limpet.core.limits_view import StartAsked
@@ -48,6 +49,7 @@ class Planner:
         self.tenant, self.world, self.no = tenant, tenant.world, tenant.no
         self.rng = Random(tenant.world.seed * 31 + tenant.no)
         self.count = 0
+        self.repeatable: SchedulesCreated | None = None
 
     def act(self) -> None:
         """One act, then another one later. A clock that was set back lets a cron that is switched on again see a slot twice."""
@@ -81,8 +83,13 @@ class Planner:
         if schedules and luck < 0.7:
             one = rng.choice(schedules)
             return rng.choice((ScheduleMoved(one, soon), ScheduleDeleted(one), ScheduleTriggered(one)))
+        if self.repeatable is not None and luck < 0.85:
+            again, self.repeatable = self.repeatable, None
+            return again
         metadata = json.dumps({PLAN: self._name()}).encode()
-        return SchedulesCreated(rng.choice(WORKFLOWS), (soon,), metadata=metadata)
+        ids = (str(UUID(int=rng.getrandbits(128), version=4)),)
+        self.repeatable = SchedulesCreated(rng.choice(WORKFLOWS), (soon,), metadata=metadata, ids=ids)
+        return self.repeatable
 
     def _name(self) -> str:
         self.count += 1
@@ -130,6 +137,13 @@ def left_behind(left: Iterable[ScheduleRow], now: int) -> Iterator[str]:
     for row in left:
         if row.at < now - QUIET:
             yield f"L1: scheduled run {row.id} was due {now - row.at} us ago and has not started"
+
+
+def doubled(runs: Iterable[RunRow]) -> Iterator[str]:
+    """I5: a call that was repeated has planned one run."""
+    for plan, count in Counter(plan_of(run.metadata) for run in runs).items():
+        if plan is not None and count > 1:
+            yield f"I5: {plan} was planned by one call and has {count} runs"
 
 
 def given_up(items: Sequence[object]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from limpet.core.decision import KeysWanted
 from limpet.core.event_inputs import EventsPushed
 from limpet.core.ids import is_uuid
 from limpet.core.inputs import WorkflowPut
+from limpet.core.needs import Needs
 from limpet.core.records import Workflow
 from limpet.core.run_keys import RunKeys
 from limpet.core.state import State
@@ -24,7 +25,7 @@ from limpet.core.timetable_inputs import (
     SchedulesCreated,
     ScheduleTriggered,
 )
-from limpet.core.timetable_rows import CronRow, ScheduleRow, TimetableNeeds
+from limpet.core.timetable_rows import CronRow, ScheduleRow
 
 
 def keyed(state: State, item: StartsKeyed) -> None:
@@ -44,7 +45,6 @@ HANDLERS: dict[type, Callable[[State, Any], object]] = {
     CronSwitched: crons.switch,
     CronDeleted: crons.delete,
     CronTriggered: crons.trigger,
-    SchedulesCreated: schedules.create,
     ScheduleMoved: schedules.move,
     ScheduleDeleted: schedules.delete,
     ScheduleTriggered: schedules.trigger,
@@ -52,8 +52,9 @@ HANDLERS: dict[type, Callable[[State, Any], object]] = {
 }
 
 
-def add_needs(state: State, item: object, needs: TimetableNeeds) -> None:
+def add_needs(state: State, item: object, all_needs: Needs) -> None:
     """What the item needs to be known (R52)."""
+    needs = all_needs.timetable
     if isinstance(item, WorkflowPut):
         known = state.workflows.get(item.definition.name)
         if known is not None and known.newest is not None and known.newest.definition.crons:
@@ -64,6 +65,9 @@ def add_needs(state: State, item: object, needs: TimetableNeeds) -> None:
     elif isinstance(item, CronSwitched | CronDeleted | CronTriggered):
         if is_uuid(item.cron_id):
             needs.cron_ids.add(item.cron_id)
+    elif isinstance(item, SchedulesCreated):
+        needs.schedule_ids.update(item.ids)
+        all_needs.request_ids.update(map(schedules.start_id, item.ids))
     elif isinstance(item, StartsKeyed):
         ids = {one.row_id for one in item.items if is_uuid(one.row_id)}
         needs.cron_ids |= ids

@@ -29,6 +29,7 @@ from limpet.core import (
     registration,
     reports,
     runs,
+    schedules,
     triggers,
     views,
     webhooks,
@@ -72,6 +73,7 @@ from limpet.core.settings import Settings
 from limpet.core.state import State
 from limpet.core.subscriptions import Candidate
 from limpet.core.timers import Due
+from limpet.core.timetable_inputs import SchedulesCreated
 from limpet.core.timetable_rows import earliest
 from limpet.core.webhook_inputs import WebhookCreated, WebhookDeleted, WebhookUpdated
 
@@ -159,8 +161,8 @@ class Machine:
                 needs.run_or_task_ids.update(i for i in item.ids if i not in self.state.runs and i not in self.state.tasks)
             elif isinstance(item, EventsPushed):
                 needs.event_ids.update(event.id for event in item.events if item.is_repeatable)
-            elif isinstance(item, WorkflowPut) or type(item) in due.HANDLERS:
-                due.add_needs(self.state, item, needs.timetable)
+            elif isinstance(item, WorkflowPut | SchedulesCreated) or type(item) in due.HANDLERS:
+                due.add_needs(self.state, item, needs)
             needs.claims.update(claims.names_of(due.keys_in(item)))
             rate_needs.add_needs(self.state, item, needs)
         needs.rate_limits.update(self.state.rates.unread)
@@ -234,6 +236,8 @@ class Machine:
                 return triggers.trigger(self.state, item, found)
             if isinstance(item, EventsPushed):
                 return events.push(self.state, item, found)
+            if isinstance(item, SchedulesCreated):
+                return schedules.create(self.state, item, found)
             return HANDLERS[type(item)](self.state, item)
         except RequestError as refusal:
             return refusal

@@ -10,6 +10,7 @@ from limpet.core.errors import InvalidArgument, LimitReached, NotFound
 from limpet.core.ids import WorkflowRunId
 from limpet.core.inputs import KeyTaken, Trigger
 from limpet.core.limits_view import StartAsked
+from limpet.core.needs import Found
 from limpet.core.records import Workflow
 from limpet.core.run_keys import RunKeys
 from limpet.core.state import State
@@ -17,24 +18,36 @@ from limpet.core.timetable_inputs import ScheduleDeleted, ScheduleMoved, Schedul
 from limpet.core.timetable_rows import ScheduleRow
 
 
-def create(state: State, item: SchedulesCreated) -> tuple[ScheduleRow, ...]:
-    """All instants or none."""
+def start_id(schedule_id: str) -> str:
+    """The request id of the run that it starts: what it leaves behind (F7.4)."""
+    return f"scheduled {schedule_id}"
+
+
+def create(state: State, item: SchedulesCreated, found: Found) -> tuple[ScheduleRow, ...]:
+    """All instants or none. What a call under the same ids has made is not made again (I5)."""
     if not item.instants:
         raise InvalidArgument(f"no instant to run workflow {item.workflow_name} at; give one or more")
     if len(item.instants) > state.settings.bulk_items_max:
         most = state.settings.bulk_items_max
         raise LimitReached(f"at most {most} runs are scheduled at once (bulk_items_max), got {len(item.instants)}")
     workflow = triggers.checked_workflow(state, Trigger(item.workflow_name, item.input, item.metadata, item.priority))
-    return tuple(_create_one(state, workflow, item, at) for at in item.instants)
+    ids = item.ids or (None,) * len(item.instants)
+    assert len(ids) == len(item.instants), "an id for each instant"
+    return tuple(_create_one(state, workflow, item, at, one, found) for at, one in zip(item.instants, ids, strict=True))
 
 
-def _create_one(state: State, workflow: Workflow, item: SchedulesCreated, at: int) -> ScheduleRow:
+def _create_one(
+    state: State, workflow: Workflow, item: SchedulesCreated, at: int, known_as: str | None, found: Found
+) -> ScheduleRow:
+    if known_as is not None and known_as in state.timetable.found.schedules:
+        return state.timetable.found.schedules[known_as]
     key = state.key()
     row = ScheduleRow(
-        key, state.id_for(key), state.tenant_no, workflow.key, at, item.input, len(item.input), item.metadata,
+        key, known_as or state.id_for(key), state.tenant_no, workflow.key, at, item.input, len(item.input), item.metadata,
         item.priority, item.parent_run_id, item.parent_task_id, state.now,
     )  # fmt: skip
-    state.timetable.put_schedule(row, is_new=True)
+    if start_id(row.id) not in found.runs_by_request and row.id not in state.timetable.started:
+        state.timetable.put_schedule(row, is_new=True)  # else it is started and gone; only the answer is wanted
     return row
 
 
@@ -102,8 +115,12 @@ def _give_up(state: State, row: ScheduleRow, why: str | None) -> None:
 
 def _start(state: State, row: ScheduleRow, workflow: Workflow, keys: RunKeys | None) -> WorkflowRunId | KeyTaken:
     item = Trigger(workflow.name, row.input, row.metadata, row.priority, keys=keys)
-    started = triggers.start(state, replace(item, parent_run_id=row.parent_run_id, parent_task_id=row.parent_task_id))
+    started = triggers.start(
+        state,
+        replace(item, parent_run_id=row.parent_run_id, parent_task_id=row.parent_task_id, request_id=start_id(row.id)),
+    )
     state.timetable.drop_schedule(row)
+    state.timetable.started.add(row.id)
     return started
 
 

@@ -22,6 +22,7 @@ class Timetable:
     asked_until: until when an edge may take to compute keys; meanwhile nothing that is due is looked up
     found:       the rows of the step under way, by id, as they stand by now
     asked:       the starts of the step under way that wait for keys
+    started:     ids of scheduled runs that have started in the step under way
     """
 
     due_at: int | None
@@ -41,6 +42,7 @@ class Timetable:
         self._born: set[int] = set()
         self._left: list[int] = []
         self.asked: list[StartAsked] = []
+        self.started: set[str] = set()
 
     def ask(self, needs: TimetableNeeds, now: Instant, limit: int) -> None:
         """Ask for what is due, if anything may be."""

@@ -54,6 +54,8 @@ class SchedulesCreated:
     """One run for each instant; past ones start at once (F7.2). Reply: tuple of `ScheduleRow`, in order.
 
     priority: None means the workflow's default when it is due (PR-7)
+    ids:      of the scheduled runs, one for each instant, when the call may be a repeated one: one that exists, or has
+              started its run, is not made again (I5); empty: new ones
     """
 
     workflow_name: str
@@ -63,6 +65,7 @@ class SchedulesCreated:
     priority: int | None = None
     parent_run_id: str | None = None
     parent_task_id: str | None = None
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,12 +110,12 @@ class EngineCalls:
     def schedule(self, request: workflows_pb2.ScheduleWorkflowRequest) -> workflows_pb2.WorkflowVersion:
         """Plan a run for each instant of the message."""
         with hook.tracer.asking(Asking.SCHEDULE, [request]):
-            return self.transport.call(SCHEDULE_WORKFLOW, request)
+            return self.transport.call(SCHEDULE_WORKFLOW, request, request_id=new_request_id())
 
     async def aio_schedule(self, request: workflows_pb2.ScheduleWorkflowRequest) -> workflows_pb2.WorkflowVersion:
         """Plan a run for each instant of the message."""
         with hook.tracer.asking(Asking.SCHEDULE, [request]):
-            return await self.transport.acall(SCHEDULE_WORKFLOW, request)
+            return await self.transport.acall(SCHEDULE_WORKFLOW, request, request_id=new_request_id())
 
     def run_details(self, run_id: str) -> WorkflowRunDetail:
         """How a run stands. NOT_FOUND is asked again: an engine may need a moment to show a new run."""

@@ -50,7 +50,7 @@ class Workflows:
 
     async def schedule_workflow(self, call: Call, request: wire.ScheduleWorkflowRequest) -> wire.WorkflowVersion:
         """An id for each instant, in order (F7.1)."""
-        item = scheduled(request, self._limits)
+        item = scheduled(request, call.tenant, call.request_id, self._limits)
         rows = cast(tuple[ScheduleRow, ...], await self._door.submit(call.tenant, item))
         for workflow in await self._door.reader.workflows(call.tenant_no):
             if workflow.key == rows[0].workflow_key:
