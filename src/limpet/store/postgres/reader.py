@@ -250,6 +250,7 @@ async def _conditions(link: Link, tenant_no: TenantNo, query: RunQuery, *, is_of
         "finished_since": query.finished_since,
         "finished_until": query.finished_until,
         "event_id": _storable_or_nothing(query.event_id),
+        "held_keys": None if query.held_keys is None else [key.encode() for key in query.held_keys if is_encodable(key)],
         "limit": max(0, min(query.limit, LIST_ROWS_MAX)),
         "offset": max(0, query.offset),
         "count_max": COUNT_MAX,

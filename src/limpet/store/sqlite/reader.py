@@ -241,6 +241,7 @@ def _conditions(tenant_no: TenantNo, query: RunQuery) -> dict[str, Any]:
         "finished_since": query.finished_since,
         "finished_until": query.finished_until,
         "event_id": query.event_id,
+        "held_keys": None if query.held_keys is None else json_list([key for key in query.held_keys if is_encodable(key)]),
         "pairs": json_list(pairs) if pairs else None,
         "indexed_pairs": json_list(indexed),
         "every_pair": query.metadata_all,
