@@ -1,4 +1,4 @@
-"""Concurrency limits that workflows share by name, and those whose number of runs is computed (decision 0026)."""
+"""Concurrency limits that workflows share by name, and those whose number of runs is computed (decision 0028)."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ is admitted; of a full one, the strategy decides. Between groups the higher prio
 that was served longest ago (C2). It runs after the inputs of a step and again when placing has ended tasks, so
 between steps the head of no line waits before a gate that would let it in.
 
-Room and strategy are those of the one who wants in: in a group that workflows share, each brings its own (decision 0026).
+Room and strategy are those of the one who wants in: in a group that workflows share, each brings its own (decision 0028).
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class ConcurrencyLimit:
     expression:      CEL over a run's input and metadata; an edge evaluates it (decision 0018)
     runs_expression: computes for each run how many may be in with it; "" when `max_runs` says it
     name:            for people, and for limits that are shared; "" for none
-    is_shared:       whether all limits of the tenant with this name count together (decision 0026)
+    is_shared:       whether all limits of the tenant with this name count together (decision 0028)
     """
 
     expression: str

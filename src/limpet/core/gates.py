@@ -1,7 +1,7 @@
 """Gates: what a run or a task passes before its action's queue, one for each concurrency limit (A-0.3, decision 0018).
 
 A group is one value of one limit's key: who is admitted, and who waits, in order. Limits that are shared have their groups
-together (decision 0026). Groups exist while somebody is in them; who is in them follows from the `stage` of runs and tasks,
+together (decision 0028). Groups exist while somebody is in them; who is in them follows from the `stage` of runs and tasks,
 so they are rebuilt on load and never stored (R4).
 
 Laws:

@@ -1,7 +1,7 @@
 """Concurrency limits that several workflows share by name: what a definition must fulfil, and where two of them differ.
 
 Law: on every way of a task the shared limits are passed in the order of their names, so whoever holds a place waits only for
-places of later names, and no two runs wait for each other (decision 0026).
+places of later names, and no two runs wait for each other (decision 0028).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an edge makes of a concurrency limit whose number of runs is computed (decision 0026)."""
+"""What an edge makes of a concurrency limit whose number of runs is computed (decision 0028)."""
 
 from __future__ import annotations
 
