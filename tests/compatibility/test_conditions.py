@@ -67,20 +67,23 @@ async def test_A19_A24_A25_A27_A28_A31_a_sleep_and_branches_that_are_skipped(
     assert result["join"] == {"ran": [ran], "sum": result[ran]["number"]}
 
 
-async def test_A20_A21_A22_A29_A36_A37_events_satisfy_skip_and_choose(hatchet: Hatchet) -> None:
+async def test_A20_A21_A22_A29_A36_A37_W5_14_events_satisfy_skip_and_choose(hatchet: Hatchet) -> None:
     workflow = build_conditional(hatchet)["Events"]
     hatchet.event.push("events:go", {"n": 0})
     reference = await workflow.aio_run_no_wait(Number(number=1))
     run = reference.workflow_run_id
-    await waiting(hatchet, run, "by_event", "by_its_number", "skipped_by_event", "by_output_or_event")
+    await waiting(hatchet, run, "by_event", "by_its_number", "by_its_scope", "skipped_by_event", "by_output_or_event")
     hatchet.event.push("events:pick", {"number": 6})
     hatchet.event.push("events:pick", {"other": 7})
     hatchet.event.push("events:pick", {"number": 7})
+    for scope in (None, "us", "eu"):
+        hatchet.event.push("events:scoped", {"scope": scope}, scope=scope)
     hatchet.event.push("events:skip", {})
     hatchet.event.push("events:go", {"n": 1})
     result = await reference.aio_result()
     assert result["by_event"] == {"triggers": {"events:go": {"n": 1}}}, "not the one from before the task waited"
     assert result["by_its_number"] == {"triggers": {"picked": {"number": 7}}}
+    assert result["by_its_scope"] == {"triggers": {"events:scoped": {"scope": "eu"}}}, "a condition with a scope hears no other"
     assert (result["skipped_by_event"], result["skipped_by_sleep"]) == (SKIPPED, SKIPPED)
     assert result["by_output_or_event"] == {"number": 5}
     listed = (await hatchet.runs.aio_get(run)).tasks

@@ -18,6 +18,7 @@ from limpet.core.machine import Machine
 from tests.simulation.agenda import MS, SECOND
 
 EVENTS = ("go", "stop", "paid")
+SCOPES = ("", "", "eu", "us")  # of conditions and of events
 EXPRESSIONS = ("", "", "x > 1", "x < 1")
 SLEEPS = (0, 300 * MS, SECOND, 3 * SECOND, 20 * SECOND)
 OUTPUTS = 5  # different outputs of tasks, and payloads of events
@@ -58,7 +59,7 @@ def _condition(task: TaskDefinition, action: Action, group: int, key: str, rng: 
         return Condition(kind, action, group, key, sleep_us=rng.choice(SLEEPS))
     expression = rng.choice(EXPRESSIONS)
     if kind is Kind.EVENT:
-        return Condition(kind, action, group, key, rng.choice(EVENTS), expression)
+        return Condition(kind, action, group, key, rng.choice(EVENTS), expression, scope=rng.choice(SCOPES))
     holds = answer(expression, b"skipped")
     return Condition(kind, action, group, key, rng.choice(task.parents), expression, holds_if_skipped=holds)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from limpet.core import awaiting, loading, waiting
 from limpet.core.condition_rows import Seen
-from limpet.core.conditions import Action, Rules
+from limpet.core.conditions import Action, Condition, Kind, Rules
 from limpet.core.waits import Wait, Waits
 
 
@@ -66,10 +66,21 @@ def outputs_of_a_replayed_parent_count_on(surgery: Any) -> None:
 
 
 def expressions_of_events_ignored(surgery: Any) -> None:
-    def satisfied(wait: Wait, event_key: str, answers: Any) -> list[int]:
-        return real(wait, event_key, dict.fromkeys(answers, True))
+    def satisfied(wait: Wait, event: Any, answers: Any) -> list[int]:
+        return real(wait, event, dict.fromkeys(answers, True))
 
     real: Any = surgery.put(awaiting, "_satisfied", satisfied)
+
+
+def scopes_of_events_ignored(surgery: Any) -> None:
+    surgery.put(Condition, "awaits", lambda self, key, scope: self.kind is Kind.EVENT and self.subject == key)
+
+
+def events_without_a_scope_satisfy_all(surgery: Any) -> None:
+    def awaits(self: Condition, key: str, scope: str | None) -> bool:
+        return self.kind is Kind.EVENT and self.subject == key and (not scope or self.scope in ("", scope))
+
+    surgery.put(Condition, "awaits", awaits)
 
 
 def one_waiter_hears_an_event(surgery: Any) -> None:
@@ -96,6 +107,8 @@ CONDITION_MUTANTS = (
     events_not_listened_for_after_load,
     outputs_of_a_replayed_parent_count_on,
     expressions_of_events_ignored,
+    scopes_of_events_ignored,
+    events_without_a_scope_satisfy_all,
     one_waiter_hears_an_event,
     a_false_output_counts,
     a_cancelled_task_waits_on,

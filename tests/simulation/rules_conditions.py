@@ -88,7 +88,8 @@ def _satisfied(given: tuple[Condition, ...], events: list[PushedEvent]) -> set[i
         place
         for place, one in enumerate(given)
         for event in events
-        if one.kind is Kind.EVENT and one.subject == event.name and answer(one.expression, event.payload)
+        if one.kind is Kind.EVENT and one.subject == event.name and one.scope in ("", event.scope or "")
+        if answer(one.expression, event.payload)
     }
 
 

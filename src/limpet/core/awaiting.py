@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from limpet.core import runs, waiting
 from limpet.core.condition_rows import Seen
-from limpet.core.conditions import Kind
 from limpet.core.errors import NotJudged
 from limpet.core.event_rows import PushedEventRow
 from limpet.core.state import State
@@ -33,20 +32,17 @@ def hear(state: State, event: PushedEventRow, answers: Answers) -> None:
     """An event is stored: every armed condition that it satisfies is satisfied in this step. Answers are checked before."""
     seen = Seen(True, event_key=event.key, payload_bytes=event.payload_bytes)
     for wait in state.waits.for_event(event.name):
-        places = _satisfied(wait, event.name, answers)
+        places = _satisfied(wait, event, answers)
         if places and wait.is_armed:  # an earlier one of the list may have ended this one's run
             _carry_out(state, wait, waiting.hear(state, wait, places, seen))
 
 
-def _satisfied(wait: Wait, event_key: str, answers: Answers) -> list[int]:
+def _satisfied(wait: Wait, event: PushedEventRow, answers: Answers) -> list[int]:
     """Positions of the conditions that the event satisfies. The first event counts, later ones change nothing."""
     return [
         place
         for place, one in enumerate(wait.rules.conditions)
-        if one.kind is Kind.EVENT
-        and one.subject == event_key
-        and place not in wait.seen
-        and (not one.expression or answers[one.expression])
+        if one.awaits(event.name, event.scope) and place not in wait.seen and (not one.expression or answers[one.expression])
     ]
 
 

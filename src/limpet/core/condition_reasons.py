@@ -56,5 +56,6 @@ def _helps(wait: Wait, met: set[int]) -> Iterator[str]:
 
 
 def _push(one: Condition) -> str:
+    scope = f" of scope {one.scope}" if one.scope else ""
     payload = f" with a payload for which {one.expression} is true" if one.expression else ""
-    return f"Push an event {one.subject}{payload}."
+    return f"Push an event {one.subject}{scope}{payload}."

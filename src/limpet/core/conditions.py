@@ -36,6 +36,7 @@ class Condition:
     subject:          the event's key, or the parent's name
     expression:       CEL over the event's payload or the parent's output; empty: always true (W5.3)
     holds_if_skipped: what the expression gives for the output of a skipped parent (W5.4)
+    scope:            only events of exactly this scope count; empty: events of any scope, or of none
     """
 
     kind: Kind
@@ -46,6 +47,11 @@ class Condition:
     expression: str = ""
     sleep_us: int = 0
     holds_if_skipped: bool = False
+    scope: str = ""
+
+    def awaits(self, event_key: str, scope: str | None) -> bool:
+        """Whether such an event may satisfy it."""
+        return self.kind is Kind.EVENT and self.subject == event_key and self.scope in ("", scope)
 
 
 Group = tuple[int, ...]

@@ -87,6 +87,10 @@ def _events(hatchet: Hatchet) -> Any:
     def by_its_number(input: Number, ctx: Context) -> dict[str, Any]:
         return {"triggers": ctx.trigger_data}
 
+    @workflow.task(parents=[start], wait_for=[UserEventCondition("events:scoped", scope="eu")])
+    def by_its_scope(input: Number, ctx: Context) -> dict[str, Any]:
+        return {"triggers": ctx.trigger_data}
+
     @workflow.task(
         parents=[start], wait_for=[SleepCondition(timedelta(seconds=60))], skip_if=[UserEventCondition(event_key="events:skip")]
     )

@@ -121,11 +121,19 @@ async def test_conditions_that_cannot_be_read_are_refused_by_name(
     assert words in details
 
 
-async def test_W5_14_a_scope_is_said_to_have_no_effect(edge: Edge) -> None:
-    scoped = event("g")
-    scoped.event_scope = "s"
-    definition = await registered(edge, wire.TaskConditions(user_event_conditions=[scoped]))
-    assert definition.undelivered == ((Feature.EVENT_SCOPE, "task b"),)
+async def test_W5_14_a_scope_is_carried_over_and_an_empty_one_is_none(edge: Edge) -> None:
+    scoped, unscoped, empty = event("g"), event("h", "f"), event("i", "g")
+    scoped.event_scope, empty.event_scope = "s", ""
+    definition = await registered(edge, wire.TaskConditions(user_event_conditions=[scoped, unscoped, empty]))
+    assert [one.scope for one in definition.tasks[1].conditions] == ["s", "", ""]
+    assert not definition.undelivered
+
+
+async def test_W5_7_a_look_back_is_said_to_have_no_effect(edge: Edge) -> None:
+    past = event("g")
+    past.consider_events_since.GetCurrentTime()
+    definition = await registered(edge, wire.TaskConditions(user_event_conditions=[past]))
+    assert definition.undelivered == ((Feature.EVENT_LOOK_BACK, "task b"),)
 
 
 async def completed(edge: Edge, payload: str) -> TaskCompleted:

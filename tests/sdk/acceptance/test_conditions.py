@@ -76,6 +76,16 @@ async def test_A22_A37_W5_14_an_event_in_time_ends_the_wait(limpet_client: Limpe
         assert await run.aio_result() == {"waits": {"order:paid": {"id": 1, "by": "card"}}}
 
 
+async def test_W5_14_a_condition_with_a_scope_hears_no_other_event(limpet_client: Limpet, limpet_engine: EmbeddedEngine) -> None:
+    ship = lone(limpet_client, UserEventCondition("order:paid", scope="eu"))
+    async with limpet_client.worker("w", workflows=[ship]):
+        run = await ship.aio_run_no_wait()
+        await waiting(limpet_engine, run)
+        for scope in (None, "us", "eu"):
+            await limpet_client.event.aio_push("order:paid", {"scope": scope}, scope=scope)
+        assert await run.aio_result() == {"waits": {"order:paid": {"scope": "eu"}}}
+
+
 @pytest.mark.parametrize("number", [7, 2])
 async def test_A24_A25_A28_W5_18_branches_by_the_output_of_a_parent(limpet_client: Limpet, number: int) -> None:
     branches = limpet_client.workflow(name="branches", input_validator=Number)

@@ -21,9 +21,9 @@ def conditions_of(conditions: wire.TaskConditions, where: str) -> tuple[Conditio
     return tuple(_in_group(base, one, groups, where) for base, one in _each(conditions, where))
 
 
-def awaits_scope(conditions: wire.TaskConditions) -> bool:
-    """Whether a condition asks for what only waits inside durable tasks have: a scope, or events of the past (W5.14)."""
-    return any(one.HasField("event_scope") or one.HasField("consider_events_since") for one in conditions.user_event_conditions)
+def looks_back(conditions: wire.TaskConditions) -> bool:
+    """Whether a condition asks for events from before the task waits."""
+    return any(one.HasField("consider_events_since") for one in conditions.user_event_conditions)
 
 
 def _each(conditions: wire.TaskConditions, where: str) -> Iterator[tuple[wire.BaseMatchCondition, Condition]]:
@@ -35,7 +35,7 @@ def _each(conditions: wire.TaskConditions, where: str) -> Iterator[tuple[wire.Ba
             _bare(Kind.SLEEP, sleep.base, sleep_us=parse_duration(sleep.sleep_for, f"{where}: the sleep of a condition")),
         )
     for event in conditions.user_event_conditions:
-        yield event.base, _bare(Kind.EVENT, event.base, event.user_event_key)
+        yield event.base, replace(_bare(Kind.EVENT, event.base, event.user_event_key), scope=event.event_scope)
 
 
 def _bare(kind: Kind, base: wire.BaseMatchCondition, subject: str = "", *, sleep_us: int = 0) -> Condition:
