@@ -57,11 +57,12 @@ class Step:
 
     @property
     def is_paced(self) -> bool:
-        """More was due than one step handles (R53), or a rate limit must be read first; another step follows at once."""
+        """More is to be done than one step does (R53), or a rate limit must be read first; another step follows at once."""
         wake_at = self.decision.wake_at
         if wake_at is None or wake_at > self.now:
             return False
-        return self.mirror.settings.due_batch_max < 1_000 or self.mirror.is_metered
+        limits = self.mirror.settings
+        return limits.due_batch_max < 1_000 or limits.heard_batch_max < 500 or self.mirror.is_metered
 
 
 class Mirror:

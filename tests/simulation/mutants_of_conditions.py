@@ -99,7 +99,40 @@ def what_can_never_hold_is_waited_for(surgery: Any) -> None:
     surgery.put(Rules, "can_hold", lambda self, action, met: True)
 
 
+def who_waits_for_its_turn_is_not_loaded(surgery: Any) -> None:
+    surgery.put(Waits, "restore_ripe", lambda self, waits, now: None)
+
+
+def events_are_stored_with_those_whose_turn_came(surgery: Any) -> None:
+    def see(self: Waits, run: Any, step: int, place: int, seen: Seen) -> None:
+        real(self, run, step, place, seen)
+        if seen.event_key is not None:
+            self._changed.pop((run.key, step))
+
+    real: Any = surgery.put(Waits, "see", see)
+
+
+def nobody_goes_on_after_the_step_of_the_event(surgery: Any) -> None:
+    def carry_on(state: Any) -> None:
+        real(state)
+        if not state.heard_left:
+            state.waits.ripe.clear()
+
+    real: Any = surgery.put(awaiting, "carry_on", carry_on)
+
+
+def who_waits_for_its_turn_hears_more(surgery: Any) -> None:
+    def ripen(self: Waits, wait: Wait, decided: Any) -> None:
+        self.ripe[wait.name] = wait, decided
+
+    surgery.put(Waits, "ripen", ripen)
+
+
 CONDITION_MUTANTS = (
+    who_waits_for_its_turn_is_not_loaded,
+    events_are_stored_with_those_whose_turn_came,
+    nobody_goes_on_after_the_step_of_the_event,
+    who_waits_for_its_turn_hears_more,
     wait_conditions_ignored,
     groups_are_alternatives,
     conditions_not_loaded,

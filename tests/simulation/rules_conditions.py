@@ -42,10 +42,14 @@ def heard_before(mirror: Mirror) -> dict[Name, Waiting]:
     found: dict[Name, Waiting] = {}
     for name, row in mirror.tables.waits.items():
         if row.armed_at is not None and row.decided_at is None:
-            conditions = conditions_of(mirror, mirror.tables.runs[row.run_key], row.step)
-            met = {place for place, seen in decode_seen(row.seen).items() if seen.is_met and conditions[place].kind is Kind.EVENT}
-            found[name] = Waiting(row.armed_at, met)
+            found[name] = Waiting(row.armed_at, _stored(mirror, row))
     return found
+
+
+def _stored(mirror: Mirror, row: WaitRow) -> set[int]:
+    """Places of the conditions that events have satisfied, as the store knows it."""
+    given = conditions_of(mirror, mirror.tables.runs[row.run_key], row.step)
+    return {place for place, seen in decode_seen(row.seen).items() if seen.is_met and given[place].kind is Kind.EVENT}
 
 
 def conditions(step: Step, before: dict[Name, WaitRow | None]) -> Iterator[str]:
@@ -58,6 +62,7 @@ def conditions(step: Step, before: dict[Name, WaitRow | None]) -> Iterator[str]:
             yield from _began(step, new)
     for name in [name for name in mirror.awaiting if not _still_waits(mirror, name)]:
         del mirror.awaiting[name]
+    yield from _forgotten(step)
     if not step.is_paced:
         yield from _overlooked(step)
 
@@ -156,6 +161,19 @@ def _began(step: Step, new: TaskRow) -> Iterator[str]:
             yield f"W5.8: task {new.id} is skipped, and its skip conditions do not hold: {given}, met {sorted(met)}"
     elif any(one.action is Action.QUEUE for one in given) and not fires(given, Action.QUEUE, met):
         yield f"G1: task {new.id} is {status.name}, and its wait conditions do not hold: {given}, met {sorted(met)}"
+
+
+def _forgotten(step: Step) -> Iterator[str]:
+    """What an event meant is stored with it, for all who heard it: no crash makes anybody forget it (R53)."""
+    mirror = step.mirror
+    if not any(_events(step)):
+        return
+    for name, waiting in mirror.awaiting.items():
+        run, stored = mirror.tables.runs[name[0]], _stored(mirror, mirror.tables.waits[name])
+        given = conditions_of(mirror, run, name[1])
+        met = _by_parents(step, run, given) | _slept(given, waiting, step.now) | stored
+        if not waiting.surely <= stored and not any(fires(given, action, met) for action in Action):
+            yield f"W5.14: step {name[1]} of run {run.id} heard {sorted(waiting.surely)}, and {sorted(stored)} are stored"
 
 
 def _overlooked(step: Step) -> Iterator[str]:

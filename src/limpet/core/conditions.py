@@ -64,13 +64,13 @@ BY_HAPPENING = (Action.SKIP, Action.CANCEL, Action.QUEUE)  # and which when one 
 class Rules:
     """The conditions of one task, by action and group."""
 
-    __slots__ = ("_groups", "conditions", "event_keys", "sleeps")
+    __slots__ = ("_groups", "conditions", "event_keys", "parents", "sleeps")
 
     def __init__(self, conditions: Sequence[Condition]) -> None:
         self.conditions: tuple[Condition, ...] = tuple(conditions)
         self._groups: dict[Action, tuple[Group, ...]] = {action: self._groups_of(action) for action in Action}
-        places = range(len(self.conditions))
-        self.sleeps: Group = tuple(place for place in places if self.conditions[place].kind is Kind.SLEEP)
+        self.sleeps: Group = self._of_kind(Kind.SLEEP)
+        self.parents: Group = self._of_kind(Kind.PARENT)
         keys = (one.subject for one in self.conditions if one.kind is Kind.EVENT)
         self.event_keys: tuple[str, ...] = tuple(dict.fromkeys(keys))
 
@@ -93,6 +93,9 @@ class Rules:
             any(place in met or self.conditions[place].kind is not Kind.PARENT for place in group)
             for group in self._groups[action]
         )
+
+    def _of_kind(self, kind: Kind) -> Group:
+        return tuple(place for place, one in enumerate(self.conditions) if one.kind is kind)
 
     def _groups_of(self, action: Action) -> tuple[Group, ...]:
         found: dict[int, list[int]] = {}

@@ -13,6 +13,7 @@ from typing import Any
 
 from limpet.core import (
     attempts,
+    awaiting,
     checks,
     concurrency,
     deadlines,
@@ -183,6 +184,7 @@ class Machine:
         replies = [self._handle(item, found) for item in inputs]
         due.fire_due(state)
         deadlines.pass_time(state)
+        awaiting.carry_on(state)
         concurrency.settle(state)
         return replies
 
@@ -230,8 +232,8 @@ class Machine:
 
     @property
     def wake_at(self) -> Instant | None:
-        """When time alone will next change something; at once when the next step has something to ask the store for."""
-        if self.state.rates.unread:
+        """When time alone will next change something; at once when another step is to follow."""
+        if self.state.rates.unread or self.state.waits.ripe:
             return self.state.now
         at = earliest(self.state.timers.next_at(), self.state.timetable.due_at)
         return None if at is None else Instant(at)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from limpet.core import condition_text
 from limpet.core.condition_rows import Seen
-from limpet.core.conditions import BY_HAPPENING, BY_PARENTS, Action, Condition, Kind
+from limpet.core.conditions import BY_PARENTS, Action, Condition, Kind
 from limpet.core.ids import Instant
 from limpet.core.inputs import OutputVerdicts
 from limpet.core.lifecycle import Cause
@@ -18,13 +18,13 @@ from limpet.core.records import Run, TaskRun
 from limpet.core.rows import EventType
 from limpet.core.state import State
 from limpet.core.timers import Due
-from limpet.core.waits import Wait
+from limpet.core.waits import Decided, Moment, Wait
 
 WHY_CHARS_MAX = 300  # of what is kept of an expression's error
 
 
 class Ruling(NamedTuple):
-    """What has been decided about a task, and a sentence that says why."""
+    """What has been decided about a task, and a sentence that says why, unless it is queued."""
 
     cause: Cause
     text: str
@@ -79,33 +79,39 @@ def _arm(state: State, task: TaskRun) -> Ruling | None:
 
 def look(state: State, wait: Wait) -> Ruling | None:
     """The sleeps that are over by now count, in the order in which they ended; the next one is watched (W5.8)."""
-    for at in wait.sleeps_end():
-        if at > state.now:
-            state.timers.arm(at, Due.CONDITION, wait)
-            return None
-        ruling = _decide(state, wait, at)
-        if ruling is not None:
-            return ruling
+    decided = _slept(state, wait)
+    if decided is not None:
+        return conclude(state, wait, decided)
+    to_come = next((at for at in wait.sleeps_end() if at > state.now), None)
+    if to_come is not None:
+        state.timers.arm(to_come, Due.CONDITION, wait)
     return None
 
 
-def hear(state: State, wait: Wait, places: Sequence[int], seen: Seen) -> Ruling | None:
-    """An event satisfies those conditions; sleeps that ended before it came counted first."""
-    ruling = look(state, wait)
-    if ruling is not None:
-        return ruling
+def hear(state: State, wait: Wait, places: Sequence[int], seen: Seen) -> None:
+    """An event satisfies those conditions, unless sleeps that ended before it came have decided: their timer is due."""
+    assert seen.event_key is not None, "an event has a row"
+    if _slept(state, wait) is not None:
+        return
     for place in places:
         state.waits.see(wait.run, wait.step, place, seen)
-    return _decide(state, wait, state.now)
+    decided = wait.decided_by(Moment(state.now, seen.event_key))
+    if decided is not None:
+        state.waits.ripen(wait, decided)
 
 
-def _decide(state: State, wait: Wait, at: Instant) -> Ruling | None:
-    met = wait.met(at)
-    action = wait.rules.first_to_hold(BY_HAPPENING, met)
-    if action is None:
+def _slept(state: State, wait: Wait) -> Decided | None:
+    """What the sleeps that are over by now have decided. Events were looked at when they came."""
+    if not wait.rules.sleeps:
         return None
-    _settle(state, wait, at)
-    return _ruling(wait, action, met)
+    found = (wait.decided_by(Moment(at)) for at in wait.sleeps_end() if at <= state.now)
+    return next((decided for decided in found if decided is not None), None)
+
+
+def conclude(state: State, wait: Wait, decided: Decided) -> Ruling:
+    """The wait is over."""
+    _settle(state, wait, decided.moment.at)
+    return _ruling(wait, decided.action, wait.met(*decided.moment))
 
 
 def give_up(state: State, task: TaskRun) -> None:
@@ -140,7 +146,8 @@ def is_armed(state: State, run: Run, step: int) -> bool:
 
 
 def _ruling(wait: Wait, action: Action, met: set[int]) -> Ruling:
-    return Ruling(_CAUSES[action], f"Its {condition_text.fired(wait.rules, action, met)}.")
+    text = "" if action is Action.QUEUE else f"Its {condition_text.fired(wait.rules, action, met)}."
+    return Ruling(_CAUSES[action], text)
 
 
 def _why_never(wait: Wait, met: set[int]) -> str:

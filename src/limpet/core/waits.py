@@ -3,21 +3,40 @@
 Laws:
 1. A wait is *armed* from the moment the parents allow its task until a decision; only armed ones await events and time.
 2. That a sleep is over is never stored: it follows from the arming and the instant that is asked about.
+3. A wait is *ripe* when an event has decided it and its task's turn has not come: armed, and deaf for whatever else comes. That
+   is not stored either: it follows from what it has seen.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from limpet.core.condition_rows import Seen, WaitRow, decode_seen, encode_seen
-from limpet.core.conditions import Action, Condition, Kind, Rules
+from limpet.core.conditions import BY_HAPPENING, Action, Condition, Kind, Rules
 from limpet.core.definitions import WorkflowDefinition
 from limpet.core.ids import Instant, RunKey, TenantNo
 from limpet.core.records import Run
 from limpet.core.rows import TaskStatus
 
 Name = tuple[RunKey, int]  # run, step
+EVERY_EVENT = sys.maxsize
+
+
+class Moment(NamedTuple):
+    """What has brought something: the end of a sleep (no event key), or an event. In this order they count (W5.8)."""
+
+    at: Instant
+    event_key: int = 0
+
+
+class Decided(NamedTuple):
+    """Which action the conditions have chosen, and what has brought it about."""
+
+    action: Action
+    moment: Moment
 
 
 @dataclass(slots=True, eq=False)
@@ -43,24 +62,32 @@ class Wait:
 
     @property
     def is_armed(self) -> bool:
+        """Whether its conditions have still to decide, or its turn to come."""
         return self.armed_at is not None and self.decided_at is None
 
-    def met(self, at: Instant) -> set[int]:
-        """Positions of the conditions that are satisfied at that instant."""
-        found = {place for place, seen in self.seen.items() if seen.is_met}
-        for place, one in enumerate(self.rules.conditions):
-            if self._is_over(one, at) or self._holds_by_status(one):
-                found.add(place)
+    def met(self, at: Instant, event_key: int = EVERY_EVENT) -> set[int]:
+        """Positions of the conditions that are satisfied at that instant, by the events up to that one of the instant."""
+        rules, until = self.rules, (at, event_key)
+        found = {place for place, seen in self.seen.items() if seen.is_met and (seen.at, seen.event_key or 0) <= until}
+        if self.armed_at is not None:
+            found.update(place for place in rules.sleeps if self.armed_at + rules.conditions[place].sleep_us <= at)
+        found.update(place for place in rules.parents if self._holds_by_status(rules.conditions[place]))
         return found
 
-    def _is_over(self, condition: Condition, at: Instant) -> bool:
-        """Whether it is a sleep that has ended."""
-        return condition.kind is Kind.SLEEP and self.armed_at is not None and self.armed_at + condition.sleep_us <= at
+    def decided_by(self, moment: Moment) -> Decided | None:
+        """What the conditions say right then."""
+        action = self.rules.first_to_hold(BY_HAPPENING, self.met(*moment))
+        return None if action is None else Decided(action, moment)
+
+    def first_decision(self, until: Instant) -> Decided | None:
+        """What the conditions have said by then, whichever came first of all that has happened."""
+        moments = {Moment(Instant(seen.at), seen.event_key) for seen in self.seen.values() if seen.event_key is not None}
+        moments.update(map(Moment, self.sleeps_end()))
+        found = (self.decided_by(moment) for moment in sorted(moments) if moment.at <= until)
+        return next((decided for decided in found if decided is not None), None)
 
     def _holds_by_status(self, condition: Condition) -> bool:
         """Whether it is about a parent that was skipped, or whose output nobody needs to look at (W5.3, W5.4)."""
-        if condition.kind is not Kind.PARENT:
-            return False
         parent = self.run.tasks.get(self.run.definition.step_by_name[condition.subject])
         if parent is None:
             return False
@@ -89,6 +116,7 @@ class Waits:
     """All waits of runs in memory. One owner: `State`."""
 
     def __init__(self) -> None:
+        self.ripe: dict[Name, tuple[Wait, Decided]] = {}  # in the order of their turns
         self._by_run: dict[RunKey, dict[int, Wait]] = {}
         self._by_event: dict[str, dict[Name, Wait]] = {}
         self._changed: dict[Name, Wait] = {}
@@ -122,13 +150,15 @@ class Waits:
         self._changed[wait.name] = wait
         return wait
 
+    def ripen(self, wait: Wait, decided: Decided) -> None:
+        """The wait is decided, and its task's turn comes later; nothing else counts any more."""
+        self._stop_listening(wait)
+        self.ripe[wait.name] = wait, decided
+
     def settle(self, wait: Wait, at: Instant) -> None:
         """The wait is over: decided, or its task was cancelled."""
-        for key in wait.rules.event_keys:
-            waiting = self._by_event.get(key, {})
-            waiting.pop(wait.name, None)
-            if not waiting:
-                self._by_event.pop(key, None)
+        self._stop_listening(wait)
+        self.ripe.pop(wait.name, None)
         wait.decided_at = at
         self._changed[wait.name] = wait
 
@@ -163,6 +193,13 @@ class Waits:
             self._listen(wait)
         return wait
 
+    def restore_ripe(self, waits: Iterable[Wait], now: Instant) -> None:
+        """Those of the waits that events had decided when nobody looked any more, in the order of their decisions."""
+        heard = (wait for wait in waits if wait.is_armed and any(seen.event_key is not None for seen in wait.seen.values()))
+        found = [(wait, decided) for wait in heard if (decided := wait.first_decision(now)) is not None]
+        for wait, decided in sorted(found, key=lambda one: (one[1].moment, one[0].armed_at, one[0].name)):
+            self.ripen(wait, decided)
+
     def take_changed(self, tenant_no: TenantNo) -> list[WaitRow]:
         """The rows of what has changed since the last time."""
         rows = [wait_row(wait, tenant_no) for wait in self._changed.values()]
@@ -188,6 +225,13 @@ class Waits:
     def _listen(self, wait: Wait) -> None:
         for key in wait.rules.event_keys:
             self._by_event.setdefault(key, {})[wait.name] = wait
+
+    def _stop_listening(self, wait: Wait) -> None:
+        for key in wait.rules.event_keys:
+            waiting = self._by_event.get(key, {})
+            waiting.pop(wait.name, None)
+            if not waiting:
+                self._by_event.pop(key, None)
 
 
 def wait_row(wait: Wait, tenant_no: TenantNo) -> WaitRow:

@@ -114,7 +114,8 @@ class Scenario(Readings):
         self._deliver(decision)
         due_at = self.machine.state.timetable.due_at
         is_due = due_at is not None and due_at <= self.now
-        if is_due or self.machine.state.rates.unread:  # an engine's next turn comes at once, and asks the store
+        state = self.machine.state
+        if is_due or state.rates.unread or state.waits.ripe:  # an engine's next turn comes at once
             self.step(TimePassed())
         return decision
 
