@@ -66,10 +66,10 @@ def outputs_of_a_replayed_parent_count_on(surgery: Any) -> None:
 
 
 def expressions_of_events_ignored(surgery: Any) -> None:
-    def satisfied(wait: Wait, event: Any, answers: Any) -> list[int]:
-        return real(wait, event, dict.fromkeys(answers, True))
+    def heard(rules: Rules, event: Any, answers: Any, seen: Seen) -> Any:
+        return real(rules, event, dict.fromkeys(answers, True), seen)
 
-    real: Any = surgery.put(awaiting, "_satisfied", satisfied)
+    real: Any = surgery.put(awaiting, "_heard", heard)
 
 
 def scopes_of_events_ignored(surgery: Any) -> None:
@@ -104,12 +104,12 @@ def who_waits_for_its_turn_is_not_loaded(surgery: Any) -> None:
 
 
 def events_are_stored_with_those_whose_turn_came(surgery: Any) -> None:
-    def see(self: Waits, run: Any, step: int, place: int, seen: Seen) -> None:
-        real(self, run, step, place, seen)
-        if seen.event_key is not None:
-            self._changed.pop((run.key, step))
+    def note(self: Waits, wait: Wait, places: dict[int, Seen]) -> None:
+        real(self, wait, places)
+        if any(seen.event_key is not None for seen in places.values()):
+            self._changed.pop(wait.name)
 
-    real: Any = surgery.put(Waits, "see", see)
+    real: Any = surgery.put(Waits, "note", note)
 
 
 def nobody_goes_on_after_the_step_of_the_event(surgery: Any) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from limpet.core import runs, waiting
 from limpet.core.condition_rows import Seen
-from limpet.core.conditions import Rules
+from limpet.core.conditions import BY_HAPPENING, Rules
 from limpet.core.errors import NotJudged
 from limpet.core.event_rows import PushedEventRow
+from limpet.core.ids import Instant
 from limpet.core.state import State
-from limpet.core.waits import Wait
+from limpet.core.waits import Heard, Moment, Wait
 
 Answers = Mapping[str, bool]
 """By expression, what it gives for the payload of an event; an error counts as no (W5.3)."""
@@ -36,25 +37,24 @@ def hear(state: State, event: PushedEventRow, answers: Answers) -> None:
     What follows for the tasks is carried out in this step for as many as a step may, and for the others in those that follow.
     """
     seen = Seen(True, event_key=event.key, payload_bytes=event.payload_bytes, at=state.now)
-    by_rules: dict[Rules, list[int]] = {}
+    heard: dict[Rules, Heard] = {}  # tasks of one kind hear the same
     for wait in state.waits.for_event(event.name):
         rules = wait.rules
-        places = by_rules.get(rules)
-        if places is None:
-            places = by_rules[rules] = _satisfied(rules, event, answers)
-        new = [place for place in places if place not in wait.seen]  # the first event counts, later ones change nothing
-        if new:
-            waiting.hear(state, wait, new, seen)
+        if rules not in heard:
+            heard[rules] = _heard(rules, event, answers, seen)
+        if heard[rules].places:
+            waiting.hear(state, wait, heard[rules])
     carry_on(state)
 
 
-def _satisfied(rules: Rules, event: PushedEventRow, answers: Answers) -> list[int]:
-    """Positions of the conditions that the event satisfies."""
-    return [
-        place
+def _heard(rules: Rules, event: PushedEventRow, answers: Answers, seen: Seen) -> Heard:
+    """What the event means to such conditions."""
+    places = {
+        place: seen
         for place, one in enumerate(rules.conditions)
         if one.awaits(event.name, event.scope) and (not one.expression or answers[one.expression])
-    ]
+    }
+    return Heard(places, Moment(Instant(seen.at), event.key), rules.first_to_hold(BY_HAPPENING, places))
 
 
 def carry_on(state: State) -> None:

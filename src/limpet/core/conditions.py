@@ -64,12 +64,13 @@ BY_HAPPENING = (Action.SKIP, Action.CANCEL, Action.QUEUE)  # and which when one 
 class Rules:
     """The conditions of one task, by action and group."""
 
-    __slots__ = ("_groups", "conditions", "event_keys", "parents", "sleeps")
+    __slots__ = ("_groups", "conditions", "event_keys", "parents", "pauses_us", "sleeps")
 
     def __init__(self, conditions: Sequence[Condition]) -> None:
         self.conditions: tuple[Condition, ...] = tuple(conditions)
         self._groups: dict[Action, tuple[Group, ...]] = {action: self._groups_of(action) for action in Action}
         self.sleeps: Group = self._of_kind(Kind.SLEEP)
+        self.pauses_us: tuple[int, ...] = tuple(sorted({self.conditions[place].sleep_us for place in self.sleeps}))
         self.parents: Group = self._of_kind(Kind.PARENT)
         keys = (one.subject for one in self.conditions if one.kind is Kind.EVENT)
         self.event_keys: tuple[str, ...] = tuple(dict.fromkeys(keys))

@@ -5,7 +5,6 @@ Here nothing but waits changes; what a ruling means for the task is carried out 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from limpet.core import condition_text
@@ -18,7 +17,7 @@ from limpet.core.records import Run, TaskRun
 from limpet.core.rows import EventType
 from limpet.core.state import State
 from limpet.core.timers import Due
-from limpet.core.waits import Decided, Moment, Wait
+from limpet.core.waits import Decided, Heard, Moment, Wait
 
 WHY_CHARS_MAX = 300  # of what is kept of an expression's error
 
@@ -88,14 +87,16 @@ def look(state: State, wait: Wait) -> Ruling | None:
     return None
 
 
-def hear(state: State, wait: Wait, places: Sequence[int], seen: Seen) -> None:
-    """An event satisfies those conditions, unless sleeps that ended before it came have decided: their timer is due."""
-    assert seen.event_key is not None, "an event has a row"
-    if _slept(state, wait) is not None:
+def hear(state: State, wait: Wait, heard: Heard) -> None:
+    """An event came, unless sleeps that ended before it have decided: their timer is due. Of several events the first counts."""
+    if wait.is_untouched(state.now):
+        state.waits.note(wait, heard.places)
+        decided = None if heard.alone is None else Decided(heard.alone, heard.moment)
+    elif _slept(state, wait) is None:
+        state.waits.note(wait, {place: seen for place, seen in heard.places.items() if place not in wait.seen})
+        decided = wait.decided_by(heard.moment)
+    else:
         return
-    for place in places:
-        state.waits.see(wait.run, wait.step, place, seen)
-    decided = wait.decided_by(Moment(state.now, seen.event_key))
     if decided is not None:
         state.waits.ripen(wait, decided)
 

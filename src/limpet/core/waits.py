@@ -32,6 +32,18 @@ class Moment(NamedTuple):
     event_key: int = 0
 
 
+class Heard(NamedTuple):
+    """What an event means to conditions of one kind.
+
+    places: those that it satisfies
+    alone:  what they decide when nothing else is satisfied
+    """
+
+    places: Mapping[int, Seen]
+    moment: Moment
+    alone: Action | None
+
+
 class Decided(NamedTuple):
     """Which action the conditions have chosen, and what has brought it about."""
 
@@ -64,6 +76,12 @@ class Wait:
     def is_armed(self) -> bool:
         """Whether its conditions have still to decide, or its turn to come."""
         return self.armed_at is not None and self.decided_at is None
+
+    def is_untouched(self, now: Instant) -> bool:
+        """Whether nothing has satisfied any of its conditions, of which none is about a parent; it is armed."""
+        rules = self.rules
+        slept = rules.pauses_us and self.armed_at is not None and self.armed_at + rules.pauses_us[0] <= now
+        return not self.seen and not rules.parents and not slept
 
     def met(self, at: Instant, event_key: int = EVERY_EVENT) -> set[int]:
         """Positions of the conditions that are satisfied at that instant, by the events up to that one of the instant."""
@@ -106,10 +124,8 @@ class Wait:
 
     def sleeps_end(self) -> list[Instant]:
         """When the sleeps are over, in order."""
-        if self.armed_at is None:
-            return []
-        ends = {self.armed_at + self.rules.conditions[place].sleep_us for place in self.rules.sleeps}
-        return [Instant(at) for at in sorted(ends)]
+        armed_at = self.armed_at
+        return [] if armed_at is None else [Instant(armed_at + pause_us) for pause_us in self.rules.pauses_us]
 
 
 class Waits:
@@ -137,9 +153,13 @@ class Waits:
 
     def see(self, run: Run, step: int, place: int, seen: Seen) -> None:
         """Something became known of one condition."""
-        wait = self._made(run, step)
-        wait.seen[place] = seen
-        self._changed[wait.name] = wait
+        self.note(self._made(run, step), {place: seen})
+
+    def note(self, wait: Wait, places: Mapping[int, Seen]) -> None:
+        """Something became known of some conditions."""
+        if places:
+            wait.seen.update(places)
+            self._changed[wait.name] = wait
 
     def arm(self, run: Run, step: int, now: Instant) -> Wait:
         """From now on time and events count."""
