@@ -76,6 +76,12 @@ async def test_A20_A21_A22_A29_A36_A37_W5_14_events_satisfy_skip_and_choose(hatc
     hatchet.event.push("events:pick", {"number": 6})
     hatchet.event.push("events:pick", {"other": 7})
     hatchet.event.push("events:pick", {"number": 7})
+    shown = await hatchet.runs.aio_get(run)  # with what each task waits for, which this client ignores
+    assert {task.display_name.rpartition("-")[0] for task in shown.tasks if task.status.value == "QUEUED"} >= {
+        "by_event",
+        "by_its_scope",
+    }
+    assert (await hatchet.workflows.aio_get(shown.run.workflow_id)).name == "Events"
     for scope in (None, "us", "eu"):
         hatchet.event.push("events:scoped", {"scope": scope}, scope=scope)
     hatchet.event.push("events:skip", {})
