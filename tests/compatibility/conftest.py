@@ -14,7 +14,8 @@ import pytest
 from hatchet_sdk import ClientConfig, Hatchet
 from hatchet_sdk.config import ClientTLSConfig
 
-from tests.compatibility.processes import EngineProcess, WorkerProcess
+from tests.compatibility.processes import EngineProcess, WorkerProcess, running
+from tests.compatibility.typescript.processes import TypeScriptClient, install
 from tests.postgres.fixtures import Databases
 
 IN_BOTH = ("test_seed", "test_behaviour")  # in the short tier over both stores
@@ -85,6 +86,20 @@ def own_engine(place: Callable[[], str], tmp_path: Path) -> Iterator[EngineProce
 @pytest.fixture
 def hatchet(engine: EngineProcess) -> Hatchet:
     return client_of(engine)
+
+
+@pytest.fixture(scope="session")
+def typescript() -> None:
+    """The official TypeScript client is installed."""
+    install()
+
+
+@pytest.fixture(scope="module")
+def client(engine: EngineProcess, typescript: None) -> Iterator[TypeScriptClient]:
+    """A program of the official TypeScript client."""
+    program = TypeScriptClient(engine)
+    with running(program):
+        yield program
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """The unmodified official TypeScript client: everyday use, sticky runs, labels, priority, cancellation, crashes.
 
+What starts runs and what holds them back: test_typescript_triggers.py, test_typescript_flow.py.
+
 Its workers send their NAME where the contract has the worker's id; every outcome of this file arrives that way (R24, WK-29).
 """
 
@@ -15,47 +17,41 @@ import pytest
 
 from tests.compatibility.processes import EngineProcess, running, wait_for
 from tests.compatibility.programs import journal
-from tests.compatibility.typescript.processes import RunFailed, TypeScriptClient, TypeScriptWorker, install
+from tests.compatibility.typescript.processes import RunFailed, TypeScriptClient, TypeScriptWorker
 
-pytestmark = [pytest.mark.compat, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.compat, pytest.mark.timeout(180), pytest.mark.usefixtures("typescript")]
 
+PROGRAMS = ["workflows", "observed"]
 SERIAL = ["ordinary", "urgent", "sleeper"]  # what the worker with one slot runs
 PARALLEL = ["double", "parent", "fails_once", "fails_for_good", "zoned", "roomy", "anywhere", "relabel", "graph", "broken"]
-PARALLEL += [f"sticky-{strategy}{child}" for strategy in ("soft", "hard") for child in ("", "-child")]
+PARALLEL += ["talkative", *(f"sticky-{strategy}{child}" for strategy in ("soft", "hard") for child in ("", "-child"))]
 
 
 def lines_of(engine: EngineProcess, kind: str) -> list[dict[str, Any]]:
     return [line for line in journal.read(engine.client_environment()["JOURNAL"]) if line["kind"] == kind]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _installed() -> None:
-    install()
-
-
 @pytest.fixture(scope="module")
-def client(engine: EngineProcess, _installed: None) -> Iterator[TypeScriptClient]:
-    program = TypeScriptClient(engine)
-    with running(program):
-        yield program
-
-
-@pytest.fixture(scope="module")
-def pair(engine: EngineProcess, _installed: None) -> Iterator[list[TypeScriptWorker]]:
+def pair(engine: EngineProcess, typescript: None) -> Iterator[list[TypeScriptWorker]]:
     """Two workers that differ in their labels alone."""
-    first = {"slots": 100, "only": PARALLEL, "labels": {"zone": "a", "memory": 512}}
-    second = {"slots": 100, "only": PARALLEL, "labels": {"zone": "b", "memory": 256}}
+    first = {"slots": 100, "programs": PROGRAMS, "only": PARALLEL, "labels": {"zone": "a", "memory": 512}}
+    second = {"slots": 100, "programs": PROGRAMS, "only": PARALLEL, "labels": {"zone": "b", "memory": 256}}
     workers = [TypeScriptWorker(engine, "ts-first", first), TypeScriptWorker(engine, "ts-second", second)]
     with running(*workers):
         yield workers
 
 
 @pytest.fixture(scope="module")
-def single(engine: EngineProcess, _installed: None) -> Iterator[TypeScriptWorker]:
+def single(engine: EngineProcess, typescript: None) -> Iterator[TypeScriptWorker]:
     """A worker with one slot."""
     worker = TypeScriptWorker(engine, "ts-single", {"slots": 1, "only": SERIAL})
     with running(worker):
         yield worker
+
+
+def is_idle(worker: TypeScriptWorker) -> bool:
+    row = worker.row()
+    return row is not None and row["slotConfig"]["default"]["available"] == row["slotConfig"]["default"]["limit"]
 
 
 def begin(client: TypeScriptClient, engine: EngineProcess, number: int, seconds: float) -> str:
@@ -66,7 +62,7 @@ def begin(client: TypeScriptClient, engine: EngineProcess, number: int, seconds:
 
 
 def test_the_client_meets_a_tenant_of_version_one(client: TypeScriptClient) -> None:
-    assert client.do("tenant")["version"] == "V1"
+    assert client.call("tenant.get")["version"] == "V1"
     assert "warn" not in client.log().lower()
 
 
@@ -85,7 +81,7 @@ class TestEverydayUse:
 
     def test_a_result_is_there_for_a_late_waiter(self, client: TypeScriptClient) -> None:
         run = client.do("start", workflow="double", input={"number": 4})
-        wait_for("the run is finished", lambda: client.do("status", run=run) == "COMPLETED")
+        wait_for("the run is finished", lambda: client.call("runs.get_status", run) == "COMPLETED")
         assert client.do("result", run=run) == {"value": 8}
 
     def test_A53_a_bulk_comes_back_in_order(self, client: TypeScriptClient) -> None:
@@ -123,10 +119,29 @@ class TestEverydayUse:
     def test_a_failed_run_is_replayed(self, engine: EngineProcess, client: TypeScriptClient) -> None:
         before = len(lines_of(engine, "fails_for_good"))
         run = client.do("start", workflow="fails_for_good", input={})
-        wait_for("the run has failed", lambda: client.do("status", run=run) == "FAILED")
-        assert client.do("replay", runs=[run]) == {"ids": [run]}
+        wait_for("the run has failed", lambda: client.call("runs.get_status", run) == "FAILED")
+        assert client.call("runs.replay", {"ids": [run]}) == {"ids": [run]}
         lines = wait_for("it ran again", lambda: lines_of(engine, "fails_for_good")[before + 1 :])
         assert [line["retry"] for line in lines] == [1]
+
+    def test_A95_A96_chunks_and_log_lines_arrive_in_order(self, engine: EngineProcess, client: TypeScriptClient) -> None:
+        file = str(engine.folder / "listening")
+        run = client.do("start", workflow="talkative", input={"until": file})
+        chunks = client.do("chunks", run=run, file=file)
+        assert [chunk for chunk in chunks if chunk != "?"] == [f"chunk {number}" for number in range(20)]
+        task = client.do("result", run=run)["task"]
+        lines = wait_for("both lines", lambda: rows if len(rows := client.call("logs.list", task)["rows"]) == 2 else None)
+        assert {(line["level"], line["message"]) for line in lines} == {("INFO", "hello"), ("WARN", "beware")}
+
+    def test_counts_lists_and_pausing_a_worker(self, client: TypeScriptClient, pair: list[TypeScriptWorker]) -> None:
+        client.do("run", workflow="double", input={"number": 1})
+        assert client.declared("double", "taskStatusMetrics")["completed"] >= 1
+        assert client.call("workflows.get", "double")["name"] == "double"
+        assert {worker.name for worker in pair} <= {row["name"] for row in client.call("workers.list")["rows"]}
+        worker = pair[0].id
+        for method, paused in (("workers.pause", True), ("workers.unpause", False)):
+            client.call(method, worker)
+            assert client.call("workers.isPaused", worker) is paused
 
 
 class TestPlaces:
@@ -135,6 +150,7 @@ class TestPlaces:
         self, client: TypeScriptClient, pair: list[TypeScriptWorker], strategy: str
     ) -> None:
         both = {worker.id for worker in pair}  # waits until both are active
+        wait_for("both are idle", lambda: all(is_idle(worker) for worker in pair))  # the one with more room is chosen first
         results = client.do("run", workflow=f"sticky-{strategy}", input=[{}] * 20)
         for result in results:
             places = {result[step]["worker"] for step in ("step1a", "step1b", "step2")} | {result["step2"]["child"]}
@@ -157,7 +173,7 @@ class TestPlaces:
     ) -> None:
         options = {"desiredWorkerLabels": {"model": {"value": "v2", "required": True}}}
         waiting = client.do("start", workflow="anywhere", input={}, options=options)
-        assert client.do("status", run=waiting) == "QUEUED"
+        assert client.call("runs.get_status", waiting) == "QUEUED"
         changed = client.do("run", workflow="relabel", input={})
         assert client.do("result", run=waiting) == changed
         row = next(row for row in engine.workers() if row["metadata"]["id"] == changed["worker"])
@@ -185,8 +201,8 @@ class TestOneSlot:
         self, engine: EngineProcess, client: TypeScriptClient, single: TypeScriptWorker
     ) -> None:
         run = begin(client, engine, number=200, seconds=100)
-        assert client.do("cancel", runs=[run]) == {"ids": [run]}
-        assert client.do("status", run=run) == "CANCELLED"
+        assert client.call("runs.cancel", {"ids": [run]}) == {"ids": [run]}
+        assert client.call("runs.get_status", run) == "CANCELLED"
         assert client.do("result", run=run) == {}, "the client reads a cancelled run as one without output"
         (line,) = wait_for("the task has seen it", lambda: lines_of(engine, "sleeper cancelled"))
         assert (line["number"], line["cancelled"]) == (200, True)
@@ -197,8 +213,8 @@ class TestOneSlot:
     ) -> None:
         begin(client, engine, number=300, seconds=0.5)
         queued = client.do("start", workflow="sleeper", input={"number": 301, "seconds": 0})
-        client.do("cancel", runs=[queued])
-        assert client.do("status", run=queued) == "CANCELLED"
+        client.call("runs.cancel", {"ids": [queued]})
+        assert client.call("runs.get_status", queued) == "CANCELLED"
         client.do("run", workflow="ordinary", input={"number": 302})  # behind both, in the one slot
         assert not [line for line in lines_of(engine, "sleeper") if line["number"] == 301]
 

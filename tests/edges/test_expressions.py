@@ -127,7 +127,7 @@ def test_B02_F1_5_a_missing_key_is_an_error_and_not_false() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "mismatched input"),
+        ("", "it is empty"),
         ("input.", r"Syntax error.*\(line 1, column 7\)"),
         ("nobody", r"undeclared reference to 'nobody'.*\(line 1, column 1\)"),
         ("1 / 0", "divide by zero"),

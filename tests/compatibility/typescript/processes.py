@@ -11,8 +11,11 @@ import subprocess
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.compatibility.processes import EngineProcess, WorkerProcess
 
@@ -22,7 +25,7 @@ INSTALL_WITHIN_S = 300.0
 ANSWER_WITHIN_S = 30.0
 NODE_IS_MISSING = (
     "The tests of the TypeScript client need `{program}`, which is not on the PATH: install Node.js 20 or newer with npm "
-    "(Debian: `apt-get install nodejs npm`), or leave these tests out with `--ignore tests/compatibility/test_typescript.py`."
+    "(Debian: `apt-get install nodejs npm`), or leave these tests out with `--ignore-glob '*/test_typescript*'`."
 )
 
 
@@ -54,6 +57,11 @@ def install() -> None:
         done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=INSTALL_WITHIN_S, check=False)
         assert done.returncode == 0, f"`{' '.join(command)}` in {FOLDER} ended with {done.returncode}: {done.stderr[-2000:]}"
         stamp.write_bytes(wanted)
+
+
+def _instant(value: datetime) -> dict[str, str]:
+    """An instant as the driver reads it."""
+    return {"$date": value.isoformat()}
 
 
 class TypeScriptWorker(WorkerProcess):
@@ -105,13 +113,28 @@ class TypeScriptClient:
         assert self.process.stdin is not None
         number = next(self._numbers)
         answer = self._open[number] = Future()
-        self.process.stdin.write(json.dumps({"id": number, "deed": deed, **facts}) + "\n")
+        self.process.stdin.write(json.dumps({"id": number, "deed": deed, **facts}, default=_instant) + "\n")
         self.process.stdin.flush()
         return answer
 
     def do(self, deed: str, **facts: Any) -> Any:
         """Hand in a request and wait for its answer. Raises RunFailed."""
         return self.ask(deed, **facts).result(ANSWER_WITHIN_S)
+
+    def call(self, method: str, *arguments: Any, deed: str = "call") -> Any:
+        """A method of a feature, as `events.push`, and its answer. Raises RunFailed."""
+        feature, name = method.split(".")
+        return self.do(deed, feature=feature, method=name, args=arguments)
+
+    def refusal(self, method: str, *arguments: Any) -> str:
+        """What such a call is refused with, at its first try."""
+        with pytest.raises(RunFailed) as refused:
+            self.call(method, *arguments, deed="once")
+        return str(refused.value)
+
+    def declared(self, workflow: str, method: str, *arguments: Any) -> Any:
+        """A method of a declared workflow or task, as `schedule`, and its answer. Raises RunFailed."""
+        return self.do("declared", workflow=workflow, method=method, args=arguments)
 
     def log(self) -> str:
         return (self.engine.folder / "client.log").read_text()

@@ -345,7 +345,7 @@ class TestPutWorkflow:
         assert definition.concurrency == (ConcurrencyLimit("'k'"),) * 2
         assert not definition.undelivered
 
-    @pytest.mark.parametrize("expression", ["", "input.", "nobody.knows", "input.a ||", "[1].map(x, [1].map(y, y))"])
+    @pytest.mark.parametrize("expression", ["", " ", "input.", "nobody.knows", "input.a ||", "[1].map(x, [1].map(y, y))"])
     @pytest.mark.parametrize("of_task", [True, False])
     async def test_B04_B05_F1_6_an_expression_that_does_not_compile_is_refused(
         self, edge: Edge, expression: str, of_task: bool
@@ -360,6 +360,7 @@ class TestPutWorkflow:
         assert code is S.INVALID_ARGUMENT
         assert "workflow wf" in details
         assert "concurrency expression" in details
+        assert ("cannot be used: it is empty" in details) is (not expression.strip())
         assert not edge.door.submitted
 
     @pytest.mark.parametrize("number", [1, 2, 5, 6])

@@ -84,6 +84,24 @@ async def test_a_deletion_has_no_body_and_needs_no_type(serve: Serve) -> None:
     assert await status(port, "DELETE", f"{WORKER}/labels/x", {"content-type": "text/plain"}) == 415
 
 
+@pytest.mark.parametrize(
+    ("headers", "body", "expected"),
+    [
+        ({"authorization": "Bearer x"}, b"", 404),
+        ({}, b"", 415),
+        ({"authorization": "Bearer x"}, b"a=b", 415),
+    ],
+)
+async def test_X_CSRF_an_empty_form_passes_with_a_token(
+    world: World, serve: Serve, headers: dict[str, str], body: bytes, expected: int
+) -> None:
+    """The TypeScript client sends calls without a body as forms."""
+    await world.open()
+    path = f"/api/v1/tenants/{TENANT.id}/workflows/crons/01a0c450-6c00-7953-88f4-4348692302eb"
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert await status(await serve(dev_mode=True), "POST", path, {**form, **headers}, body) == expected
+
+
 async def test_CORS_is_off(serve: Serve) -> None:
     port = await serve(dev_mode=True)
     asked = {"origin": "https://evil.example", "access-control-request-method": "POST"}

@@ -80,6 +80,8 @@ class Compiled:
 
 def compile_expression(environment: Environment, text: str) -> Compiled:
     """Compile in that environment. Raises ExpressionError, and NotSupported where the library is missing."""
+    if not text.strip():
+        raise ExpressionError("it is empty")
     if len(text.encode()) > EXPRESSION_BYTES_MAX:
         raise ExpressionError(f"the expression has {len(text.encode())} bytes; at most {EXPRESSION_BYTES_MAX}")
     return _compile(environment, text)
