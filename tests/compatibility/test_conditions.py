@@ -108,6 +108,18 @@ async def test_A32_A33_a_cancelled_task_cancels_what_is_below_and_its_run(hatche
     assert statuses(hatchet, reference.workflow_run_id) == {"start": "COMPLETED", "fragile": "CANCELLED", "below": "CANCELLED"}
 
 
+async def test_W11_12_W11_13_events_from_before_a_task_waits(hatchet: Hatchet) -> None:
+    for n, scope in ((2, "eu"), (3, "eu"), (1, "eu"), (4, "us")):
+        hatchet.event.push("backward:go", {"n": n}, scope=scope)
+    hatchet.event.push("backward:stop", {})
+    result = await build_conditional(hatchet)["Backward"].aio_run()
+    assert result == {
+        "looks_back": {"triggers": {"backward:go": {"n": 3}}},
+        "skipped_by_the_past": SKIPPED,
+        "not_skipped": {"number": 2},
+    }
+
+
 async def test_W5_17_a_workflow_of_one_task_waits_too(hatchet: Hatchet) -> None:
     result = await build_conditional(hatchet)["Single"].aio_run()
     assert result["only"] == {"triggers": {"sleep:1s": {"sleep_duration": "1s"}}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from limpet.core.condition_rows import WaitRow
+from limpet.core.condition_rows import WaitRow, decode_seen
 from limpet.core.decision import Decision, StartTask
 from limpet.core.definitions import TaskDefinition, WorkflowDefinition
 from limpet.core.ids import TenantNo
@@ -62,7 +62,7 @@ class Step:
         if wake_at is None or wake_at > self.now:
             return False
         limits = self.mirror.settings
-        return limits.due_batch_max < 1_000 or limits.heard_batch_max < 500 or self.mirror.is_metered
+        return limits.due_batch_max < 1_000 or limits.heard_batch_max < 500 or self.mirror.is_metered or self.mirror.is_looking
 
 
 class Mirror:
@@ -162,6 +162,19 @@ class Mirror:
         """Whether a concurrency limit keeps the waiting task from its queue."""
         run = self.tables.runs[task.run_key]
         return is_held(task, run, self.definition(run))
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether somebody has asked for events of the past."""
+        return any(map(self.looks, self.tables.waits.values()))
+
+    def looks(self, row: WaitRow) -> bool:
+        """Whether the store has still to be asked for events of the past of this wait."""
+        if row.armed_at is None or row.decided_at is not None:
+            return False
+        seen = decode_seen(row.seen)
+        given = self.definition(self.tables.runs[row.run_key]).steps[row.step].conditions
+        return any(one.since_us and place not in seen for place, one in enumerate(given))
 
     @property
     def is_metered(self) -> bool:

@@ -128,7 +128,32 @@ def who_waits_for_its_turn_hears_more(surgery: Any) -> None:
     surgery.put(Waits, "ripen", ripen)
 
 
+def nobody_looks_back(surgery: Any) -> None:
+    def arm(self: Waits, run: Any, step: int, now: Any) -> Wait:
+        wait: Wait = real(self, run, step, now)
+        self.looking.pop(wait.name, None)
+        return wait
+
+    real: Any = surgery.put(Waits, "arm", arm)
+
+
+def who_looks_back_is_not_loaded(surgery: Any) -> None:
+    def restore(self: Waits, row: Any, run: Any) -> Wait:
+        wait: Wait = real(self, row, run)
+        self.looking.pop(wait.name, None)
+        return wait
+
+    real: Any = surgery.put(Waits, "restore", restore)
+
+
+def the_past_is_always_empty(surgery: Any) -> None:
+    surgery.put(waiting, "_past", lambda event, armed_at: Seen(False, at=armed_at))
+
+
 CONDITION_MUTANTS = (
+    nobody_looks_back,
+    who_looks_back_is_not_loaded,
+    the_past_is_always_empty,
     who_waits_for_its_turn_is_not_loaded,
     events_are_stored_with_those_whose_turn_came,
     nobody_goes_on_after_the_step_of_the_event,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from limpet.core.condition_rows import WaitRow, decode_seen
 from limpet.core.conditions import Action, Condition, Kind
 from limpet.core.event_inputs import EventsPushed, PushedEvent
+from limpet.core.event_rows import PushedEventRow
 from limpet.core.inputs import ReplayRequested
 from limpet.core.rows import RunRow, TaskRow, TaskStatus
 from tests.simulation.condition_choice import answer
@@ -42,7 +43,9 @@ def heard_before(mirror: Mirror) -> dict[Name, Waiting]:
     found: dict[Name, Waiting] = {}
     for name, row in mirror.tables.waits.items():
         if row.armed_at is not None and row.decided_at is None:
-            found[name] = Waiting(row.armed_at, _stored(mirror, row))
+            given = conditions_of(mirror, mirror.tables.runs[row.run_key], row.step)
+            past = _past(mirror, given) if mirror.looks(row) else set()
+            found[name] = Waiting(row.armed_at, _stored(mirror, row) | past)
     return found
 
 
@@ -115,7 +118,22 @@ def _arm(step: Step, before: dict[Name, WaitRow | None]) -> Iterator[str]:
         given = conditions_of(mirror, mirror.tables.runs[row.run_key], row.step)
         known = mirror.awaiting.get(name) if same else None
         heard = known.surely | known.perhaps if known is not None else set()
-        mirror.awaiting[name] = Waiting(row.armed_at, set(), heard | _satisfied(given, list(_events(step))))
+        past = _past(mirror, given)
+        mirror.awaiting[name] = Waiting(row.armed_at, past, heard | _satisfied(given, list(_events(step))))
+
+
+def _past(mirror: Mirror, given: tuple[Condition, ...]) -> set[int]:
+    """Conditions that events of the past satisfy, with those of this step."""
+    events = mirror.tables.pushed_events.values() if any(one.since_us for one in given) else ()
+    return {
+        place
+        for place, one in enumerate(given)
+        if one.since_us and any(_is_like(one, event) for event in events if event.created_at >= one.since_us)
+    }
+
+
+def _is_like(one: Condition, event: PushedEventRow) -> bool:
+    return one.subject == event.name and one.scope in ("", event.scope or "") and answer(one.expression, event.payload)
 
 
 def _by_parents(step: Step, run: RunRow, given: tuple[Condition, ...]) -> set[int]:
@@ -172,6 +190,8 @@ def _forgotten(step: Step) -> Iterator[str]:
         run, stored = mirror.tables.runs[name[0]], _stored(mirror, mirror.tables.waits[name])
         given = conditions_of(mirror, run, name[1])
         met = _by_parents(step, run, given) | _slept(given, waiting, step.now) | stored
+        if mirror.looks(mirror.tables.waits[name]):
+            continue
         if not waiting.surely <= stored and not any(fires(given, action, met) for action in Action):
             yield f"W5.14: step {name[1]} of run {run.id} heard {sorted(waiting.surely)}, and {sorted(stored)} are stored"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from limpet.core import runs, waiting
 from limpet.core.condition_rows import Seen
-from limpet.core.conditions import BY_HAPPENING, Rules
+from limpet.core.conditions import BY_HAPPENING, LookBack, Rules
 from limpet.core.errors import NotJudged
 from limpet.core.event_rows import PushedEventRow
 from limpet.core.ids import Instant
@@ -19,8 +19,16 @@ Answers = Mapping[str, bool]
 
 def sleep_over(state: State, wait: Wait) -> None:
     """A sleep of the wait may have ended."""
-    if wait.is_armed and wait.name not in state.waits.ripe:
+    if wait.is_armed and wait.name not in state.waits.ripe and wait.name not in state.waits.looking:
         ruling = waiting.look(state, wait)
+        if ruling is not None:
+            runs.conclude(state, wait, ruling)
+
+
+def looked_back(state: State, found: Mapping[LookBack, PushedEventRow | None]) -> None:
+    """What the store knows of the past, for those that have asked."""
+    for wait in list(state.waits.looking.values()) if found else ():
+        ruling = waiting.looked_back(state, wait, found)
         if ruling is not None:
             runs.conclude(state, wait, ruling)
 

@@ -121,11 +121,18 @@ def _of_waits(state: State) -> Iterator[str]:
             yield f"G1: step {step} of run {wait.run.id} awaits its conditions and has begun, or does not exist"
         due = [at for at in wait.sleeps_end() if at <= state.now]
         met = wait.met(Instant(due[0] - 1) if due else state.now)  # a sleep that is over may still wait for its turn (R53)
-        if wait.name not in ripe and any(wait.rules.holds(action, met) for action in Action):
+        if (
+            wait.name not in ripe
+            and wait.name not in state.waits.looking
+            and any(wait.rules.holds(action, met) for action in Action)
+        ):
             yield f"W5.8: the conditions of step {step} of run {wait.run.id} hold, and it still waits"
     for name, (wait, decided) in ripe.items():
         if armed.get(name) is not wait or wait.first_decision(state.now) != decided:
             yield f"W5.8: step {wait.step} of run {wait.run.id} is to go on, and its conditions say otherwise"
+    for name, wait in state.waits.looking.items():
+        if armed.get(name) is not wait or name in ripe:
+            yield f"W5.7: step {wait.step} of run {wait.run.id} looks back, and does not wait"
     yield from _of_listening(state, {name: wait for name, wait in armed.items() if name not in ripe})
 
 

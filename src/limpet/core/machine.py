@@ -156,6 +156,7 @@ class Machine:
                 due.add_needs(self.state, item, needs.timetable)
             rate_needs.add_needs(self.state, item, needs)
         needs.rate_limits.update(self.state.rates.unread)
+        needs.look_backs += self.state.waits.to_ask(self.state.settings.look_backs_max)
         self.state.timetable.ask(needs.timetable, self.state.now, self.state.settings.due_batch_max)
         return needs
 
@@ -181,6 +182,7 @@ class Machine:
         rate_limits.arrived(state, state.rates.begin(found.rate_limits))
         if found.runs:
             loading.hydrate(state, found)
+        awaiting.looked_back(state, found.look_backs)
         replies = [self._handle(item, found) for item in inputs]
         due.fire_due(state)
         deadlines.pass_time(state)
@@ -233,7 +235,7 @@ class Machine:
     @property
     def wake_at(self) -> Instant | None:
         """When time alone will next change something; at once when another step is to follow."""
-        if self.state.rates.unread or self.state.waits.ripe:
+        if self.state.rates.unread or self.state.waits.ripe or self.state.waits.looking:
             return self.state.now
         at = earliest(self.state.timers.next_at(), self.state.timetable.due_at)
         return None if at is None else Instant(at)

@@ -36,9 +36,6 @@ def check_runnable(definition: WorkflowDefinition) -> None:
 def _sentence(definition: WorkflowDefinition, feature: Feature, where: str) -> str:
     if feature in OLDER:  # in rows of older releases, which kept no more of it
         return f"Workflow {definition.name}, {where}: it was registered before this engine knew {feature}; register it again."
-    if feature is Feature.EVENT_LOOK_BACK:
-        what = "an event counts from the moment on in which the task begins to wait"
-        return f"Workflow {definition.name}, {where}: this engine does not carry out {feature} yet; {what}."
     consequence = (
         "runs of this workflow are refused, because they would end differently"
         if feature in CHANGES_OUTCOME

@@ -5,11 +5,13 @@ Here nothing but waits changes; what a ruling means for the task is carried out 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from limpet.core import condition_text
 from limpet.core.condition_rows import Seen
-from limpet.core.conditions import BY_PARENTS, Action, Condition, Kind
+from limpet.core.conditions import BY_PARENTS, Action, Condition, Kind, LookBack
+from limpet.core.event_rows import PushedEventRow
 from limpet.core.ids import Instant
 from limpet.core.inputs import OutputVerdicts
 from limpet.core.lifecycle import Cause
@@ -58,6 +60,8 @@ def begin(state: State, task: TaskRun) -> Ruling | None:
     action = rules.first_to_hold(BY_PARENTS, met)
     if action is None and not rules.groups(Action.QUEUE):
         action = Action.QUEUE
+    if action is Action.QUEUE and rules.looks_first:
+        return _arm(state, task)
     if action is not None:
         return _ruling(known, action, met)
     if not rules.can_hold(Action.QUEUE, met):
@@ -69,11 +73,40 @@ def _arm(state: State, task: TaskRun) -> Ruling | None:
     """Sleeps begin, events are listened for (W5.7)."""
     wait = state.waits.arm(task.run, task.step, state.now)
     state.task_changed(task)
+    return None if wait.name in state.waits.looking else _settle_down(state, task, wait)
+
+
+def _settle_down(state: State, task: TaskRun, wait: Wait) -> Ruling | None:
+    """Unless sleeps decide at once, it is a longer wait, and the timeline says what for."""
     ruling = look(state, wait)
     if ruling is None:
         wanted = condition_text.open_groups(wait.rules, Action.QUEUE, wait.met(state.now))
         state.event(task, EventType.CREATED, f"Waits for {wanted}.")
     return ruling
+
+
+def looked_back(state: State, wait: Wait, found: Mapping[LookBack, PushedEventRow | None]) -> Ruling | None:
+    """The store has answered what the wait asks of the past. Events of the past count as of its arming, the older first."""
+    armed_at = wait.armed_at or 0
+    asked = wait.open_look_backs
+    state.waits.note(wait, {place: _past(found[one], armed_at) for place, one in asked.items() if one in found})
+    return None if wait.open_look_backs else _have_looked(state, wait)  # more may be to ask than one step asks
+
+
+def _have_looked(state: State, wait: Wait) -> Ruling | None:
+    """Everything that was asked of the past is known, or a later event has made it needless."""
+    del state.waits.looking[wait.name]
+    decided = wait.first_decision(state.now) if wait.has_heard else None
+    if decided is None:
+        return _settle_down(state, wait.run.tasks[wait.step], wait)
+    state.waits.ripen(wait, decided)
+    return None
+
+
+def _past(event: PushedEventRow | None, armed_at: int) -> Seen:
+    if event is None:
+        return Seen(False, at=armed_at)
+    return Seen(True, event_key=event.key, payload_bytes=event.payload_bytes, at=armed_at)
 
 
 def look(state: State, wait: Wait) -> Ruling | None:
@@ -89,11 +122,17 @@ def look(state: State, wait: Wait) -> Ruling | None:
 
 def hear(state: State, wait: Wait, heard: Heard) -> None:
     """An event came, unless sleeps that ended before it have decided: their timer is due. Of several events the first counts."""
+    if wait.name in state.waits.looking:
+        state.waits.note(wait, {place: seen for place, seen in heard.places.items() if not wait.is_satisfied(place)})
+        if not wait.open_look_backs:
+            ruling = _have_looked(state, wait)
+            assert ruling is None, "what an event has decided waits for its turn"
+        return
     if wait.is_untouched(state.now):
         state.waits.note(wait, heard.places)
         decided = None if heard.alone is None else Decided(heard.alone, heard.moment)
     elif _slept(state, wait) is None:
-        state.waits.note(wait, {place: seen for place, seen in heard.places.items() if place not in wait.seen})
+        state.waits.note(wait, {place: seen for place, seen in heard.places.items() if not wait.is_satisfied(place)})
         decided = wait.decided_by(heard.moment)
     else:
         return

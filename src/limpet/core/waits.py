@@ -5,6 +5,8 @@ Laws:
 2. That a sleep is over is never stored: it follows from the arming and the instant that is asked about.
 3. A wait is *ripe* when an event has decided it and its task's turn has not come: armed, and deaf for whatever else comes. That
    is not stored either: it follows from what it has seen.
+4. A wait that asks for events of the past *looks* from its arming on until the store has answered, and decides nothing before.
+   A condition without an event in the past is seen as not satisfied, until a later event satisfies it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from limpet.core.condition_rows import Seen, WaitRow, decode_seen, encode_seen
-from limpet.core.conditions import BY_HAPPENING, Action, Condition, Kind, Rules
+from limpet.core.conditions import BY_HAPPENING, Action, Condition, Kind, LookBack, Rules
 from limpet.core.definitions import WorkflowDefinition
 from limpet.core.ids import Instant, RunKey, TenantNo
 from limpet.core.records import Run
@@ -77,6 +79,21 @@ class Wait:
         """Whether its conditions have still to decide, or its turn to come."""
         return self.armed_at is not None and self.decided_at is None
 
+    @property
+    def has_heard(self) -> bool:
+        """Whether anything but sleeps may have decided it since its arming."""
+        return self.rules.looks_first or any(seen.event_key is not None for seen in self.seen.values())
+
+    def is_satisfied(self, place: int) -> bool:
+        """Whether an event, or an output, has satisfied that condition."""
+        seen = self.seen.get(place)
+        return seen is not None and seen.is_met
+
+    @property
+    def open_look_backs(self) -> dict[int, LookBack]:
+        """What the store has still to be asked, by place."""
+        return {place: asked for place, asked in self.rules.look_backs.items() if place not in self.seen}
+
     def is_untouched(self, now: Instant) -> bool:
         """Whether nothing has satisfied any of its conditions, of which none is about a parent; it is armed."""
         rules = self.rules
@@ -95,12 +112,21 @@ class Wait:
     def decided_by(self, moment: Moment) -> Decided | None:
         """What the conditions say right then."""
         action = self.rules.first_to_hold(BY_HAPPENING, self.met(*moment))
+        if action is None and moment == self.looked and not self.rules.groups(Action.QUEUE):
+            action = Action.QUEUE  # nothing of the past skips or cancels it, and it waits for nothing (W5.10)
         return None if action is None else Decided(action, moment)
+
+    @property
+    def looked(self) -> Moment | None:
+        """When all events of the past have counted, if these may skip or cancel a task that waits for nothing else."""
+        return Moment(self.armed_at, EVERY_EVENT) if self.rules.looks_first and self.armed_at is not None else None
 
     def first_decision(self, until: Instant) -> Decided | None:
         """What the conditions have said by then, whichever came first of all that has happened."""
         moments = {Moment(Instant(seen.at), seen.event_key) for seen in self.seen.values() if seen.event_key is not None}
         moments.update(map(Moment, self.sleeps_end()))
+        if self.looked is not None:
+            moments.add(self.looked)
         found = (self.decided_by(moment) for moment in sorted(moments) if moment.at <= until)
         return next((decided for decided in found if decided is not None), None)
 
@@ -133,6 +159,7 @@ class Waits:
 
     def __init__(self) -> None:
         self.ripe: dict[Name, tuple[Wait, Decided]] = {}  # in the order of their turns
+        self.looking: dict[Name, Wait] = {}
         self._by_run: dict[RunKey, dict[int, Wait]] = {}
         self._by_event: dict[str, dict[Name, Wait]] = {}
         self._changed: dict[Name, Wait] = {}
@@ -167,6 +194,8 @@ class Waits:
         assert wait.armed_at is None, f"the conditions of step {step} of run {run.id} are armed twice"
         wait.armed_at = now
         self._listen(wait)
+        if wait.rules.look_backs:
+            self.looking[wait.name] = wait
         self._changed[wait.name] = wait
         return wait
 
@@ -179,6 +208,7 @@ class Waits:
         """The wait is over: decided, or its task was cancelled."""
         self._stop_listening(wait)
         self.ripe.pop(wait.name, None)
+        self.looking.pop(wait.name, None)
         wait.decided_at = at
         self._changed[wait.name] = wait
 
@@ -211,11 +241,22 @@ class Waits:
         self._by_run.setdefault(run.key, {})[row.step] = wait
         if wait.is_armed:
             self._listen(wait)
+            if wait.open_look_backs:
+                self.looking[wait.name] = wait
         return wait
+
+    def to_ask(self, limit: int) -> list[LookBack]:
+        """What the store is to be asked for those that look, at most so much."""
+        asked: dict[LookBack, None] = {}
+        for wait in self.looking.values():
+            if len(asked) >= limit:
+                break
+            asked.update(dict.fromkeys(wait.open_look_backs.values()))
+        return list(asked)[:limit]
 
     def restore_ripe(self, waits: Iterable[Wait], now: Instant) -> None:
         """Those of the waits that events had decided when nobody looked any more, in the order of their decisions."""
-        heard = (wait for wait in waits if wait.is_armed and any(seen.event_key is not None for seen in wait.seen.values()))
+        heard = (wait for wait in waits if wait.is_armed and wait.name not in self.looking and wait.has_heard)
         found = [(wait, decided) for wait in heard if (decided := wait.first_decision(now)) is not None]
         for wait, decided in sorted(found, key=lambda one: (one[1].moment, one[0].armed_at, one[0].name)):
             self.ripen(wait, decided)

@@ -7,7 +7,6 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from limpet.contracts import admin_pb2 as admin
 from limpet.contracts import conditions_pb2 as conditions
@@ -316,10 +315,7 @@ class TestPutWorkflow:
         ] is S.INVALID_ARGUMENT
 
     async def test_everything_that_is_not_carried_out_is_told_with_its_place(self, edge: Edge) -> None:
-        base = conditions.BaseMatchCondition(readable_data_key="k", action=conditions.QUEUE)
-        past = conditions.UserEventMatchCondition(base=base, user_event_key="e", consider_events_since=Timestamp(seconds=1))
-        waits = conditions.TaskConditions(user_event_conditions=[past])
-        full = Task(readable_id="t", action="a", is_durable=True, conditions=waits, concurrency=[admin.Concurrency(expression="'k'", max_runs_expression="2")],
+        full = Task(readable_id="t", action="a", is_durable=True, concurrency=[admin.Concurrency(expression="'k'", max_runs_expression="2")],
                     rate_limits=[admin.CreateTaskRateLimit(key="k", units=1)], batch=admin.TaskBatchConfig(batch_max_size=2))  # fmt: skip
         request = Put(
             name="wf", tasks=[full], on_failure_task=Task(readable_id="f", action="f", is_durable=True),
@@ -328,7 +324,7 @@ class TestPutWorkflow:
         )  # fmt: skip
         assert (await registered(edge, request)).undelivered == (
             (Feature.TENANT_CONCURRENCY, "workflow"), (Feature.IDEMPOTENCY, "workflow"), (Feature.CRON, "workflow with computed limits"),
-            (Feature.EVENT_LOOK_BACK, "task t"), (Feature.COMPUTED_CONCURRENCY, "task t"),
+            (Feature.COMPUTED_CONCURRENCY, "task t"),
             (Feature.DURABLE, "task t"), (Feature.BATCH, "task t"), (Feature.DURABLE, "task f"),
         )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -84,6 +84,16 @@ async def test_W5_14_a_condition_with_a_scope_hears_no_other_event(limpet_client
         for scope in (None, "us", "eu"):
             await limpet_client.event.aio_push("order:paid", {"scope": scope}, scope=scope)
         assert await run.aio_result() == {"waits": {"order:paid": {"scope": "eu"}}}
+
+
+async def test_W11_13_a_condition_that_looks_back_hears_what_was_pushed_before(limpet_client: Limpet) -> None:
+    await limpet_client.event.aio_push("order:paid", {"id": 2})
+    await limpet_client.event.aio_push("order:paid", {"id": 1})
+    since = datetime.now(UTC) - timedelta(minutes=5)
+    ship = lone(limpet_client, UserEventCondition("order:paid", "input.id == 2", consider_events_since=since))
+    async with limpet_client.worker("w", workflows=[ship]):
+        run = await ship.aio_run_no_wait()
+        assert await run.aio_result() == {"waits": {"order:paid": {"id": 2}}}
 
 
 @pytest.mark.parametrize("number", [7, 2])

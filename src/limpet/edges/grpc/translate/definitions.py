@@ -144,8 +144,6 @@ def _computes(request: CreateWorkflowVersionRequest) -> bool:
 
 def _undelivered_of_task(task: CreateTaskOpts) -> Iterator[tuple[Feature, str]]:
     where = f"task {task.readable_id}"
-    if conditions.looks_back(task.conditions):
-        yield Feature.EVENT_LOOK_BACK, where
     yield from _undelivered_of_limits(task.concurrency, where)
     if task.is_durable:
         yield Feature.DURABLE, where
