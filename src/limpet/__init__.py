@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from limpet.sdk.event_options import BulkPushEventWithMetadata as BulkPushEventWithMetadata
     from limpet.sdk.event_options import PushEventOptions as PushEventOptions
     from limpet.sdk.exceptions import (
+        BulkTriggerIdempotencyCollisionError as BulkTriggerIdempotencyCollisionError,
+    )
+    from limpet.sdk.exceptions import (
         DedupeViolationError as DedupeViolationError,
     )
     from limpet.sdk.exceptions import (
@@ -61,6 +64,9 @@ if TYPE_CHECKING:
     )
     from limpet.sdk.exceptions import (
         FailedTaskRunExceptionGroup as FailedTaskRunExceptionGroup,
+    )
+    from limpet.sdk.exceptions import (
+        IdempotencyCollisionError as IdempotencyCollisionError,
     )
     from limpet.sdk.exceptions import (
         NonRetryableException as NonRetryableException,
@@ -226,9 +232,11 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "limpet.sdk.dependencies": ("Depends",),
     "limpet.sdk.engine_calls": ("RunStatus",),
     "limpet.sdk.exceptions": (
+        "BulkTriggerIdempotencyCollisionError",
         "DedupeViolationError",
         "EngineNotFoundError",
         "FailedTaskRunExceptionGroup",
+        "IdempotencyCollisionError",
         "NonRetryableException",
         "RetryAfterException",
         "TaskRunError",
@@ -331,6 +339,7 @@ __all__ = [
     "BulkCancelReplayOpts",
     "BulkPushEventOptions",
     "BulkPushEventWithMetadata",
+    "BulkTriggerIdempotencyCollisionError",
     "CELEvaluationResult",
     "CELFailure",
     "CELSuccess",
@@ -349,6 +358,7 @@ __all__ = [
     "FailedTaskRunExceptionGroup",
     "Hatchet",
     "HealthcheckConfig",
+    "IdempotencyCollisionError",
     "Job",
     "Limpet",
     "NonRetryableException",

@@ -1,9 +1,11 @@
 """An import path of the official package; the names live in `limpet.sdk`."""
 
 from limpet.sdk.exceptions import (
+    BulkTriggerIdempotencyCollisionError,
     DedupeViolationError,
     EngineNotFoundError,
     FailedTaskRunExceptionGroup,
+    IdempotencyCollisionError,
     IllegalTaskOutputError,
     InvalidDependencyError,
     LifespanSetupError,
@@ -14,9 +16,11 @@ from limpet.sdk.exceptions import (
 )
 
 __all__ = [
+    "BulkTriggerIdempotencyCollisionError",
     "DedupeViolationError",
     "EngineNotFoundError",
     "FailedTaskRunExceptionGroup",
+    "IdempotencyCollisionError",
     "IllegalTaskOutputError",
     "InvalidDependencyError",
     "LifespanSetupError",

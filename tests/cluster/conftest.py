@@ -82,7 +82,8 @@ async def audit(stage: Cluster) -> None:
     await stage.until_ready()
     await stage.stop_triggering()
     ended = await asyncio.gather(*(client.ended(QUIET_WITHIN_S) for client in stage.clients.values()))
+    ended.append(await stage.quiet(QUIET_WITHIN_S))
     logs = {name: log.all() for name, log in stage.logs.items()}
     await stage.stop()
-    assert all(ended), f"a client still waited for results {QUIET_WITHIN_S:g} s after the last fault"
+    assert all(ended), f"a client still waited for results, or a run had not ended, {QUIET_WITHIN_S:g} s after the last fault"
     assert witness.violations(await witness.truth(stage.database.url()), stage.seen.all(), logs) == []

@@ -91,7 +91,7 @@ async def test_a_lifespan_reaches_its_tasks(hatchet: Hatchet) -> None:
     assert await build(hatchet)["lifespan"].aio_run() == {"pool": "open"}
 
 
-async def test_AC59_a_stopped_worker_finishes_its_task_first(
+async def test_AC59_A50_a_stopped_worker_finishes_its_task_first(
     engine: EngineProcess, hatchet: Hatchet, worker: WorkerProcess, workers: Callable[..., WorkerProcess]
 ) -> None:
     sleeper = build(hatchet)["sleeper"]

@@ -67,7 +67,9 @@ async def test_engine_killed_under_triggers_keeps_every_acknowledged_run(
     await asyncio.to_thread(wait_for, "every acknowledged run is COMPLETED", lambda: finished(own_engine, acknowledged), 90)
 
 
-async def test_AC13_T_KILL_WORKER_tasks_of_a_killed_worker_run_elsewhere(tmp_path, workers: Callable[..., WorkerProcess]) -> None:
+async def test_AC13_A49_T_KILL_WORKER_tasks_of_a_killed_worker_run_elsewhere(
+    tmp_path, workers: Callable[..., WorkerProcess]
+) -> None:
     engine = EngineProcess(tmp_path, settings={"worker_lost_after": "8s", "worker_assignable": "6s"})
     engine.start()
     try:

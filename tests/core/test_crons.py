@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from limpet.core.cron_time import rfc3339
-from limpet.core.definitions import ConcurrencyLimit
-from limpet.core.errors import InvalidArgument, LimitReached, NotAllowed, NotFound, NotSupported
+from limpet.core.errors import InvalidArgument, LimitReached, NotAllowed, NotFound
 from limpet.core.ids import WorkflowRunId
 from limpet.core.inputs import TimePassed, WorkflowDeleted, WorkflowPut
 from limpet.core.settings import Settings
@@ -294,21 +293,6 @@ def test_F6_16_a_stored_expression_that_cannot_be_read_is_put_aside_with_a_notic
     assert s.tables.crons[cron.key].next_at is None
     assert len(s.tables.runs) == 2
     assert s.tables.crons[good.key].next_at is not None
-
-
-def test_a_workflow_with_limits_is_not_started_by_the_clock_until_it_has_none() -> None:
-    s = world(EACH_SECOND)
-    s.workflow("W", "a", crons=[EACH_SECOND], concurrency=[ConcurrencyLimit("'k'")])
-    with pytest.raises(NotSupported, match="has concurrency limits"):
-        create(s, "mine")
-    with pytest.raises(NotSupported, match="has concurrency limits"):
-        s.do(CronTriggered(crons_of(s)[0].id))
-    s.advance(3)
-    notices = [notice for _, decision in s.log.decisions for notice in decision.notices]
-    assert (len(s.tables.runs), len(notices)) == (0, 1)
-    redefine(s, EACH_SECOND)
-    s.advance(1)
-    assert len(s.tables.runs) == 1
 
 
 def test_a_trigger_now_answers_the_id_of_its_run() -> None:

@@ -242,6 +242,15 @@ def test_B69_F5_12_the_priority_of_an_event_is_that_of_its_runs() -> None:
     assert (run(s, urgent).priority, run(s, usual).priority) == (3, 2)
 
 
+def test_AC87_PR8_an_event_without_a_priority_leaves_each_workflow_its_own() -> None:
+    s = world(priority=1)
+    s.workflow("V", "a", events=("order:created",), priority=3)
+    assert [run(s, one).priority for one in s.push("order:created", priority=2)] == [2, 2]
+    names = {version.key: version.workflow.name for version in s.machine.state.versions.values()}
+    runs = [run(s, one) for one in s.push("order:created")]
+    assert {names[one.version_key]: one.priority for one in runs} == {"W": 1, "V": 3}
+
+
 @pytest.mark.parametrize(
     ("values", "what"),
     [
@@ -250,7 +259,7 @@ def test_B69_F5_12_the_priority_of_an_event_is_that_of_its_runs() -> None:
         ({"metadata": b"x" * 70_000}, "metadata_bytes_max"),
     ],
 )  # fmt: skip
-def test_B51_F3_1_what_is_no_event_is_refused_with_all_others_of_its_call(values: dict[str, Any], what: str) -> None:
+def test_AC29_B51_F3_1_what_is_no_event_is_refused_with_all_others_of_its_call(values: dict[str, Any], what: str) -> None:
     s = world()
     bad = replace(s.pushed("other"), **values)
     with pytest.raises(InvalidArgument, match=what):

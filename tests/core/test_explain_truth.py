@@ -17,12 +17,13 @@ from limpet.core.definitions import Comparator, LimitStrategy, StickyStrategy
 from limpet.core.explain import Outlook, Reason
 from limpet.core.ids import Instant
 from limpet.core.inputs import StreamOpened
+from limpet.core.pause_inputs import WorkflowPaused, WorkflowUnpaused
 from limpet.core.rate_definitions import RateValue
 from limpet.core.rate_windows import RateWindow
 from limpet.core.records import TaskRun, Worker
 from limpet.core.rows import TaskStatus
 from limpet.core.settings import HardStickyPolicy, Settings
-from limpet.testing.builders import computes, demand, limit, make_task, takes, wish
+from limpet.testing.builders import computes, demand, limit, make_task, takes, us, wish
 from limpet.testing.oracles import WatchedMachine, admits, units_of
 from limpet.testing.scenario import Scenario
 
@@ -59,7 +60,7 @@ class TruthfulMachine(WatchedMachine):
     def _waiting(self) -> list[TaskRun]:
         kinds = (TaskStatus.QUEUED, TaskStatus.BACKING_OFF)
         due = self.state.now
-        return [t for t in self.state.tasks.values() if t.status in kinds and (t.schedule_deadline or due + 1) > due]
+        return [t for t in self.state.tasks.values() if t.status in kinds and (t.due_by or due + 1) > due]
 
 
 def may_ever_take(machine: WatchedMachine, worker: Worker, task: TaskRun) -> bool:
@@ -156,6 +157,12 @@ def end_one(s: Scenario, n: int, well: bool) -> None:
         (s.complete if well else s.fail)(live[n % len(live)].id)
 
 
+def pause_workflow(s: Scenario, n: int, lasts: bool) -> None:
+    """Now paused, now not (WK-33)."""
+    workflow = s.machine.state.workflows[WORKFLOWS[n % len(WORKFLOWS)]]
+    s.do(WorkflowUnpaused(workflow.id) if workflow.is_paused else WorkflowPaused(workflow.id, us(60 if lasts else 4)))
+
+
 OPERATIONS: tuple[Callable[[Scenario, int, bool], None], ...] = (
     trigger,
     trigger,
@@ -163,6 +170,7 @@ OPERATIONS: tuple[Callable[[Scenario, int, bool], None], ...] = (
     add_worker,
     end_one,
     end_one,
+    pause_workflow,
     on_a_worker(if_there(lambda s, name: s.pause(name))),
     on_a_worker(if_there(lambda s, name: s.unpause(name))),
     on_a_worker(lambda s, name: s.close_stream(name)),

@@ -113,6 +113,19 @@ def test_W5_8_a_sleep_that_ended_before_the_event_has_decided_first() -> None:
     assert {wait.decided_at for wait in s.tables.waits.values()} == {began_at + 5 * SECOND_US}
 
 
+def test_R53_D4_sleeps_take_their_own_turns_also_where_an_event_was_heard_before() -> None:
+    s = Paced(Settings(due_batch_max=1), checks_reload=True)
+    s.workflow("W", make_task("a", wait_for=[event("e"), sleep(1)]))
+    runs = [s.trigger("W") for _ in range(3)]
+    push(s, "e")
+    s.now = Instant(s.now + us(1))
+    s.step(TimePassed())
+    assert statuses(s, runs) == ["QUEUED", "PENDING", "PENDING"]
+    s.crash()
+    s.settle()
+    assert statuses(s, runs) == ["QUEUED"] * 3
+
+
 def test_W5_7_a_task_that_begins_to_wait_between_the_steps_does_not_hear_the_event() -> None:
     s, runs = many(4, wait_for=[event("e")], at_once=1)
     push(s, "e")

@@ -29,7 +29,7 @@ def priorities(s: Scenario, task_ids: Sequence[str]) -> list[int]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_AC25_starts_are_by_priority_then_age_and_one_at_a_time(seed: int) -> None:
+def test_AC25_B29_starts_are_by_priority_then_age_and_one_at_a_time(seed: int) -> None:
     chance = random.Random(seed)
     s = single()
     dummies = s.trigger_bulk(*(Trigger("W", priority=3) for _ in range(40)))
@@ -71,7 +71,7 @@ def test_PR11_equal_priority_goes_by_age_across_actions() -> None:
     assert s.run_in_order() == runs
 
 
-def test_AC28_a_triggers_priority_beats_the_workflows() -> None:
+def test_AC28_B32_B33_a_triggers_priority_beats_the_workflows() -> None:
     s = Scenario(checks_reload=True)
     s.workflow("W", "a", priority=3)
     s.worker("w1")
@@ -82,7 +82,7 @@ def test_AC28_a_triggers_priority_beats_the_workflows() -> None:
 
 @pytest.mark.parametrize("priority", [0, 4, -1])
 @pytest.mark.parametrize("bulk", [False, True])
-def test_AC29_a_priority_outside_the_range_is_refused_and_creates_nothing(priority: int, bulk: bool) -> None:
+def test_AC29_B31_a_priority_outside_the_range_is_refused_and_creates_nothing(priority: int, bulk: bool) -> None:
     s = single()
     items = (Trigger("W"), Trigger("W", priority=priority)) if bulk else (Trigger("W", priority=priority),)
     with pytest.raises(InvalidArgument, match=f"priority must be between 1 and 3, got {priority}"):
@@ -97,7 +97,7 @@ def test_PR03_a_workflow_default_outside_the_range_is_refused(priority: int) -> 
         s.do(WorkflowPut(make_workflow("V", "a", priority=priority)))
 
 
-def test_AC31_children_do_not_inherit_priority() -> None:
+def test_AC31_B34_children_do_not_inherit_priority() -> None:
     s = single(slots=10)
     parent = s.trigger("W", priority=3)
     child = s.trigger("W", parent=parent, child_index=0)

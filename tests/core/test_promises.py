@@ -192,7 +192,7 @@ def _shrink(s: Scenario) -> None:
         (_fail_task, "G2: run .* is COMPLETED with a failed task"),
         (_rescue, "G3: the on-failure task .* is COMPLETED though nothing failed"),
         (_set_task("other", status=TaskStatus.COMPLETED), "T1: task .* is COMPLETED and still in a queue"),
-        (_set_task("a", status=TaskStatus.QUEUED), "T1: task .* is QUEUED, in no queue and before no gate"),
+        (_set_task("a", status=TaskStatus.QUEUED), "T1: task .* is QUEUED, in no queue, before no gate and not held by a pause"),
         (_set_task("a", worker=None), "T4: task .* is RUNNING, its worker says otherwise"),
         (_set_task("a", app_retries=2), "T7: task .* has used 2 of 1 retries"),
         (_set_task("a", internal_retries=11), "T7: task .* was reassigned 11 times"),

@@ -19,7 +19,7 @@ from limpet.core.records import UnusableKey
 from limpet.core.rows import EventType
 from limpet.core.settings import Settings
 from limpet.core.timetable_inputs import SchedulesCreated
-from limpet.testing.builders import computes, limit, make_task, make_workflow, takes
+from limpet.testing.builders import computes, limit, make_task, make_workflow, takes, us
 from limpet.testing.scenario import START, Scenario
 
 SECOND, MINUTE, DAY, MONTH, YEAR = (
@@ -501,11 +501,26 @@ def test_a_replay_uses_the_stored_values_and_takes_units_again() -> None:
     assert s.units("ada") == (1, 3)
 
 
-@pytest.mark.parametrize("uses", [(computes("user"),), (computes(API, units="n", static=True),)])
-def test_a_workflow_that_computes_rate_limits_is_not_started_by_the_clock(uses: tuple[RateUse, ...]) -> None:
-    s = single(*uses)
-    with pytest.raises((NotSupported, WorkflowChanged)):
-        s.ask(SchedulesCreated("W", (Instant(s.now + 1),)), tuple)
+def test_F6_13_F7_3_runs_of_the_clock_take_the_units_that_are_computed_for_them() -> None:
+    s = Scenario(checks_reload=True)
+    s.clock_keys = {"user": "ada", "limit": 5, "n": 2}
+    s.workflow("W", make_task("a", rates=[computes("user", units="n")]), crons=["* * * * * *"])
+    s.worker("w1")
+    s.ask(SchedulesCreated("W", (Instant(s.now + us(1.2)),)), tuple)
+    s.advance(1.5)
+    assert len(s.log.starts) == 2
+    assert s.units("ada") == (1, 5)
+    s.advance(1)
+    assert s.explain("a").reason is Reason.RATE_LIMITED
+
+
+def test_F2_8_F4_7_a_run_of_the_clock_whose_units_cannot_be_computed_fails_at_birth() -> None:
+    s = Scenario(checks_reload=True)
+    s.clock_keys = {"user": UnusableKey("no such user")}
+    s.workflow("W", make_task("a", rates=[computes("user")]))
+    s.ask(SchedulesCreated("W", (Instant(s.now + 1),)), tuple)
+    s.advance(1)
+    assert s.error("a") == "no such user"
 
 
 def test_a_workflow_with_static_rate_limits_is_started_by_the_clock() -> None:

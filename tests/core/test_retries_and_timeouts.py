@@ -37,7 +37,7 @@ def test_AC69_a_scheduling_timeout_fails_the_run_with_a_text_and_runs_on_failure
     assert "RETRYING" not in s.events("a")
 
 
-def test_AC70_an_execution_timeout_is_a_failure_that_is_retried_and_stops_the_old_attempt() -> None:
+def test_AC70_A46_an_execution_timeout_is_a_failure_that_is_retried_and_stops_the_old_attempt() -> None:
     s = simple(execution_timeout=2, retries=1)
     s.trigger("W")
     s.advance(1.9)
@@ -55,7 +55,7 @@ def test_AC70_an_execution_timeout_is_a_failure_that_is_retried_and_stops_the_ol
     assert s.cancels_for("a") == [("w1", 0), ("w1", 1)]
 
 
-def test_AC71_a_refreshed_timeout_moves_the_deadline_and_adds_up() -> None:
+def test_AC71_A47_a_refreshed_timeout_moves_the_deadline_and_adds_up() -> None:
     s = simple(execution_timeout=4)
     run = s.trigger("W")
     assert s.refresh_timeout("a", seconds=5) == START + 9_000_000

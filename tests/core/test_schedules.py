@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from limpet.core.definitions import ConcurrencyLimit, Feature, WorkflowDefinition
+from limpet.core.definitions import Feature, WorkflowDefinition
 from limpet.core.errors import InvalidArgument, LimitReached, NotFound, NotSupported
 from limpet.core.ids import Instant
 from limpet.core.inputs import TimePassed, WorkflowDeleted, WorkflowPut
@@ -18,6 +18,7 @@ from limpet.testing.builders import make_task
 from limpet.testing.scenario import Scenario
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
+OTHER = "00000000-0000-4000-8000-000000000001"
 
 
 def world(settings: Settings | None = None, *, slots: int = 10_000, checks: bool = True) -> Scenario:
@@ -48,6 +49,32 @@ def test_B79_a_run_starts_at_its_time_with_what_was_given() -> None:
     assert not s.tables.schedules
     s.advance(5)
     assert len(runs(s)) == 1
+
+
+@pytest.mark.parametrize("gone_s", [0, 1, 3], ids=["at once", "half of it started", "all of it started"])
+def test_I5_what_a_call_has_made_is_not_made_again_by_its_repetition(gone_s: float) -> None:
+    """Whoever lost the answer asks again, maybe after a restart, and when the runs have started already."""
+    s = world()
+    item = SchedulesCreated("W", (Instant(s.now + 1_000_000), Instant(s.now + 2_000_000)), ids=(UNKNOWN, OTHER))
+    first = s.ask(item, tuple)
+    assert [row.id for row in first] == [UNKNOWN, OTHER]
+    s.advance(gone_s)
+    s.restart()
+    assert [row.id for row in s.ask(item, tuple)] == [UNKNOWN, OTHER]
+    s.advance(5)
+    assert (len(runs(s)), len(s.tables.schedules)) == (2, 0)
+
+
+def test_I5_the_same_call_twice_in_one_step_makes_one() -> None:
+    s = world()
+    item = SchedulesCreated("W", (s.now,), ids=(UNKNOWN,))
+    s.step(item, item)
+    assert len(runs(s)) == 1
+    later = SchedulesCreated("W", (Instant(s.now + 1_000_000),), ids=(OTHER,))
+    s.do(later)
+    s.step(ScheduleTriggered(OTHER), later)
+    s.advance(5)
+    assert len(runs(s)) == 2
 
 
 def test_F7_1_several_instants_of_one_call_have_an_id_each_in_order() -> None:
@@ -226,15 +253,3 @@ def test_a_workflow_whose_runs_are_refused_is_not_scheduled() -> None:
     s.advance(1)
     assert not runs(s)
     assert any(f"Scheduled run {row.id} was due and did not start" in n for _, d in s.log.decisions for n in d.notices)
-
-
-def test_a_workflow_that_got_limits_meanwhile_fails_its_scheduled_runs_with_a_sentence() -> None:
-    s = world()
-    plan(s, 1)
-    s.workflow("W", "a", concurrency=[ConcurrencyLimit("'k'")])
-    s.advance(1)
-    (run,) = runs(s)
-    assert s.run_status(run.id) == "FAILED"
-    assert "workflow W has concurrency limits by now" in s.error("a")
-    with pytest.raises(NotSupported, match="has concurrency limits"):
-        plan(s, 1)

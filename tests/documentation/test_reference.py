@@ -61,7 +61,7 @@ def test_every_comparator_is_in_the_table() -> None:
 
 def test_every_missing_feature_is_named() -> None:
     page = "\n".join(" ".join(row) for row in rows(GUIDE / "official-clients.md", "## What does not work yet"))
-    words = {"idempotency": "idempotency keys", "event filters": "filters"}
+    words = {"event filters": "filters"}
     words["concurrency limits shared by several workflows"] = "concurrency limits shared by several workflows (tenant scope)"
     words["concurrency limits with a computed number of runs"] = "those with a computed number of runs"
     missing = set(Feature) - OLDER

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from limpet.core.definitions import StickyStrategy
 from limpet.core.explain import Explanation, Reason
+from limpet.core.pause_inputs import WorkflowPaused
 from limpet.core.settings import HardStickyPolicy, Settings
-from limpet.testing.builders import demand, event, limit, make_task, sleep, takes
+from limpet.testing.builders import demand, event, limit, make_task, sleep, takes, us
 from limpet.testing.scenario import Scenario
 
 HARD = StickyStrategy.HARD
@@ -68,6 +69,16 @@ def key_full() -> Explanation:
     s.worker("w1")
     runs = [s.trigger("bill", keys={"input.user": "ada"}) for _ in range(3)]
     return s.explain("bill", runs[2])
+
+
+def paused() -> Explanation:
+    s = Scenario()
+    workflow = s.workflow("mail")
+    s.worker("w1")
+    s.do(WorkflowPaused(workflow.workflow_id, us(3600)))
+    s.trigger("mail")
+    s.advance(12)
+    return s.explain("mail")
 
 
 def too_small() -> Explanation:
@@ -239,6 +250,7 @@ SCENES: dict[Reason, Scene] = {
     Reason.WORKERS_DISCONNECTED: lambda: fleet(act=all_disconnected),
     Reason.WORKERS_UNAVAILABLE: lambda: fleet(act=some_of_both),
     Reason.NO_FREE_SLOT: lambda: fleet(act=all_busy),
+    Reason.WORKFLOW_PAUSED: paused,
     Reason.CONCURRENCY_FULL: key_full,
     Reason.RATE_LIMITED: spent,
     Reason.RATE_LIMIT_PAUSED: rate_limit_paused,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from limpet.core.errors import InvalidArgument
@@ -71,6 +71,7 @@ def test_a_key_of_a_megabyte_is_only_large() -> None:
     assert json_text.check_object(text, "input", 3 * MIB) is text
 
 
+@example({"0p": -(1 << 63) - 1}, {"p": ""})
 @given(st.dictionaries(st.text(), st.integers() | st.text()), st.dictionaries(st.sampled_from(["p", "q"]), st.text(), min_size=1))
 def test_members_are_set_whatever_stood_there(values: dict[str, object], members: dict[str, str]) -> None:
     spliced = json_text.with_members(json.dumps(values, indent=1).encode(), members)

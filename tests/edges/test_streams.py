@@ -6,7 +6,17 @@ import asyncio
 
 import pytest
 
-from limpet.core.decision import CancelTask, CloseStreams, Delivery, PayloadRef, RunFinished, StartTask, TaskChanged, TaskResult
+from limpet.core.decision import (
+    CancelTask,
+    CloseStreams,
+    Delivery,
+    KeysWanted,
+    PayloadRef,
+    RunFinished,
+    StartTask,
+    TaskChanged,
+    TaskResult,
+)
 from limpet.core.ids import ActionId, Instant, RunKey, TaskKey, TaskRunId, TenantId, WorkerId, WorkflowRunId
 from limpet.core.rows import RunStatus, TaskStatus
 from limpet.edges.chunk_order import Chunk
@@ -202,7 +212,7 @@ async def test_R33_all_streams_end_within_the_spread_and_none_later() -> None:
 
 def test_deliveries_of_unknown_kinds_are_not_swallowed_silently() -> None:
     """Every delivery kind has its case: this list grows with `Delivery`."""
-    kinds: set[type] = {StartTask, CancelTask, CloseStreams, RunFinished, TaskChanged}
+    kinds: set[type] = {StartTask, CancelTask, CloseStreams, RunFinished, TaskChanged, KeysWanted}
     assert kinds == set(Delivery.__args__)
 
 

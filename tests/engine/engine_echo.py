@@ -47,11 +47,12 @@ from limpet.core.inputs import (
     WorkerRegistered,
     WorkerSeen,
 )
+from limpet.core.limits_view import LimitsView
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rows import RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.settings import Settings
 from limpet.core.subscriptions import Candidate
-from limpet.core.views import LimitsView, OutputView, WorkerView
+from limpet.core.views import OutputView, WorkerView
 from limpet.engine.seats import Core
 
 

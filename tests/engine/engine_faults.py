@@ -77,6 +77,8 @@ class FaultyStore:
         self.quarantined: list[tuple[TenantNo, str, str]] = []
         self.logs: list[LogLine] = []
         self.pruned: list[tuple[int, int]] = []
+        self.purged: list[tuple[int, int]] = []
+        self.purgeable = 0
         self.prunable = 0
         self.loads: Counter[TenantNo] = Counter()
         self.is_closed = False
@@ -203,6 +205,13 @@ class FaultyStore:
     async def prune_events(self, before: int, limit: int) -> int:
         self.fail_maybe("prune events")
         return 0
+
+    async def purge_claims(self, before: int, limit: int) -> int:
+        self.fail_maybe("purge claims")
+        self.purged.append((before, limit))
+        gone = min(limit, self.purgeable)
+        self.purgeable -= gone
+        return gone
 
 
 def _raise(fault: Fault | None) -> None:

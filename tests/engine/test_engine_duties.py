@@ -91,6 +91,14 @@ async def test_R50_history_is_pruned_in_batches_until_nothing_is_left(make_house
     assert house.metric("limpet_pruned_runs_total") == 25
 
 
+async def test_W16_9_expired_idempotency_keys_are_purged_in_batches_until_nothing_is_left(make_house: MakeHouse) -> None:
+    house = await make_house(prune_batch_max=10, purge_claims_every_us=30_000_000)
+    house.store.purgeable = 25
+    await next_round(house, house.engine.purge_claims)
+    assert house.store.purged == [(house.clock.now(), 10)] * 3
+    assert house.metric("limpet_purged_claims_total") == 25
+
+
 async def test_a_round_that_fails_is_counted_and_the_next_one_follows(make_house: MakeHouse) -> None:
     house = await make_house(prune_every_us=30_000_000)
     house.store.will("prune", Fault.NAMELESS)
@@ -171,6 +179,6 @@ async def test_the_door_reads_memory(house: House) -> None:
     assert house.engine.started_at(DEFAULT_TENANT_ID, [worker_id, "unknown"]) == {worker_id: house.core().loaded_at}
 
 
-@pytest.mark.parametrize("name", ["write_logs", "prune_history", "self_check"])
+@pytest.mark.parametrize("name", ["write_logs", "prune_history", "purge_claims", "self_check"])
 async def test_duties_are_named_verb_and_object(house: House, name: str) -> None:
     assert getattr(house.engine, name).name == name

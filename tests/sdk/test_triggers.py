@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -133,6 +134,17 @@ async def test_P4_a_repeated_trigger_keeps_its_request_id(client: Limpet, script
     assert len(ids) == 4
     assert len(set(ids[:3])) == 1
     assert ids[3] != ids[0]
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_I5_a_repeated_schedule_keeps_its_request_id(client: Limpet, scripted: ScriptedEngine, is_async: bool) -> None:
+    workflow, at = client.workflow(name="w"), datetime.now(UTC)
+    scripted.answers["ScheduleWorkflow"] = aborting(grpc.StatusCode.UNAVAILABLE)
+    for _ in range(2):
+        await (workflow.aio_schedule(at) if is_async else asyncio.to_thread(workflow.schedule, at))
+    ids = [call.metadata["limpet-request-id"] for call in scripted.calls]
+    assert len(ids) == 3
+    assert ids[0] == ids[1] != ids[2]
 
 
 @pytest.mark.parametrize(

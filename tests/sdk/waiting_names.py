@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 DURABLE = "durable tasks"
-RATE_LIMITS = "rate limits"
-IDEMPOTENCY = "idempotency keys"
 BATCH = "batch tasks"
 EMBEDDED = "the engine inside the client's process"
 TRACING = "nothing: a model of the hosted trace view that no client method returns"
@@ -18,7 +16,6 @@ INTERNAL = "nothing: inner parts of the official client, deprecated there"
 
 TOP_LEVEL: dict[str, tuple[str, ...]] = {
     DURABLE: ("DurableContext", "EvictionNotSupportedError", "EvictionPolicy", "NonDeterminismError"),
-    IDEMPOTENCY: ("BulkTriggerIdempotencyCollisionError", "IdempotencyCollisionError"),
     EMBEDDED: ("EmbeddedHatchetConfig",),
     ACCOUNTS: (
         "APIMeta",

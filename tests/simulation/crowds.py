@@ -9,6 +9,7 @@ import msgspec
 from limpet.core.definitions import ConcurrencyLimit, WorkflowDefinition
 from limpet.core.rows import RunRow, TaskRow, TaskStatus
 from tests.simulation.oracle import definition_of
+from tests.simulation.pauses import due_by, is_overdue, is_parked
 from tests.simulation.tables import Tables
 
 S = TaskStatus
@@ -79,8 +80,9 @@ def _share(tables: Tables, run: RunRow, now: int) -> Share:
         return share
     definition, keys = definition_of(tables.versions[run.version_key].definition), msgspec.json.decode(run.limit_keys)
     rows, first = tables.tasks_of(run.key), run_limits(definition)
-    queued = {row.key: row for row in rows if row.status == S.QUEUED and not _is_overdue(row, now)}
-    share.until = min((row.schedule_deadline or FAR for row in queued.values()), default=FAR)
+    waiting = [row for row in rows if row.status == S.QUEUED and not is_parked(tables, row)]
+    queued = {row.key: row for row in waiting if not is_overdue(tables, row, now)}
+    share.until = min((due_by(tables, row) or FAR for row in queued.values()), default=FAR)
     ordinary = [row for row in queued.values() if row.step != definition.on_failure_step]
     _count(share, run, first, keys, run.version_key, waits=bool(ordinary))
     passed = (run.stage or 0) == len(first)
@@ -97,10 +99,6 @@ def _count(
     for place, (number, limit) in enumerate(limits[: stage + 1]):
         if place < stage or waits:
             share.places.append(((version, number, str(keys[number])), limit, of_run, place < stage, row))
-
-
-def _is_overdue(row: TaskRow, now: int) -> bool:
-    return row.schedule_deadline is not None and row.schedule_deadline <= now
 
 
 def is_held(row: TaskRow, run: RunRow, definition: WorkflowDefinition) -> bool:

@@ -74,7 +74,7 @@ def _may_pass(state: State, subject: Subject) -> bool:
 
 
 def _is_overdue(state: State, task: TaskRun) -> bool:
-    return task.schedule_deadline is not None and task.schedule_deadline <= state.now
+    return task.due_by is not None and task.due_by <= state.now
 
 
 def _run(state: State, run: Run) -> dict[str, Any]:

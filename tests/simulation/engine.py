@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from limpet.core.decision import CloseStreams, Decision, Delivery, RunFinished, StartTask
+from limpet.core.decision import CloseStreams, Decision, Delivery, KeysWanted, RunFinished, StartTask
 from limpet.core.errors import InternalError, StoreUnavailable
 from limpet.core.ids import Instant, TenantNo
 from limpet.core.inputs import Input, StartUndeliverable, StreamClosed, StreamOpened, TimePassed
@@ -22,6 +22,7 @@ from limpet.core.rows import RunStatus
 from limpet.engine.presence import STREAM_INPUTS, Presence
 from limpet.store.api import ONLY_GROUP, Batch, DataError, Fence, FenceMismatch
 from tests.simulation.agenda import MS, SECOND, EngineClock
+from tests.simulation.keys import answer
 from tests.simulation.network import UNAVAILABLE, Stream
 from tests.simulation.store import Fate
 
@@ -356,6 +357,8 @@ class Engine:
                 self._start(seat, one)
             elif isinstance(one, CloseStreams):
                 self._close(seat, one)
+            elif isinstance(one, KeysWanted):
+                self._compute_keys(seat, one)
             elif isinstance(one, RunFinished):
                 for waiter in seat.waiters.pop(one.workflow_run_id, []):
                     waiter(one)
@@ -363,6 +366,17 @@ class Engine:
                 worker_id = getattr(one, "worker_id", None)
                 for stream in seat.streams.get(worker_id, {}).values() if worker_id else ():
                     stream.send(one)
+
+    def _compute_keys(self, seat: Seat, wanted: KeysWanted) -> None:
+        """An edge answers after a while, or never, or twice; the core asks again by itself."""
+        weather = self.world.weather
+        for happened in ("keys lost", "keys doubled"):
+            if self.rng.random() < 0.05:
+                self.world.count(happened)
+                if happened == "keys lost":
+                    return
+                self.later(weather.latency() * 3, partial(self.put, seat.tenant_no, answer(wanted, self.rng)))
+        self.later(weather.latency(), partial(self.put, seat.tenant_no, answer(wanted, self.rng)))
 
     def _start(self, seat: Seat, start: StartTask) -> None:
         """To the newest stream; when there is none that takes it, the core hears of it (WK-20)."""

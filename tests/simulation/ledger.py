@@ -12,7 +12,18 @@ from limpet.core.inputs import Input, RunsTriggered
 from limpet.core.machine import Machine
 from limpet.core.rate_rows import as_of
 from limpet.core.rows import RunStatus, TaskRow
-from tests.simulation import meters, pushing, rules_conditions, rules_gates, rules_life, rules_places, rules_runs, timetable
+from tests.simulation import (
+    claims,
+    meters,
+    pauses,
+    pushing,
+    rules_conditions,
+    rules_gates,
+    rules_life,
+    rules_places,
+    rules_runs,
+    timetable,
+)
 from tests.simulation.digest import differences
 from tests.simulation.mirror import Mirror, Step
 from tests.simulation.tables import Broken, Tables
@@ -45,6 +56,8 @@ def violations_of(step: Step, old_live: dict[str, TaskRow], confirmed: set[tuple
     yield from timetable.laws(step, step.schedules_dropped)
     yield from meters.laws(step, step.limits_before)
     yield from pushing.laws(step)
+    yield from claims.laws(step, step.claims_before)
+    yield from pauses.laws(step)
     yield from rules_places.capacity(step.mirror)
     yield from rules_places.placements(step)
     if not step.is_paced:
@@ -91,7 +104,7 @@ class Ledger:
         except Broken as error:
             raise Violation(f"G3, I2, I5: rows that no table would take: {error}") from error
         self.steps += 1
-        self.given_up.update(timetable.given_up(items))
+        self.given_up.update([*timetable.given_up(items), *pauses.dropped(step), *claims.collided(step)])
         self.fail(violations_of(step, old_live, self.confirmed))
         if self.chance.random() < SELF_CHECKED:
             self.fail(core.check())
@@ -134,7 +147,7 @@ class Ledger:
         self.confirmed.update(confirming)
         for item, reply in zip(items, decision.replies, strict=True):
             if isinstance(item, RunsTriggered) and isinstance(reply, tuple):
-                self.acknowledged.update(dict.fromkeys(reply))
+                self.acknowledged.update(dict.fromkeys(one for one in reply if isinstance(one, str)))
         self.planned.update(timetable.acknowledged(items, decision.replies))
         self.pushed.update(dict.fromkeys(pushing.acknowledged(items, decision.replies)))
 
@@ -182,7 +195,9 @@ class Ledger:
             raise Violation("L6: no engine serves after the faults have stopped")
         tables = self.world.store.tables[self.no]
         self.fail(f"D1: run {one} was acknowledged and is gone" for one in self.acknowledged if one not in tables.run_keys)
+        self.fail(timetable.left_behind(tables.schedules.values(), self.world.wall.honest()))
         self.fail(timetable.lost(self.planned, self.given_up, tables.schedules.values(), tables.runs.values()))
+        self.fail(timetable.doubled(tables.runs.values()))
         self.fail(pushing.lost(self.pushed, tables))
         self.fail(f"L3: run {row.id} has not ended" for row in tables.runs.values() if not RunStatus(row.status).is_terminal)
         self.fail(f"R26: receipt row {key} is left, and no attempt lives" for key in tables.receipts)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from limpet.core.claim_rows import ClaimRow
+from limpet.core.claims import names_of
 from limpet.core.condition_rows import WaitRow, decode_seen
 from limpet.core.decision import Decision, StartTask
 from limpet.core.definitions import TaskDefinition, WorkflowDefinition
+from limpet.core.due import keys_in
 from limpet.core.ids import TenantNo
 from limpet.core.inputs import (
     Input,
     LabelsUpserted,
     Report,
+    RunsTriggered,
     SlotReleased,
     StreamClosed,
     StreamOpened,
@@ -27,6 +31,7 @@ from limpet.core.timetable_rows import ScheduleRow
 from tests.simulation.crowds import Crowds, Shares, is_held
 from tests.simulation.meters import demand_of
 from tests.simulation.oracle import Offer, Order, Wish, definition_of, offer_of, order_of, pin_of, used_slots, wish_of
+from tests.simulation.pauses import is_parked
 from tests.simulation.tables import Tables
 
 
@@ -54,6 +59,7 @@ class Step:
     schedules_dropped: list[ScheduleRow] = field(default_factory=list)
     limits_before: dict[str, RateLimitRow] = field(default_factory=dict)
     waits_before: dict[tuple[int, int], WaitRow | None] = field(default_factory=dict)
+    claims_before: dict[bytes, ClaimRow] = field(default_factory=dict)
 
     @property
     def is_paced(self) -> bool:
@@ -99,6 +105,9 @@ class Mirror:
         limits = {row.name: row for row in tables.rate_limits.values()}
         dropped = [tables.schedules[key] for key in changes.schedules_dropped if key in tables.schedules]
         old_waits = {row.key: tables.waits.get(row.key) for row in changes.waits}
+        wanted = [one.keys for item in items if isinstance(item, RunsTriggered) for one in item.items]
+        wanted += [keys for item in items for keys in keys_in(item)]
+        claims_before = tables.claims_of([*names_of(wanted), *(row.name for row in changes.claims)])
         tables.apply(changes)
         if changes.tasks_changed or changes.tasks_opened or changes.workers or changes.workers_forgotten:
             self._free = None
@@ -107,7 +116,7 @@ class Mirror:
             [(old, tables.tasks[key]) for key, old in old_tasks.items()],
             [(old, tables.runs[key]) for key, old in old_runs.items()],
             [(old, tables.workers[key]) for key, old in old_workers.items() if key in tables.workers],
-            [one for one in decision.deliveries if isinstance(one, StartTask)], dropped, limits, old_waits,
+            [one for one in decision.deliveries if isinstance(one, StartTask)], dropped, limits, old_waits, claims_before,
         )  # fmt: skip
         for _, run in step.runs:
             self.shares.pop(run.key, None)
@@ -116,6 +125,9 @@ class Mirror:
             _place(self.waiting, new.key, new.status == TaskStatus.QUEUED)
             _place(self.in_line, new.key, new.status == TaskStatus.QUEUED and not self.is_held(new))
             _place(self.live, new.key, new.status == TaskStatus.ASSIGNED)
+        if changes.pauses:
+            self.shares.clear()
+            self.in_line = {key: None for key in self.waiting if not self.is_held(tables.tasks[key])}
         for item, reply in zip(items, decision.replies, strict=True):
             self._hear(item, reply, honest)
         for old, new_worker in step.workers:
@@ -159,9 +171,9 @@ class Mirror:
         return definition_of(self.tables.versions[run.version_key].definition)
 
     def is_held(self, task: TaskRow) -> bool:
-        """Whether a concurrency limit keeps the waiting task from its queue."""
+        """Whether a pause or a concurrency limit keeps the waiting task from its queue."""
         run = self.tables.runs[task.run_key]
-        return is_held(task, run, self.definition(run))
+        return is_parked(self.tables, task) or is_held(task, run, self.definition(run))
 
     @property
     def is_looking(self) -> bool:

@@ -24,6 +24,7 @@ from limpet.core import (
     assignment,
     attempts,
     concurrency,
+    crons,
     deadlines,
     events,
     gates,
@@ -36,17 +37,21 @@ from limpet.core import (
     reasons,
     reports,
     runs,
+    schedules,
     slots,
+    timetable,
     triggers,
 )
 from limpet.core import queue as core_queue
 from limpet.core import state as core_state
 from limpet.core.buckets import Bucket
+from limpet.core.claims import Claims
 from limpet.core.gates import Gates, Group
 from limpet.core.inputs import StreamClosed, StreamOpened, TaskStarted
 from limpet.core.lanes import Lane
 from limpet.core.lifecycle import Cause
 from limpet.core.rates import Rates
+from limpet.core.records import TaskRun
 from limpet.core.rows import PinState, TaskStatus
 from limpet.core.timers import Due
 from limpet.core.timetable import Timetable
@@ -248,6 +253,13 @@ def repeated_push_starts_again(surgery: Surgery) -> None:
     real = surgery.put(events, "push", push)
 
 
+def repeated_schedule_plans_again(surgery: Surgery) -> None:
+    def create(state: Any, item: Any, found: Any) -> Any:
+        return real(state, replace(item, ids=()), found)
+
+    real = surgery.put(schedules, "create", create)
+
+
 def event_starts_its_last_run_alone(surgery: Surgery) -> None:
     def take(state: Any, event: Any) -> Any:
         return real(state, replace(event, starts=event.starts[-1:]))
@@ -279,6 +291,44 @@ def _separate(surgery: Surgery, name: str) -> None:
         setattr(changes, name, [*late, *now])
 
     real = surgery.put(Timetable, "collect", collect)
+
+
+def idempotency_key_kept_when_the_run_ends(surgery: Surgery) -> None:
+    surgery.put(runs, "_free_key", lambda state, run: None)
+
+
+def idempotency_key_never_looked_up(surgery: Surgery) -> None:
+    surgery.put(machine.claims, "names_of", lambda keys: ())
+
+
+def idempotency_key_in_a_separate_commit(surgery: Surgery) -> None:
+    left: dict[int, list[Any]] = {}
+
+    def collect(self: Claims, changes: Any) -> None:
+        real(self, changes)
+        changes.claims, left[id(self)] = left.get(id(self), []), changes.claims
+
+    real = surgery.put(Claims, "collect", collect)
+
+
+def pause_forgotten_by_new_runs(surgery: Surgery) -> None:
+    surgery.put(attempts.parking, "holds", lambda run: False)
+
+
+def pause_forgotten_on_reload(surgery: Surgery) -> None:
+    surgery.put(loading, "_load_pauses", lambda state, rows: None)
+
+
+def schedule_clock_runs_through_a_pause(surgery: Surgery) -> None:
+    surgery.put(TaskRun, "due_by", property(lambda task: task.schedule_deadline))
+
+
+def answer_of_the_clock_taken_for_any_instant(surgery: Surgery) -> None:
+    real: Any = surgery.put(crons, "keyed", lambda state, row, item: real(state, row, replace(item, due_at=row.next_at)))
+
+
+def question_of_the_clock_asked_once(surgery: Surgery) -> None:
+    surgery.put(timetable, "KEYS_WAIT_US", 1 << 60)
 
 
 def hold_never_released(surgery: Surgery) -> None:
@@ -603,6 +653,7 @@ MUTANTS: dict[str, Mutant] = {
         soft_run_never_pinned_again,
         deadlines_armed_after_load,
         repeated_push_starts_again,
+        repeated_schedule_plans_again,
         event_starts_its_last_run_alone,
         sources_not_loaded,
         cron_advance_in_a_separate_commit,
@@ -619,6 +670,14 @@ MUTANTS: dict[str, Mutant] = {
         a_raised_limit_gives_its_units_at_once,
         windows_begin_with_every_unit,
         *CONDITION_MUTANTS,
+        pause_forgotten_by_new_runs,
+        pause_forgotten_on_reload,
+        schedule_clock_runs_through_a_pause,
+        answer_of_the_clock_taken_for_any_instant,
+        question_of_the_clock_asked_once,
+        idempotency_key_kept_when_the_run_ends,
+        idempotency_key_never_looked_up,
+        idempotency_key_in_a_separate_commit,
     )
 }
 

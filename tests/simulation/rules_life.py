@@ -17,6 +17,7 @@ from limpet.core.inputs import (
 )
 from limpet.core.rows import EventType, TaskRow, TaskStatus
 from limpet.core.settings import RetryPriority
+from tests.simulation import pauses
 from tests.simulation.agenda import SECOND
 from tests.simulation.mirror import Mirror, Step
 
@@ -251,8 +252,9 @@ def deadlines(step: Step) -> Iterator[str]:
             yield f"T11: task {row.id} runs {step.now - row.execution_deadline} us past its execution timeout"
     for key in mirror.waiting:
         row = mirror.tables.tasks[key]
-        if row.schedule_deadline is not None and row.schedule_deadline < step.now:
-            yield f"T11: task {row.id} waits {step.now - row.schedule_deadline} us past its schedule timeout"
+        due_by = pauses.due_by(mirror.tables, row)
+        if due_by is not None and due_by < step.now:
+            yield f"T11: task {row.id} waits {step.now - due_by} us past its schedule timeout"
 
 
 def losses(step: Step) -> Iterator[str]:

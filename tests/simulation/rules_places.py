@@ -9,6 +9,7 @@ from limpet.core.rows import PinState, TaskRow, TaskStatus
 from tests.simulation.meters import has_units
 from tests.simulation.mirror import Mirror, Step
 from tests.simulation.oracle import FAR, Offer, Order, Wish, has_room, may_go, pin_of, rank
+from tests.simulation.pauses import is_overdue
 
 Free = dict[int, dict[str, int]]
 RATIO_SCALE = 1_000_000
@@ -81,8 +82,8 @@ def _is_allowed(step: Step, row: TaskRow, worker_key: int, set_pin: bool) -> Ite
         yield f"ST-11: {what}: its sticky run has no pin to a worker that is there: {run.pin_worker_id}"
     if run.sticky == StickyStrategy.HARD and pin_of(run) != offer.id:
         yield f"P-HARD: {what}: its run is pinned to {run.pin_worker_id}"
-    if row.schedule_deadline is not None and row.schedule_deadline <= step.now:
-        yield f"T11: {what}: assigned {step.now - row.schedule_deadline} us after its schedule timeout"
+    if is_overdue(mirror.tables, row, step.now):
+        yield f"T11: {what}: assigned after its schedule timeout"
 
 
 def _is_best(
@@ -132,7 +133,11 @@ def _priority(step: Step, placed: list[tuple[TaskRow, int]], free: Free) -> Iter
     pinned_now = {
         row.run_key for row, _ in placed if _set_the_pin(step, row)
     }  # placing may end their other tasks, and so make new ones
-    rows = [row for row in rows if not _is_overdue(row, now) and not (row.run_key in pinned_now and row.queued_at == now)]
+    rows = [
+        row
+        for row in rows
+        if not is_overdue(mirror.tables, row, now) and not (row.run_key in pinned_now and row.queued_at == now)
+    ]
     if pinned_now:  # those that it ended may have left their places to others
         let_in = {new.key for old, new in step.tasks if old is None or old.enqueue_key != new.enqueue_key}
         rows = [row for row in rows if row.key not in let_in or mirror.tables.runs[row.run_key].limit_keys is None]
@@ -161,10 +166,6 @@ def _set_started(step: Step, row: TaskRow) -> bool:
     return step.mirror.tables.runs[row.run_key].started_at == step.now
 
 
-def _is_overdue(row: TaskRow, now: int) -> bool:
-    return row.schedule_deadline is not None and row.schedule_deadline <= now
-
-
 def work_conservation(mirror: Mirror, now: int) -> Iterator[str]:
     """L1: no waiting task and worker fit each other by all rules."""
     if not mirror.in_line:
@@ -182,7 +183,7 @@ def work_conservation(mirror: Mirror, now: int) -> Iterator[str]:
     for key in mirror.in_line:
         row = mirror.tables.tasks[key]
         wish = mirror.wish(row)
-        if wish in looked or _is_overdue(row, now) or not has_units(mirror, row, now):
+        if wish in looked or is_overdue(mirror.tables, row, now) or not has_units(mirror, row, now):
             continue
         fitting = [offer for offer, pools in ready if has_room(wish, pools) and may_go(wish, offer)]
         if not fitting:

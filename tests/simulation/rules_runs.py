@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from limpet.core.conditions import Action
 from limpet.core.definitions import StickyStrategy
-from limpet.core.inputs import ReplayRequested, RunsTriggered
+from limpet.core.inputs import KeyTaken, ReplayRequested, RunsTriggered
 from limpet.core.rows import PinState, RunRow, RunStatus, TaskRow, TaskStatus
 from tests.simulation.mirror import Mirror, Step
 
@@ -170,6 +170,8 @@ def triggers(step: Step) -> Iterator[str]:
             continue
         assert isinstance(reply, tuple)
         for one, run_id in zip(item.items, reply, strict=True):
+            if isinstance(run_id, KeyTaken):
+                continue
             if run_id not in tables.run_keys:
                 yield f"D1: the trigger was told of run {run_id}, which has no row"
             elif one.request_id is not None and tables.requests.get(one.request_id) not in (run_id, None):

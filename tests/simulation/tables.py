@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from limpet.core.claim_rows import ClaimRow
 from limpet.core.condition_rows import WaitRow, of_runs
 from limpet.core.decision import Changes
 from limpet.core.event_rows import EventRunRow, FilterRow, PushedEventRow
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
@@ -42,6 +44,9 @@ class Tables:
         self.event_runs: dict[int, EventRunRow] = {}
         self.filters: dict[int, FilterRow] = {}
         self.waits: dict[tuple[int, int], WaitRow] = {}
+        self.claims: dict[int, ClaimRow] = {}
+        self.pauses: dict[int, PauseRow] = {}
+        self.claim_keys: dict[bytes, int] = {}
         self.steps: dict[int, dict[int, int]] = {}  # run key: step: task key
         self.run_keys: dict[str, int] = {}
         self.task_keys: dict[str, int] = {}
@@ -94,6 +99,7 @@ class Tables:
         self._apply_events(changes, undo)
         for wait in changes.waits:
             self._put(undo, self.waits, wait.key, wait)
+        self._apply_claims(changes, undo)
         if changes.events:
             self._saw_key(undo, max(event.key for event in changes.events))
 
@@ -130,6 +136,17 @@ class Tables:
         for one in changes.filters:
             self._put(undo, self.filters, one.key, one)
             self._saw_key(undo, one.key)
+
+    def _apply_claims(self, changes: Changes, undo: Undo) -> None:
+        for key in changes.claims_dropped:
+            if key in self.claims:
+                self._remove(undo, self.claim_keys, self.claims[key].name)
+                self._remove(undo, self.claims, key)
+        for claim in changes.claims:
+            self._insert(undo, self.claim_keys, claim.name, claim.key)
+            self._insert(undo, self.claims, claim.key, claim)
+        for pause in changes.pauses:
+            self._put(undo, self.pauses, pause.key, pause)
 
     def _open_run(self, undo: Undo, run: RunRow) -> None:
         self._insert(undo, self.runs, run.key, run)
@@ -217,6 +234,7 @@ class Tables:
             [task for run in runs for task in self.tasks_of(run.key)],
             list(self.receipts.values()),
             first_due(self.crons.values(), self.schedules.values()),
+            pauses=list(self.pauses.values()),
             filters=list(self.filters.values()),
             event_runs=[self.event_runs[run.key] for run in runs if run.key in self.event_runs],
             waits=of_runs(self.waits.values(), [run.key for run in runs]),
@@ -237,7 +255,12 @@ class Tables:
             look_backs={one: newest_like(one, self.pushed_events.values(), _holds) for one in needs.look_backs},
             rate_limits=dict.fromkeys(needs.rate_limits)
             | {row.name: row for row in self.rate_limits.values() if row.name in needs.rate_limits},
+            claims=self.claims_of(needs.claims),
         )
+
+    def claims_of(self, names: Iterable[bytes]) -> dict[bytes, ClaimRow]:
+        """By name."""
+        return {name: self.claims[self.claim_keys[name]] for name in names if name in self.claim_keys}
 
     def _runs_named(self, ids: Iterable[str]) -> list[int]:
         keys: set[int] = set()

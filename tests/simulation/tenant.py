@@ -12,10 +12,21 @@ from limpet.core.decision import RunFinished, StartTask
 from limpet.core.definitions import WorkflowDefinition
 from limpet.core.errors import TemporaryError
 from limpet.core.ids import TenantNo
-from limpet.core.inputs import CancelRequested, LabelsUpserted, ReplayRequested, RunsTriggered, Trigger, WorkerPaused, WorkflowPut
+from limpet.core.inputs import (
+    CancelRequested,
+    KeyTaken,
+    LabelsUpserted,
+    ReplayRequested,
+    RunsTriggered,
+    Trigger,
+    WorkerPaused,
+    WorkflowPut,
+)
 from tests.simulation.agenda import MS, SECOND
+from tests.simulation.claims import with_rule
 from tests.simulation.limiter import Limiter
 from tests.simulation.network import Call
+from tests.simulation.pauses import choose as choose_pause
 from tests.simulation.pushing import Pusher
 from tests.simulation.scenario import choose_labels, choose_worker_labels, choose_workers, choose_workflow
 from tests.simulation.store import POISON
@@ -55,9 +66,10 @@ class Tenant:
 
     def __init__(self, world: World, no: TenantNo) -> None:
         self.world, self.no, self.rng = world, no, world.rng
+        self.rules = Random(world.seed * 37 + no)
         self.workflows: dict[str, WorkflowDefinition] = {}
         for name in WORKFLOWS:
-            self.workflows[name] = choose_workflow(world.rng, name)
+            self.workflows[name] = with_rule(choose_workflow(world.rng, name), self.rules)
         self.workers = [SimWorker(self, kind) for kind in choose_workers(world.rng)]
         self.waiters: list[Waiter] = []
         self.known = Known()
@@ -78,6 +90,7 @@ class Tenant:
         self.world.agenda.after(SECOND, self.limiter.begin)
         self.world.agenda.after(3 * SECOND, self.pusher.act)
         self.world.agenda.after(3 * SECOND, self.waker.act)
+        self.world.agenda.after(4 * SECOND, self._pause_soon)
 
     # Facts that others ask for
 
@@ -145,9 +158,11 @@ class Tenant:
             if self.world.weather.happens("doubled"):  # the answer never reached the program: it calls again
                 self._send_trigger(items, TRIGGER_TRIES)
 
-    def _told(self, run_ids: tuple[str, ...], depth: int) -> None:
-        for run_id in run_ids:
-            if run_id not in self.known.depths:
+    def _told(self, replies: tuple[str | KeyTaken, ...], depth: int) -> None:
+        for run_id in replies:
+            if isinstance(run_id, KeyTaken):
+                self.world.count("key taken")
+            elif run_id not in self.known.depths:
                 self.known.runs.append(run_id)
                 self.known.depths[run_id] = depth
                 if self.rng.random() < 0.5:
@@ -226,6 +241,18 @@ class Tenant:
             later: Callable[[], None] = partial(self._call, WorkerPaused(worker_id, False))
             self.world.agenda.after(self.world.spread(10 * SECOND), later)
 
+    def _pause_soon(self) -> None:
+        """Workflows are paused and go on; when the callers fall silent, all go on, so that the story can end."""
+        rows, rng = list(self.world.store.tables[self.no].workflows.values()), self.rules
+        if not self.triggering:
+            for row in rows:
+                self._call(choose_pause(rng, row.id, pause=False))
+        elif rows and rng.random() < 0.4:
+            chosen = rng.choice(rows).id
+            self._call(choose_pause(rng, chosen, pause=True))
+            self.world.agenda.after(rng.randint(1, 6) * SECOND, partial(self._call, choose_pause(rng, chosen, pause=False)))
+        self.world.agenda.after(3 * SECOND if self.triggering else SECOND, self._pause_soon)
+
     def _relabel(self) -> None:
         worker_id = self.some_worker_id(self.rng)
         if worker_id is not None:
@@ -234,7 +261,7 @@ class Tenant:
 
     def _redefine(self) -> None:
         name = self.rng.choice(WORKFLOWS)
-        self.workflows[name] = choose_workflow(self.rng, name)
+        self.workflows[name] = with_rule(choose_workflow(self.rng, name), self.rules)
         self._call(WorkflowPut(self.workflows[name]))
 
 

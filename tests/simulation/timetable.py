@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from limpet.core.ids import Instant
+from limpet.core.limits_view import StartAsked
 from limpet.core.rows import RunRow
 from limpet.core.timetable_inputs import (
     CronCreated,
@@ -23,6 +26,7 @@ from limpet.core.timetable_inputs import (
 )
 from limpet.core.timetable_rows import ScheduleRow
 from tests.simulation.agenda import SECOND
+from tests.simulation.keys import keys_of
 from tests.simulation.network import Call
 from tests.simulation.slots import slot_of
 
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 PLAN = "plan"
 CRONS_MAX = 4
 EXPRESSIONS = ("*/2 * * * * *", "*/5 * * * * *", "* * * * * *", "1,7,30 * * * * *")
+QUIET = 12 * SECOND  # twice what the clock waits for an edge, and some
 SOON = 4 * SECOND  # so that all that is planned is over when the story ends
 WORKFLOWS = ("alpha", "beta", "gamma", "delta")
 
@@ -44,6 +49,7 @@ class Planner:
         self.tenant, self.world, self.no = tenant, tenant.world, tenant.no
         self.rng = Random(tenant.world.seed * 31 + tenant.no)
         self.count = 0
+        self.repeatable: SchedulesCreated | None = None
 
     def act(self) -> None:
         """One act, then another one later. A clock that was set back lets a cron that is switched on again see a slot twice."""
@@ -57,7 +63,12 @@ class Planner:
         self.world.agenda.after(SECOND, self.act)
 
     def _call(self, item: TimetableInput) -> None:
-        Call(self.world, self.no, item, _nothing)
+        def again(reply: object) -> None:
+            """A start that is wanted now, of a workflow with expressions: the edge computes its keys."""
+            if isinstance(reply, StartAsked) and isinstance(item, CronTriggered | ScheduleTriggered):
+                self._call(replace(item, keys=keys_of(reply.limits, self.rng)))
+
+        Call(self.world, self.no, item, again)
 
     def _choose(self) -> TimetableInput:
         rng, tables = self.rng, self.world.store.tables[self.no]
@@ -72,8 +83,13 @@ class Planner:
         if schedules and luck < 0.7:
             one = rng.choice(schedules)
             return rng.choice((ScheduleMoved(one, soon), ScheduleDeleted(one), ScheduleTriggered(one)))
+        if self.repeatable is not None and luck < 0.85:
+            again, self.repeatable = self.repeatable, None
+            return again
         metadata = json.dumps({PLAN: self._name()}).encode()
-        return SchedulesCreated(rng.choice(WORKFLOWS), (soon,), metadata=metadata)
+        ids = (str(UUID(int=rng.getrandbits(128), version=4)),)
+        self.repeatable = SchedulesCreated(rng.choice(WORKFLOWS), (soon,), metadata=metadata, ids=ids)
+        return self.repeatable
 
     def _name(self) -> str:
         self.count += 1
@@ -95,13 +111,13 @@ def laws(step: Step, dropped: list[ScheduleRow]) -> Iterator[str]:
         if slot is not None and slot[:2] not in moved:
             yield f"I3: run {run.id} starts for slot {slot[2]} of cron {slot[1]}, which does not move on"
     opened = Counter(plan_of(run.metadata) for run in changes.runs_opened)
-    ready = Counter(plan_of(row.metadata) for row in (*dropped, *_born(step)))
+    ready = Counter(plan_of(row.metadata) for row in (*dropped, *born(step)))
     for plan, count in opened.items():
         if plan is not None and count > ready[plan]:
             yield f"I3: {count} runs start for {plan}, of which {ready[plan]} are planned no more"
 
 
-def _born(step: Step) -> Iterator[ScheduleRow]:
+def born(step: Step) -> Iterator[ScheduleRow]:
     """Rows that an input made in this step."""
     for item, reply in zip(step.items, step.decision.replies, strict=True):
         if isinstance(item, SchedulesCreated) and isinstance(reply, tuple):
@@ -116,6 +132,20 @@ def acknowledged(items: Sequence[object], replies: Sequence[object]) -> Iterator
                 yield row.id, plan_of(row.metadata) or ""
 
 
+def left_behind(left: Iterable[ScheduleRow], now: int) -> Iterator[str]:
+    """L1: when all is quiet, nothing that is due still waits, whatever answers of edges got lost."""
+    for row in left:
+        if row.at < now - QUIET:
+            yield f"L1: scheduled run {row.id} was due {now - row.at} us ago and has not started"
+
+
+def doubled(runs: Iterable[RunRow]) -> Iterator[str]:
+    """I5: a call that was repeated has planned one run."""
+    for plan, count in Counter(plan_of(run.metadata) for run in runs).items():
+        if plan is not None and count > 1:
+            yield f"I5: {plan} was planned by one call and has {count} runs"
+
+
 def given_up(items: Sequence[object]) -> Iterator[str]:
     """Ids that somebody asked to delete."""
     return (item.schedule_id for item in items if isinstance(item, ScheduleDeleted))
@@ -127,7 +157,3 @@ def lost(planned: Mapping[str, str], given_up: set[str], left: Iterable[Schedule
     for one, plan in planned.items():
         if one not in given_up and one not in waiting and plan not in started:
             yield f"D1: scheduled run {one} ({plan}) was acknowledged and is gone"
-
-
-def _nothing(reply: object) -> None:
-    """Whoever asked does not care."""

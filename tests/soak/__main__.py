@@ -18,7 +18,6 @@ from typing import Any
 
 from limpet.core.ids import TenantNo
 from limpet.store.api import Store
-from limpet.store.sqlite import SqliteStore
 from tests.compatibility.programs import journal
 from tests.soak import auditor
 from tests.soak.chaos import Chaos
@@ -45,8 +44,9 @@ async def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         await stage.until_ready()
         await stage.stop_triggering()
         ended = await asyncio.gather(*(client.ended(QUIET_WITHIN_S) for client in stage.clients.values()))
+        ended.append(await stage.quiet(QUIET_WITHIN_S))
         await stage.stop()
-        runs = await _runs(open_store(url))
+        runs = await _runs(auditor.open_store(url))
     finally:
         await stage.stop()
         if database is not None:
@@ -55,7 +55,7 @@ async def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     evidence = auditor.gather(lines, runs, workers_were_killed=bool(chaos.killed_workers))
     found = auditor.violations(evidence)
     if not all(ended):
-        found.append(f"a client still waited for results {QUIET_WITHIN_S:g} s after the last fault")
+        found.append(f"a client still waited for results, or a run had not ended, {QUIET_WITHIN_S:g} s after the last fault")
     return {
         "store": arguments.store,
         "seed": arguments.seed,
@@ -64,6 +64,8 @@ async def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "workers started again": stage.restarted,
         "workers replaced because they hung": stage.replaced,
         "acknowledged": len(evidence.of("acknowledged")),
+        "events": len(evidence.of("pushed")),
+        "scheduled": len(evidence.of("scheduled")),
         "refused": len(evidence.of("refused")),
         "runs": len(runs),
         "executions": len(evidence.of("start")),
@@ -71,15 +73,6 @@ async def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "take-over seconds": _take_overs(chaos.owner_lost_at, switched),
         "violations": found,
     }
-
-
-def open_store(url: str) -> Store:
-    """The store as a reader, after every server has gone."""
-    if not url.startswith("postgresql:"):
-        return SqliteStore(url)
-    from limpet.store.postgres import PostgresStore  # needs the extra
-
-    return PostgresStore(url, server_id="auditor")
 
 
 async def _runs(store: Store) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from typing import Any
 
 from limpet.core.ids import TenantNo
 from limpet.core.rows import RunStatus, TaskStatus
-from limpet.store.api import Reader, RunQuery, RunRecord
+from limpet.store.api import Reader, RunQuery, RunRecord, Store
+from limpet.store.sqlite import SqliteStore
+from tests.soak import flow_audit
 from tests.soak.programs.work import FAILS_BY_PLAN
 
 PAGE = 1_000
@@ -32,6 +34,15 @@ class Evidence:
 
     def of(self, *kinds: str) -> list[Line]:
         return [line for kind in kinds for line in self.lines.get(kind, ())]
+
+
+def open_store(url: str) -> Store:
+    """The store as a reader, after every server has gone."""
+    if not url.startswith("postgresql:"):
+        return SqliteStore(url)
+    from limpet.store.postgres import PostgresStore  # needs the extra
+
+    return PostgresStore(url, server_id="auditor")
 
 
 async def read_runs(reader: Reader, tenant_no: TenantNo) -> dict[str, RunRecord]:
@@ -54,7 +65,10 @@ def gather(lines: Sequence[Line], runs: dict[str, RunRecord], *, workers_were_ki
 
 def violations(evidence: Evidence) -> list[str]:
     """Everything that does not hold."""
-    checks = (_kept, _ended, _as_planned, _told_truly, _sent_once, _decided_by_the_last, _asked_once, _stays_on_its_worker)
+    checks = (
+        *(_kept, _ended, _as_planned, _told_truly, _sent_once, _decided_by_the_last, _asked_once, _stays_on_its_worker),
+        *flow_audit.CHECKS,
+    )  # fmt: skip
     return [sentence for check in checks for sentence in check(evidence)]
 
 
@@ -122,14 +136,14 @@ def _decided_by_the_last(evidence: Evidence) -> Iterator[str]:
 
 def _asked_once(evidence: Evidence) -> Iterator[str]:
     """I5: Limpet's client repeats a call under one request id, so one number is one run."""
-    counts: Counter[str] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for record in evidence.runs.values():
         about = json.loads(record.run.metadata or b"{}")
         if about.get("client") == "limpet" and record.run.parent_run_id is None:
-            counts[about["number"]] += 1
-    for number, count in counts.items():
+            counts[about["number"], record.workflow.name] += 1
+    for (number, workflow), count in counts.items():
         if count > 1:
-            yield f"I5: number {number} of Limpet's client was triggered once and made {count} runs"
+            yield f"I5: number {number} of Limpet's client was asked for once and made {count} runs of {workflow}"
 
 
 def _stays_on_its_worker(evidence: Evidence) -> Iterator[str]:

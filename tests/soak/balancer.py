@@ -22,10 +22,13 @@ class Backend:
 
 
 class Balancer:
-    """Forwards to the ready server; ends the connections of one that is not ready any more. `switched` hears of each change."""
+    """Forwards to the ready server; ends the connections of one that is not ready any more. `switched` hears of each change.
 
-    def __init__(self, backends: list[Backend], switched: Callable[[str | None], None]) -> None:
-        self._backends, self._switched = backends, switched
+    patience_s: how long an answer of `/ready` may take
+    """
+
+    def __init__(self, backends: list[Backend], switched: Callable[[str | None], None], patience_s: float) -> None:
+        self._backends, self._switched, self._patience_s = backends, switched, patience_s
         self.ready: Backend | None = None
         self.has_owner = asyncio.Event()
         self.ports = (0, 0)
@@ -55,7 +58,7 @@ class Balancer:
             pipe.cancel()
 
     async def _look(self) -> None:
-        async with httpx.AsyncClient(timeout=1.0) as client:
+        async with httpx.AsyncClient(timeout=self._patience_s) as client:
             while True:
                 found = [one for one in self._backends if await self._is_ready(client, one)]
                 now = self.ready if self.ready in found else (found or [None])[0]

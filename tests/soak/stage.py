@@ -78,6 +78,7 @@ class Stage:
     """Everything that runs. `store`: what the servers are given; `servers`: how many, one for a file."""
 
     settings: Mapping[str, str] = SETTINGS
+    ready_within_s = 1.0  # an answer of `/ready` that takes longer is none: a frozen server does not answer at all
 
     def __init__(self, folder: Path, store: str, servers: int, switched: list[tuple[float, str | None]]) -> None:
         self.folder, self.store = folder, store
@@ -86,7 +87,7 @@ class Stage:
         ports = free_ports(2 * servers)
         self.backends = [Backend(f"server-{n}", ports[2 * n], ports[2 * n + 1]) for n in range(servers)]
         self.servers = {one.name: self._server(one) for one in self.backends}
-        self.balancer = Balancer(self.backends, self._note_switch)
+        self.balancer = Balancer(self.backends, self._note_switch, self.ready_within_s)
         self.workers: dict[str, Child] = {}
         self.clients: dict[str, Child] = {}
         self.restarted = self.replaced = 0
@@ -127,6 +128,21 @@ class Stage:
             assert client.process.stdin is not None
             client.process.stdin.write("stop\n")
             client.process.stdin.close()
+
+    async def quiet(self, within_s: float) -> bool:
+        """Whether every run has ended, also those that nobody waits for; asked until then."""
+        where = f"http://127.0.0.1:{self.balancer.ports[1]}/api/v1/stable/tenants/{tenant_of(self.token)}/workflow-runs"
+        query = {"since": "2000-01-01T00:00:00Z", "only_tasks": "false", "limit": "1", "statuses": ["QUEUED", "RUNNING"]}
+        async with httpx.AsyncClient(timeout=5.0, headers={"Authorization": f"Bearer {self.token}"}) as client:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    while True:
+                        with contextlib.suppress(httpx.HTTPError):
+                            answer = await client.get(where, params=query)
+                            if answer.is_success and not answer.json()["rows"]:
+                                return True
+                        await asyncio.sleep(0.5)
+        return False
 
     async def _supervise(self) -> None:
         """Start workers that ended by themselves, and replace those that hang, as a service manager with a probe does.

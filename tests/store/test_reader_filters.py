@@ -190,7 +190,7 @@ async def test_X_SQLI_hostile_filters_find_nothing_and_break_nothing(store: Stor
     assert await keys(store, RunQuery()) == [run.key]
 
 
-async def test_R50_runs_past_their_retention_are_in_no_list(store: Store, owner: Owner, rows: Rows) -> None:
+async def test_R50_B108_runs_past_their_retention_are_in_no_list(store: Store, owner: Owner, rows: Rows) -> None:
     run, task = await owner.end_run(rows, *await owner.open_run(rows, metadata=b'{"a":"b"}', parent_task_id="p"))
     open_run, _ = await owner.open_run(rows)
     await store.prune(rows.now + SECOND, 0)

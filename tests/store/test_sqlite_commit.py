@@ -13,7 +13,9 @@ import pytest
 
 from limpet.core import event_rows
 from limpet.core import rows as core_rows
+from limpet.core.claim_rows import ClaimRow
 from limpet.core.decision import Changes
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
 from limpet.core.webhook_rows import WebhookRow
@@ -215,7 +217,7 @@ def test_every_statement_is_used() -> None:
     [
         (core_rows.WorkflowRow, "workflows"), (core_rows.VersionRow, "versions"), (core_rows.WorkerRow, "workers"),
         (core_rows.RunRow, "runs"), (core_rows.TaskRow, "tasks"), (core_rows.ReceiptRow, "receipts"),
-        (core_rows.EventRow, "events"), (CronRow, "crons"), (ScheduleRow, "schedules"),
+        (core_rows.EventRow, "events"), (CronRow, "crons"), (ScheduleRow, "schedules"), (ClaimRow, "claims"), (PauseRow, "pauses"),
         (RateLimitRow, "rate_limits"),
         (event_rows.PushedEventRow, "pushed_events"), (event_rows.EventRunRow, "event_runs"), (event_rows.FilterRow, "filters"),
         (event_rows.ExpressionFailureRow, "expression_failures"), (WebhookRow, "webhooks"),

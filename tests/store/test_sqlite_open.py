@@ -23,7 +23,7 @@ from tests.store.builders import NOW, Owner
 
 NEXT = Migration(
     len(schema.migrations("store")) + 1,
-    "0003_more.sql",
+    "more.sql",
     "-- More.\nCREATE TABLE more (a INTEGER) STRICT;\nCREATE TRIGGER t AFTER INSERT ON more BEGIN\n  SELECT 1;\n  SELECT 2;\nEND;\n",
 )
 NEWER = (*schema.migrations("store"), NEXT)

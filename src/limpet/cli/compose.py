@@ -70,6 +70,7 @@ class EngineProcess:
         """Open the store, take it over, then listen. Raises what the store or the addresses have against it."""
         self._ends.push_async_callback(self.engine.stop)
         await self.engine.start()
+        self._run_beside(self.streams.clock_keys.run(self.engine))
         access = await self._access()
         grpc_port = await self._start_grpc(access)
         http_port = await self._start_http(access)

@@ -1,7 +1,8 @@
-"""`limpet workflows`: what is registered, and one run of it."""
+"""`limpet workflows`: what is registered, one run of it, and pauses."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -10,14 +11,22 @@ from limpet.cli.api import Api
 from limpet.cli.exits import CommandError
 from limpet.cli.failures import headline
 from limpet.cli.follow import wait_for_run
-from limpet.cli.given import read_input, read_metadata
 from limpet.cli.grammar import Json, Token, Url, command_group, examples
 from limpet.cli.names import workflow_id_of
+from limpet.cli.planned import Given, Metadata, RunPriority, start_body
 from limpet.cli.printing import JsonObject, moment, print_json, print_line, print_table, printable
 
-COLUMNS = ("workflow", "name", "registered", "description")
+COLUMNS = ("workflow", "name", "paused", "registered", "description")
 
-app: typer.Typer = command_group("List workflows and trigger one.")
+
+class Meanwhile(StrEnum):
+    """What becomes of runs that the clock would start while their workflow is paused."""
+
+    QUEUE = "queue"
+    DROP = "drop"
+
+
+app: typer.Typer = command_group("List workflows, trigger one, pause one.")
 
 
 @app.command("list", epilog=examples("limpet workflows list", "limpet workflows list --name nightly --json"))
@@ -49,11 +58,9 @@ def list_workflows(
 )
 def trigger(
     workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
-    given: Annotated[str, typer.Option("--input", help="A JSON object, @FILE, or - for standard input.")] = "{}",
-    metadata: Annotated[
-        list[str] | None, typer.Option(help="key=value to keep with the run; may be repeated.", show_default=False)
-    ] = None,
-    priority: Annotated[int | None, typer.Option(min=1, max=3, help="1 low, 2, 3 high.", show_default=False)] = None,
+    data: Given = "{}",
+    metadata: Metadata = None,
+    priority: RunPriority = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for the end and print the output; exit code 1 unless it completed.")
     ] = False,
@@ -62,9 +69,7 @@ def trigger(
     json: Json = False,
 ) -> None:
     """Start a run of a workflow."""
-    body: dict[str, Any] = {"workflowName": workflow, "input": read_input(given), "additionalMetadata": read_metadata(metadata)}
-    if priority is not None:
-        body["priority"] = priority
+    body = {"workflowName": workflow, **start_body(data, metadata, priority)}
     with Api(url, token) as api:
         details = triggered(api, body)
         if wait:
@@ -76,6 +81,57 @@ def trigger(
     else:
         identity = details["run"]["metadata"]["id"]
         print_line(f"Started run {identity} of {workflow}. Follow it: limpet runs get {identity}")
+
+
+@app.command(
+    epilog=examples(
+        "limpet workflows pause nightly", "limpet workflows pause nightly --queue-ttl 2h --crons drop --schedules drop"
+    )
+)
+def pause(
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
+    queue_ttl: Annotated[
+        str, typer.Option(help="How long a task waits for the end of the pause before it is cancelled, as in 90s or 2h.")
+    ] = "24h",
+    crons: Annotated[Meanwhile, typer.Option(help="What becomes of runs that its crons start meanwhile.")] = Meanwhile.QUEUE,
+    schedules: Annotated[
+        Meanwhile, typer.Option(help="What becomes of scheduled runs that come due meanwhile.")
+    ] = Meanwhile.QUEUE,
+    url: Url = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Keep a workflow's runs from starting; those that run go on."""
+    terms = {
+        "action": "pause",
+        "pausedWorkflowQueueTTL": queue_ttl,
+        "pausedWorkflowCronRunQueueBehavior": crons.name,
+        "pausedWorkflowScheduledRunQueueBehavior": schedules.name,
+    }
+    change_pause(workflow, terms, f"Paused {workflow}. Runs that have not started wait.", url=url, token=token, json=json)
+
+
+@app.command(epilog=examples("limpet workflows unpause nightly"))
+def unpause(
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
+    url: Url = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Let a workflow's runs start again."""
+    change_pause(workflow, {"action": "unpause"}, f"{workflow} goes on.", url=url, token=token, json=json)
+
+
+def change_pause(
+    workflow: str, pause: dict[str, str], done: str, *, url: str | None, token: str | None, json: bool
+) -> None:  # fmt: skip
+    """Change the pause, and say so."""
+    with Api(url, token) as api:
+        found = api.patch(f"/api/v1/workflows/{workflow_id_of(api, workflow)}", {"pause": pause})
+    if json:
+        print_json(found)
+    else:
+        print_line(done)
 
 
 def triggered(api: Api, body: dict[str, Any]) -> Any:
@@ -101,4 +157,6 @@ def print_result(run: JsonObject, *, json: bool) -> None:
 
 def workflow_row(row: JsonObject) -> tuple[object, ...]:
     """One line of `workflows list`."""
-    return row["metadata"]["id"], row["name"], moment(row["metadata"].get("createdAt")), row.get("description")
+    paused = "yes" if row.get("isPaused") else ""
+    created = moment(row["metadata"].get("createdAt"))
+    return row["metadata"]["id"], row["name"], paused, created, row.get("description")

@@ -66,7 +66,8 @@ def plan(state: State, now: Instant) -> Plan:
             heappush(heap, (head[0], cls.id, cls))
             continue
         task = head[1]
-        if task.schedule_deadline is not None and task.schedule_deadline <= now:
+        due_by = task.due_by
+        if due_by is not None and due_by <= now:
             state.set_overdue(task)
         elif task.demand and _is_short(state, made, cls, task, now):
             _let_go(state, made, cls, heap)  # the rest of the class may have its units

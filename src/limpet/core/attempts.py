@@ -6,7 +6,7 @@ What follows for the rest of the run is told to `runs.advance` by the caller.
 
 from __future__ import annotations
 
-from limpet.core import pins, rate_limits, retry, waiting
+from limpet.core import parking, pins, rate_limits, retry, waiting
 from limpet.core.assignment import Placement
 from limpet.core.condition_rows import Seen
 from limpet.core.conditions import Condition
@@ -47,13 +47,23 @@ def line_up(state: State, task: TaskRun) -> None:
     """Before the next gate that has not admitted the task, else into its queue; its schedule clock starts (TO-4)."""
     task.schedule_deadline = Instant(state.now + task.definition.schedule_timeout_us)
     state.task_changed(task)
+    stand(state, task)
+
+
+def stand(state: State, task: TaskRun) -> None:
+    """Where the waiting task belongs now: held by a pause, before a gate, or in its queue."""
     state.queued_now[task.key] = task
-    if task.run.keys and (ahead := next_gate(task)) is not None:
+    if parking.holds(task.run):
+        parking.park(state, task)
+    elif task.run.keys and (ahead := next_gate(task)) is not None:
         state.gates.wait(*ahead)
     else:
         if task.definition.rate_limits:
             rate_limits.declare(state, task)
+        class_id = task.class_id
         state.join_class(task, order_of(task, state.now, state.settings))
+        if task.class_id != class_id:
+            state.task_changed(task)
 
 
 def delay(state: State, task: TaskRun, until: Instant) -> None:
@@ -73,6 +83,8 @@ def leave_queue(state: State, task: TaskRun) -> None:
     """Out of the queue, wherever it stands; what it had kept on a worker is free for others."""
     if task.in_queue:
         state.leave_class(task)
+    if task.is_parked:
+        parking.leave(task)
     state.overdue.pop(task.key, None)
     release_hold(state, task)
     if task.schedule_deadline is not None:

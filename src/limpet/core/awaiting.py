@@ -28,9 +28,7 @@ def sleep_over(state: State, wait: Wait) -> None:
 def looked_back(state: State, found: Mapping[LookBack, PushedEventRow | None]) -> None:
     """What the store knows of the past, for those that have asked."""
     for wait in list(state.waits.looking.values()) if found else ():
-        ruling = waiting.looked_back(state, wait, found)
-        if ruling is not None:
-            runs.conclude(state, wait, ruling)
+        waiting.looked_back(state, wait, found)
 
 
 def check_answers(state: State, event_key: str, answers: Answers) -> None:

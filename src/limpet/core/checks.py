@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from limpet.core import parking
 from limpet.core.conditions import Action
 from limpet.core.definitions import StickyStrategy
 from limpet.core.gates import GroupName, Subject, gates_of, next_gate
@@ -50,8 +51,14 @@ def _of_task(state: State, task: TaskRun) -> Iterator[str]:
     in_queue, owned = task.in_queue, task.worker is not None and task.key in task.worker.tasks
     if in_queue and task.status is not TaskStatus.QUEUED:
         yield f"T1: task {task.id} is {task.status.name} and still in a queue"
-    if task.status is TaskStatus.QUEUED and not in_queue and task.key not in state.overdue and not _stands_at_gate(state, task):
-        yield f"T1: task {task.id} is QUEUED, in no queue and before no gate"
+    if task.status is TaskStatus.QUEUED and not (in_queue or task.is_parked or _is_set_aside(state, task)):
+        yield f"T1: task {task.id} is QUEUED, in no queue, before no gate and not held by a pause"
+    if task.is_parked and (task.status is not TaskStatus.QUEUED or not parking.holds(task.run)):
+        yield f"WK-33: task {task.id} of run {task.run.id} is parked, and should not be"
+    if task.is_parked is not (task.key in task.run.version.workflow.parked):
+        yield f"WK-33: task {task.id} and its workflow disagree whether it is parked"
+    if (in_queue or task.at_gate or task.run.at_gate) and parking.holds(task.run) and task.status is TaskStatus.QUEUED:
+        yield f"WK-33: task {task.id} is on its way, and its workflow is paused"
     if in_queue and task.run.keys and next_gate(task) is not None:
         yield f"T1: task {task.id} is in a queue, and a gate has not admitted it"
     if owned is not task.status.is_live:
@@ -62,6 +69,11 @@ def _of_task(state: State, task: TaskRun) -> Iterator[str]:
         yield f"T7: task {task.id} was reassigned {task.internal_retries} times"
     if task.status.is_live and task.worker is not None:
         yield from _of_pin(task, task.worker)
+
+
+def _is_set_aside(state: State, task: TaskRun) -> bool:
+    """Whether the task waits before a gate, or for its end because it is too late."""
+    return task.key in state.overdue or _stands_at_gate(state, task)
 
 
 def _stands_at_gate(state: State, task: TaskRun) -> bool:

@@ -93,7 +93,8 @@ def _serve(state: State, group: Group) -> bool:
 
 def _is_overdue(state: State, task: TaskRun) -> bool:
     """Past its schedule deadline a task is not let in any more; it ends when its deadline is handled (T11, R53)."""
-    if task.schedule_deadline is None or task.schedule_deadline > state.now:
+    due_by = task.due_by
+    if due_by is None or due_by > state.now:
         return False
     state.overdue[task.key] = task
     return True

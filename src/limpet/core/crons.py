@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from limpet.core import cron_time, triggers
+from limpet.core import cron_time, pauses, triggers
+from limpet.core.clock_starts import StartKeyed, asked, lacks_keys
 from limpet.core.errors import InvalidArgument, NotAllowed, NotFound, RequestError
 from limpet.core.ids import Instant, WorkflowRunId
-from limpet.core.inputs import Trigger
+from limpet.core.inputs import KeyTaken, Trigger
+from limpet.core.limits_view import StartAsked
 from limpet.core.records import Version, Workflow
+from limpet.core.run_keys import RunKeys
 from limpet.core.state import State
 from limpet.core.timetable_inputs import CronCreated, CronDeleted, CronSwitched, CronTriggered
 from limpet.core.timetable_rows import CronMethod, CronRow
@@ -89,14 +92,16 @@ def delete(state: State, item: CronDeleted) -> None:
     state.timetable.drop_cron(row)
 
 
-def trigger(state: State, item: CronTriggered) -> WorkflowRunId:
+def trigger(state: State, item: CronTriggered) -> WorkflowRunId | KeyTaken | StartAsked:
     """Its run, now; the timetable stays as it is (F6.14)."""
     row = _known(state, item.cron_id)
     workflow = triggers.workflow_by_key(state, row.workflow_key)
     if workflow is None:
         raise NotFound("cron", row.id, "its workflow is deleted")
-    triggers.check_startable(workflow)
-    return _start(state, row, workflow, None)
+    version = triggers.runnable(workflow)
+    if lacks_keys(version, item.keys):
+        return asked(version, row.id, row.input, _metadata(row, None))
+    return _start(state, row, workflow, None, item.keys)
 
 
 def fire(state: State, row: CronRow, workflow: Workflow | None) -> None:
@@ -105,15 +110,37 @@ def fire(state: State, row: CronRow, workflow: Workflow | None) -> None:
         state.timetable.drop_cron(row)
         return
     try:
-        triggers.check_startable(workflow)
+        version = triggers.runnable(workflow)
         slot, next_at = _due_slot(state, row)
     except RequestError as error:  # made by another release, its time zone is gone (F6.16), or its workflow is not carried out
         state.timetable.put_cron(row._replace(next_at=None))
         state.notices.append(f"Cron {row.id} of workflow {workflow.name} is put aside until it is registered anew: {error}.")
         return
-    state.timetable.put_cron(row._replace(next_at=next_at))
-    if slot is not None:
-        _start(state, row, workflow, slot)
+    if slot is None or pauses.drops_crons(workflow):
+        state.timetable.put_cron(row._replace(next_at=next_at))
+    elif version.definition.is_computed:
+        start = asked(version, row.id, row.input, _metadata(row, slot), due_at=row.next_at, slot=slot)
+        state.timetable.want_keys(start, state.now)
+    else:
+        state.timetable.put_cron(row._replace(next_at=next_at))
+        _start(state, row, workflow, slot, None)
+
+
+def keyed(state: State, row: CronRow, item: StartKeyed) -> None:
+    """The keys of its slot are there, and fit: its run starts, and the next slot comes, in one commit (I3)."""
+    workflow = triggers.workflow_by_key(state, row.workflow_key)
+    version = None if workflow is None else workflow.newest
+    if workflow is None or version is None or item.slot is None or lacks_keys(version, item.keys) or row.next_at != item.due_at:
+        return
+    state.timetable.put_cron(row._replace(next_at=cron_time.next_due(row.expression, item.slot)))
+    if pauses.drops_crons(workflow):
+        return
+    try:
+        _start(state, row, workflow, item.slot, item.keys)
+    except InvalidArgument as error:  # nobody is there to be told (W16.7, W16.8)
+        state.notices.append(
+            f"Cron {row.id} of workflow {workflow.name} started no run for {cron_time.rfc3339(item.slot)}: {error}."
+        )
 
 
 def _due_slot(state: State, row: CronRow) -> tuple[Instant | None, Instant | None]:
@@ -131,9 +158,11 @@ def _due_slot(state: State, row: CronRow) -> tuple[Instant | None, Instant | Non
     return slot if counts else None, at
 
 
-def _start(state: State, row: CronRow, workflow: Workflow, slot: Instant | None) -> WorkflowRunId:
+def _start(
+    state: State, row: CronRow, workflow: Workflow, slot: Instant | None, keys: RunKeys | None
+) -> WorkflowRunId | KeyTaken:
     metadata = _metadata(row, slot)
-    return triggers.start(state, Trigger(workflow.name, row.input, metadata, row.priority))
+    return triggers.start(state, Trigger(workflow.name, row.input, metadata, row.priority, keys=keys))
 
 
 def _metadata(row: CronRow, slot: Instant | None) -> bytes:

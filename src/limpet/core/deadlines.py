@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from limpet.core import attempts, awaiting, fleet, notices, rate_limits, reports, runs
+from limpet.core import attempts, awaiting, fleet, notices, pauses, rate_limits, reports, runs
 from limpet.core.ids import SECOND_US, Instant
 from limpet.core.lifecycle import Cause
 from limpet.core.queue import LEVEL_MAX_AGED, order_of
@@ -28,7 +28,7 @@ def pass_time(state: State) -> None:
 
 def _schedule(state: State, task: TaskRun) -> None:
     """A waiting task's schedule deadline (TO-6, TO-7)."""
-    deadline = task.schedule_deadline
+    deadline = task.due_by
     if task.status is not TaskStatus.QUEUED or deadline is None or deadline > state.now:
         return
     waited = f"{task.definition.schedule_timeout_us / SECOND_US:g}s"
@@ -122,6 +122,7 @@ _HANDLERS: dict[Due, Callable[[State, Any], None]] = {
     Due.FORGET: _forget,
     Due.REFILL: rate_limits.refill,
     Due.CONDITION: awaiting.sleep_over,
+    Due.PARKED: pauses.expire,
 }
 
 
@@ -139,4 +140,6 @@ def _holds(due: Due, subject: Any) -> bool:
         return bool(subject.in_queue)
     if due is Due.REFILL:
         return subject.watched_at is not None
+    if due is Due.PARKED:
+        return bool(subject.parked)
     return due is not Due.PIN or subject.status is not RunStatus.COMPLETED

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from limpet.core.claim_rows import ClaimRow
 from limpet.core.condition_rows import WaitRow
 from limpet.core.errors import LimpetError
 from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.ids import ActionId, Instant, RunKey, TaskKey, TaskRunId, WorkerId, WorkflowRunId
+from limpet.core.limits_view import StartAsked
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
@@ -39,6 +42,9 @@ class Changes:
     schedules: list[ScheduleRow] = field(default_factory=list)  # insert or replace
     rate_limits_dropped: list[int] = field(default_factory=list)  # delete by key
     rate_limits: list[RateLimitRow] = field(default_factory=list)  # insert or replace
+    claims_dropped: list[int] = field(default_factory=list)  # delete by key, if it is there
+    claims: list[ClaimRow] = field(default_factory=list)  # insert
+    pauses: list[PauseRow] = field(default_factory=list)  # insert or replace
     pushed_events: list[PushedEventRow] = field(default_factory=list)  # insert
     event_runs: list[EventRunRow] = field(default_factory=list)  # insert
     filters_dropped: list[int] = field(default_factory=list)  # delete by key
@@ -63,6 +69,8 @@ class Changes:
             or self.versions
             or self.has_timetable
             or self.has_rate_limits
+            or self.has_claims
+            or self.pauses
             or self.has_events
             or self.has_webhooks
             or self.waits
@@ -77,6 +85,11 @@ class Changes:
     def has_rate_limits(self) -> bool:
         """Whether rate limits change."""
         return bool(self.rate_limits or self.rate_limits_dropped)
+
+    @property
+    def has_claims(self) -> bool:
+        """Whether idempotency keys are taken or given up."""
+        return bool(self.claims or self.claims_dropped)
 
     @property
     def has_events(self) -> bool:
@@ -200,7 +213,14 @@ class TaskChanged:
     at: Instant
 
 
-Delivery = StartTask | CancelTask | CloseStreams | RunFinished | TaskChanged
+@dataclass(slots=True)
+class KeysWanted:
+    """Have the expressions of runs that are due evaluated; the answer is the input `StartsKeyed` (decision 0025)."""
+
+    starts: tuple[StartAsked, ...]
+
+
+Delivery = StartTask | CancelTask | CloseStreams | RunFinished | TaskChanged | KeysWanted
 
 
 @dataclass(slots=True)

@@ -7,9 +7,9 @@ import re
 from limpet.core import cron_time, event_rules
 from limpet.core.affinity import check_labels
 from limpet.core.conditions import Action, Condition, Kind
-from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN, ConcurrencyLimit, TaskDefinition, WorkflowDefinition
+from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN, ConcurrencyLimit, Idempotency, TaskDefinition, WorkflowDefinition
 from limpet.core.errors import InvalidArgument, LimitReached
-from limpet.core.ids import SECOND_US
+from limpet.core.ids import MILLISECOND_US, SECOND_US
 from limpet.core.rate_definitions import LIMIT_MAX, RateUse
 from limpet.core.settings import Settings
 
@@ -40,6 +40,7 @@ def check_definition(definition: WorkflowDefinition, settings: Settings | None =
     for task in definition.steps:
         _check_conditions(definition, task, limits)
     _check_crons(definition, limits)
+    _check_idempotency(definition.name, definition.idempotency, limits)
     event_rules.check_events(definition, limits)
 
 
@@ -143,6 +144,20 @@ def _check_crons(definition: WorkflowDefinition, limits: Settings) -> None:
             cron_time.check_expression(expression)
         except InvalidArgument as error:
             raise InvalidArgument(f"workflow {definition.name}: {error}") from None
+
+
+def _check_idempotency(workflow: str, rule: Idempotency | None, limits: Settings) -> None:
+    """W16.1. Whether the expression can be evaluated, the edge has found out already (F1.6)."""
+    if rule is None:
+        return
+    if not rule.expression.strip():
+        raise InvalidArgument(f"workflow {workflow}: idempotency needs a key expression, for instance input.order_id")
+    if not MILLISECOND_US <= rule.ttl_us <= limits.idempotency_ttl_max_us:
+        days = limits.idempotency_ttl_max_us // (24 * 3600 * SECOND_US)
+        raise InvalidArgument(
+            f"workflow {workflow}: the time to live of an idempotency key must be between 1 ms and {days} days "
+            f"(idempotency_ttl_max), got {rule.ttl_us / SECOND_US:g} s"
+        )
 
 
 def _check_graph(definition: WorkflowDefinition) -> None:

@@ -72,6 +72,20 @@ class ConcurrencyLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class Idempotency:
+    """At most one run for each value that the expression has, over all workflows of the tenant (W16.1, W16.2).
+
+    expression: CEL over a run's input and metadata that gives a text; an edge evaluates it
+    ttl_us:     how long a run holds its key, from its trigger on
+    until_end:  whether its end frees the key earlier
+    """
+
+    expression: str
+    ttl_us: int
+    until_end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """A concurrency limit at its place in a workflow.
 
@@ -101,12 +115,12 @@ class Feature(StrEnum):
     TENANT_CONCURRENCY = "concurrency limits shared by several workflows"
     COMPUTED_CONCURRENCY = "concurrency limits with a computed number of runs"
     RATE_LIMITS = "rate limits"  # as above
-    IDEMPOTENCY = "idempotency"
+    IDEMPOTENCY = "idempotency"  # as above
     DURABLE = "durable tasks"
     BATCH = "batch tasks"
     EVENTS = "event triggers"  # only in rows of releases that did not carry it out
     FILTERS = "event filters"  # the same
-    CRON = "cron triggers"  # of workflows with limits, whose keys need an edge; and as older releases have stored it
+    CRON = "cron triggers"  # only in rows of releases that did not carry them out, or not for workflows with limits
 
 
 # Without these a run would end differently from what its author wrote, so its trigger is refused;
@@ -174,6 +188,7 @@ class WorkflowDefinition:
     crons: tuple[str, ...] = ()
     cron_input: bytes = b"{}"
     concurrency: tuple[ConcurrencyLimit, ...] = ()
+    idempotency: Idempotency | None = None
     events: tuple[str, ...] = ()
     filters: tuple[DefaultFilter, ...] = ()
 
@@ -264,7 +279,7 @@ class WorkflowDefinition:
     @cached_property
     def is_computed(self) -> bool:
         """Whether a run must bring values of expressions, which an edge computes."""
-        return bool(self.gates or self.computed_rates)
+        return bool(self.gates or self.computed_rates) or self.idempotency is not None
 
     @cached_property
     def rules(self) -> tuple[Rules, ...]:

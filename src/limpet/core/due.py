@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from limpet.core import crons, schedules
+from limpet.core.clock_starts import StartsKeyed
+from limpet.core.decision import KeysWanted
+from limpet.core.event_inputs import EventsPushed
 from limpet.core.ids import is_uuid
 from limpet.core.inputs import WorkflowPut
+from limpet.core.needs import Needs
 from limpet.core.records import Workflow
+from limpet.core.run_keys import RunKeys
 from limpet.core.state import State
 from limpet.core.timetable_inputs import (
     CronCreated,
@@ -20,22 +25,36 @@ from limpet.core.timetable_inputs import (
     SchedulesCreated,
     ScheduleTriggered,
 )
-from limpet.core.timetable_rows import CronRow, ScheduleRow, TimetableNeeds
+from limpet.core.timetable_rows import CronRow, ScheduleRow
+
+
+def keyed(state: State, item: StartsKeyed) -> None:
+    """An edge has computed keys: what still fits starts; the rest is asked for again (decision 0025)."""
+    timetable = state.timetable
+    timetable.asked_until = None
+    for one in item.items:
+        cron, schedule = timetable.found.crons.get(one.row_id), timetable.found.schedules.get(one.row_id)
+        if cron is not None:
+            crons.keyed(state, cron, one)
+        elif schedule is not None:
+            schedules.keyed(state, schedule, one)
+
 
 HANDLERS: dict[type, Callable[[State, Any], object]] = {
     CronCreated: crons.create,
     CronSwitched: crons.switch,
     CronDeleted: crons.delete,
     CronTriggered: crons.trigger,
-    SchedulesCreated: schedules.create,
     ScheduleMoved: schedules.move,
     ScheduleDeleted: schedules.delete,
     ScheduleTriggered: schedules.trigger,
+    StartsKeyed: keyed,
 }
 
 
-def add_needs(state: State, item: object, needs: TimetableNeeds) -> None:
+def add_needs(state: State, item: object, all_needs: Needs) -> None:
     """What the item needs to be known (R52)."""
+    needs = all_needs.timetable
     if isinstance(item, WorkflowPut):
         known = state.workflows.get(item.definition.name)
         if known is not None and known.newest is not None and known.newest.definition.crons:
@@ -46,8 +65,25 @@ def add_needs(state: State, item: object, needs: TimetableNeeds) -> None:
     elif isinstance(item, CronSwitched | CronDeleted | CronTriggered):
         if is_uuid(item.cron_id):
             needs.cron_ids.add(item.cron_id)
+    elif isinstance(item, SchedulesCreated):
+        needs.schedule_ids.update(item.ids)
+        all_needs.request_ids.update(map(schedules.start_id, item.ids))
+    elif isinstance(item, StartsKeyed):
+        ids = {one.row_id for one in item.items if is_uuid(one.row_id)}
+        needs.cron_ids |= ids
+        needs.schedule_ids |= ids
     elif isinstance(item, ScheduleMoved | ScheduleDeleted | ScheduleTriggered) and is_uuid(item.schedule_id):
         needs.schedule_ids.add(item.schedule_id)
+
+
+def keys_in(item: object) -> Iterator[RunKeys | None]:
+    """The keys of runs that the item may start."""
+    if isinstance(item, StartsKeyed):
+        yield from (one.keys for one in item.items)
+    elif isinstance(item, CronTriggered | ScheduleTriggered):
+        yield item.keys
+    elif isinstance(item, EventsPushed):
+        yield from (start.keys for event in item.events for start in event.starts)
 
 
 def fire_due(state: State) -> None:
@@ -66,6 +102,8 @@ def fire_due(state: State) -> None:
             crons.fire(state, row, workflow)
         else:
             schedules.fire(state, row, workflow)
+    if starts := state.timetable.close_asking(state.now):
+        state.deliveries.append(KeysWanted(starts))
 
 
 def _order(row: CronRow | ScheduleRow) -> tuple[int, int]:

@@ -7,6 +7,8 @@
     │   ├── WorkerNotListening
     │   ├── NotAllowed              the thing exists, and is not the caller's to change this way
     │   ├── NotSupported            declared or asked for, not carried out by this engine yet
+    │   ├── IdempotencyCollision    a run holds the idempotency key of the one that was asked for
+    │   ├── BulkIdempotencyCollision  of some of several runs; the others were started
     │   ├── WorkflowChanged         it was registered anew while the call was on its way; calling again helps
     │   ├── SubscriptionsChanged    what an event starts changed while the call was on its way; calling again helps
     │   ├── NotJudged               an expression came to look at a payload while it was on its way; calling again helps
@@ -22,6 +24,8 @@ Edges map the leaves to gRPC and HTTP codes in their `status.py`; a test checks 
 """
 
 from __future__ import annotations
+
+COLLISION_TEXT = "idempotency key collision"  # all that official clients want to read on the wire
 
 
 class LimpetError(Exception):
@@ -62,11 +66,29 @@ class NotSupported(RequestError):
 
 
 class WorkflowChanged(RequestError):
-    """The concurrency keys of a trigger belong to another version of the workflow than the one in force."""
+    """The keys of a trigger belong to another version of the workflow than the one in force."""
 
     def __init__(self, workflow: str) -> None:
         self.workflow = workflow
         super().__init__(f"workflow {workflow} was registered anew while this call was on its way: call again")
+
+
+class IdempotencyCollision(RequestError):
+    """The run `existing_run_id` holds the idempotency key, so none was started (W16.3)."""
+
+    def __init__(self, existing_run_id: str) -> None:
+        self.existing_run_id = existing_run_id
+        super().__init__(f"{COLLISION_TEXT}: run {existing_run_id} holds the key of this one, so this one was not started")
+
+
+class BulkIdempotencyCollision(RequestError):
+    """Some items of a bulk collided with runs that hold their keys; the others were started (W16.4)."""
+
+    def __init__(self, started_run_ids: tuple[str, ...], existing_run_ids: tuple[str, ...]) -> None:
+        self.started_run_ids: tuple[str, ...] = started_run_ids
+        self.existing_run_ids: tuple[str, ...] = existing_run_ids
+        taken, started = len(existing_run_ids), len(started_run_ids)
+        super().__init__(f"{COLLISION_TEXT}: other runs hold the keys of {taken} items; {started} others were started")
 
 
 class NotJudged(RequestError):

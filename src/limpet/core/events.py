@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from limpet.core import awaiting, triggers
+from limpet.core.clock_starts import lacks_keys
 from limpet.core.decision import EventSource
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN
 from limpet.core.errors import InvalidArgument, LimitReached, SubscriptionsChanged, WorkflowChanged
 from limpet.core.event_inputs import EventsPushed, EventStart, ExpressionFailed, ExpressionFailure, PushedEvent
 from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FailureSource, PushedEventRow
-from limpet.core.inputs import Trigger
+from limpet.core.inputs import KeyTaken, Trigger
 from limpet.core.needs import Found
+from limpet.core.records import Run
 from limpet.core.settings import Settings
 from limpet.core.state import State
 from limpet.core.subscriptions import Candidate
@@ -89,7 +91,7 @@ def _check_computed(state: State, event: PushedEvent) -> None:
     for start in event.starts:
         version = state.workflows[by_stamp[start.stamp].workflow_name].newest
         assert version is not None
-        if version.definition.is_computed and (start.keys is None or start.keys.version_id != version.id):
+        if lacks_keys(version, start.keys):
             raise WorkflowChanged(version.workflow.name)
 
 
@@ -118,12 +120,24 @@ def _start(state: State, event: PushedEventRow, candidate: Candidate, start: Eve
         return
     source = EventSource(event.id, event.name, candidate.payload)
     item = Trigger(candidate.workflow_name, event.payload, start.metadata, event.priority, keys=start.keys)
-    run = triggers.start_run(state, item, source)
+    run = _run_of(state, event, item, source)
+    if run is None:
+        return
     state.changes.event_runs.append(
         EventRunRow(
             run.key, state.tenant_no, run.id, event.key, event.id, event.name, candidate.filter_id, candidate.payload, state.now
         )
     )
+
+
+def _run_of(state: State, event: PushedEventRow, item: Trigger, source: EventSource) -> Run | None:
+    """None: another run holds its idempotency key, which is silent, or the key cannot be used, which the operator is told."""
+    try:
+        run = triggers.start_run(state, item, source)
+    except InvalidArgument as error:  # W16.8
+        state.notices.append(f"Event {event.id} ({event.name}) did not start a run: {error}.")
+        return None
+    return None if isinstance(run, KeyTaken) else run
 
 
 def _note_failure(state: State, source: FailureSource, failure: ExpressionFailure, event_id: str | None) -> None:

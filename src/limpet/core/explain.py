@@ -23,6 +23,7 @@ class Reason(StrEnum):
     WORKERS_DISCONNECTED = "workers_disconnected"
     WORKERS_UNAVAILABLE = "workers_unavailable"  # some paused, some disconnected
     NO_FREE_SLOT = "no_free_slot"
+    WORKFLOW_PAUSED = "workflow_paused"
     CONCURRENCY_FULL = "concurrency_full"  # its key of a concurrency limit has as many as the limit allows
     RATE_LIMITED = "rate_limited"  # a rate limit has too few units left; they are back at its refill
     RATE_LIMIT_PAUSED = "rate_limit_paused"

@@ -1,10 +1,11 @@
-"""What holds a task before a gate, in sentences: who is in, who stands ahead, what would help (OB-13, OB-14)."""
+"""What holds a task before a gate or in a pause, in sentences: who is in, who stands ahead, what would help (OB-13, OB-14)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from limpet.core.gates import Group, Subject
+from limpet.core.ids import SECOND_US, Instant
 from limpet.core.records import Run, TaskRun
 
 HOLDERS_MAX = 3  # named in a sentence; of more, how many
@@ -29,6 +30,23 @@ def helps(group: Group) -> Iterator[str]:
     first = next(iter(group.held.values()))
     yield f"Wait until one of those that are in ends, or cancel one, for instance {_name(first)}."
     yield f"Raise the limit {group.gate.limit.expression} above {group.gate.limit.max_runs} and register the workflow again."
+
+
+def pause_sentence(task: TaskRun, now: Instant) -> str:
+    """`workflow bill is paused, for 4 s now; if it still is in 56 s, the task is cancelled`."""
+    workflow = task.run.version.workflow
+    pause = workflow.pause
+    assert pause is not None, f"task {task.id} is parked, and workflow {workflow.name} was never paused"
+    since, left = now - (pause.paused_at or now), task.queued_at + pause.queue_ttl_us - now
+    return (
+        f"workflow {workflow.name} is paused, for {since // SECOND_US} s now; "
+        f"if it still is in {max(0, left) // SECOND_US} s, the task is cancelled"
+    )
+
+
+def pause_helps(task: TaskRun) -> Iterator[str]:
+    """What would let it go on, a sentence each."""
+    yield f"Unpause the workflow: limpet workflows unpause {task.run.version.workflow.name}"
 
 
 def _described(subject: Subject) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from limpet.core.clock_starts import StartsKeyed
 from limpet.core.definitions import DesiredLabel, LabelValue, WorkflowDefinition
 from limpet.core.event_inputs import EventInput
 from limpet.core.ids import ActionId, WorkerId
+from limpet.core.pause_inputs import PauseInput
 from limpet.core.rate_inputs import RateLimitInput
 from limpet.core.run_keys import RunKeys
 from limpet.core.timetable_inputs import TimetableInput
@@ -109,7 +111,7 @@ class Trigger:
     desired_labels: replace the definition's when not empty (LB-14)
     parent_…:       set for a child run; with them, child_key or child_index names the child (W10.3)
     request_id:     repeated calls with the same id return the same run (I5)
-    keys:           needed when the version in force computes limits; those of another one: `WorkflowChanged`
+    keys:           needed when the version in force has expressions; those of another one: `WorkflowChanged`
     """
 
     workflow_name: str
@@ -128,9 +130,16 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class RunsTriggered:
-    """Reply: tuple of `WorkflowRunId`, in order. One commit; one bad item refuses all (I4)."""
+    """Reply: tuple of `WorkflowRunId` or `KeyTaken`, in order. One commit; one bad item refuses all (I4)."""
 
     items: tuple[Trigger, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTaken:
+    """No run was made: the one with that id holds the idempotency key (W16.3)."""
+
+    run_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +262,8 @@ Input = (
     | TimePassed
     | TimetableInput
     | RateLimitInput
+    | PauseInput
+    | StartsKeyed
     | EventInput
     | WebhookInput
 )

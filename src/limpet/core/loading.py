@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
-from limpet.core import attempts, deadlines, fleet, notices, pins
+from limpet.core import attempts, deadlines, fleet, notices, parking, pins
 from limpet.core.condition_rows import WaitRow
 from limpet.core.decision import EventSource
 from limpet.core.definition_text import decode_definition
@@ -33,6 +33,7 @@ from limpet.core.ids import (
     WorkflowVersionId,
 )
 from limpet.core.needs import Found, Snapshot
+from limpet.core.pause_rows import PauseRow
 from limpet.core.queue import order_of
 from limpet.core.rate_definitions import RateValue
 from limpet.core.records import LimitKey, Run, TaskRun, UnusableKey, Version, Worker, Workflow
@@ -57,6 +58,7 @@ def load(
         by_key[row.key] = state.workflows[row.name] = workflow
     for version_row in snapshot.versions:
         _load_version(state, version_row, by_key)
+    _load_pauses(state, snapshot.pauses)
     _load_subscriptions(state, snapshot)
     state.webhooks = {row.name: row for row in snapshot.webhooks}
     for worker_row in snapshot.workers:
@@ -69,7 +71,7 @@ def load(
     for run in state.runs.values():
         if run.stage:
             state.gates.restore(run)
-    for task in tasks.values():
+    for task in sorted(tasks.values(), key=_age):
         _resume(state, task)
     for worker in state.workers.values():
         for run in worker.pinned.values():
@@ -107,6 +109,15 @@ def _load_version(state: State, row: VersionRow, workflows: Mapping[int, Workflo
     if workflow.newest is None or workflow.newest.number < version.number:
         workflow.newest = version
     return version
+
+
+def _load_pauses(state: State, rows: Iterable[PauseRow]) -> None:
+    """Also of names that are deleted: what waited when their pause ended still has its time."""
+    pauses = {row.key: row for row in rows}
+    for workflow in state.workflows.values():
+        workflow.pause = pauses.get(workflow.key)
+    for version in state.versions.values():
+        version.workflow.pause = pauses.get(version.workflow.key)
 
 
 def _worker(row: WorkerRow, now: Instant, seen: Mapping[str, int]) -> Worker:
@@ -251,18 +262,24 @@ def _load_receipts(state: State, tasks: Mapping[int, TaskRun], rows: Iterable[Re
         state.receipts_open[row.key] = live
 
 
+def _age(task: TaskRun) -> tuple[Instant, int]:
+    return task.queued_at, task.key
+
+
 def _resume(state: State, task: TaskRun) -> None:
     """Put the task where its row says it is (T1)."""
     if task.stage:
         state.gates.restore(task)
     if task.status is TaskStatus.QUEUED:
-        if task.run.keys and (ahead := next_gate(task)) is not None:
+        if parking.holds(task.run):
+            parking.put(state, task)
+        elif task.run.keys and (ahead := next_gate(task)) is not None:
             state.gates.wait(*ahead)
         else:
             state.join_class(task, order_of(task, state.now, state.settings))
             deadlines.watch_age(state, task)
-        if task.schedule_deadline is not None:
-            state.timers.arm(task.schedule_deadline, Due.SCHEDULE, task)
+        if (due_by := task.due_by) is not None:
+            state.timers.arm(due_by, Due.SCHEDULE, task)
         notices.watch(state, task)
     elif task.status is TaskStatus.BACKING_OFF and task.not_before is not None:
         attempts.delay(state, task, task.not_before)

@@ -15,6 +15,7 @@ from limpet.core import (
     attempts,
     awaiting,
     checks,
+    claims,
     concurrency,
     deadlines,
     due,
@@ -23,11 +24,13 @@ from limpet.core import (
     fleet,
     loading,
     notices,
+    pauses,
     rate_limits,
     rate_needs,
     registration,
     reports,
     runs,
+    schedules,
     triggers,
     views,
     webhooks,
@@ -61,13 +64,16 @@ from limpet.core.inputs import (
     WorkflowDeleted,
     WorkflowPut,
 )
+from limpet.core.limits_view import LimitsView
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.pause_inputs import WorkflowPaused, WorkflowUnpaused
 from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimitPut
 from limpet.core.reasons import explain_task
 from limpet.core.settings import Settings
 from limpet.core.state import State
 from limpet.core.subscriptions import Candidate
 from limpet.core.timers import Due
+from limpet.core.timetable_inputs import SchedulesCreated
 from limpet.core.timetable_rows import earliest
 from limpet.core.webhook_inputs import WebhookCreated, WebhookDeleted, WebhookUpdated
 
@@ -101,6 +107,8 @@ HANDLERS: dict[type, Handler] = {
     RateLimitPut: rate_limits.put,
     RateLimitPaused: rate_limits.pause,
     RateLimitDeleted: rate_limits.delete,
+    WorkflowPaused: pauses.pause,
+    WorkflowUnpaused: pauses.unpause,
     FilterCreated: event_filters.create,
     FilterUpdated: event_filters.update,
     FilterDeleted: event_filters.delete,
@@ -143,6 +151,7 @@ class Machine:
         needs = Needs()
         for item in inputs:
             if isinstance(item, RunsTriggered):
+                needs.claims.update(claims.names_of(one.keys for one in item.items))
                 for one in item.items:
                     if one.request_id is not None:
                         needs.request_ids.add(one.request_id)
@@ -152,8 +161,9 @@ class Machine:
                 needs.run_or_task_ids.update(i for i in item.ids if i not in self.state.runs and i not in self.state.tasks)
             elif isinstance(item, EventsPushed):
                 needs.event_ids.update(event.id for event in item.events if item.is_repeatable)
-            elif isinstance(item, WorkflowPut) or type(item) in due.HANDLERS:
-                due.add_needs(self.state, item, needs.timetable)
+            elif isinstance(item, WorkflowPut | SchedulesCreated) or type(item) in due.HANDLERS:
+                due.add_needs(self.state, item, needs)
+            needs.claims.update(claims.names_of(due.keys_in(item)))
             rate_needs.add_needs(self.state, item, needs)
         needs.rate_limits.update(self.state.rates.unread)
         needs.look_backs += self.state.waits.to_ask(self.state.settings.look_backs_max)
@@ -180,6 +190,7 @@ class Machine:
         found = found or Found()
         state.timetable.begin(found.timetable)
         rate_limits.arrived(state, state.rates.begin(found.rate_limits))
+        state.claims.begin(found.claims)
         if found.runs:
             loading.hydrate(state, found)
         awaiting.looked_back(state, found.look_backs)
@@ -228,6 +239,8 @@ class Machine:
                 return triggers.trigger(self.state, item, found)
             if isinstance(item, EventsPushed):
                 return events.push(self.state, item, found)
+            if isinstance(item, SchedulesCreated):
+                return schedules.create(self.state, item, found)
             return HANDLERS[type(item)](self.state, item)
         except RequestError as refusal:
             return refusal
@@ -237,7 +250,7 @@ class Machine:
         """When time alone will next change something; at once when another step is to follow."""
         if self.state.rates.unread or self.state.waits.ripe or self.state.waits.looking:
             return self.state.now
-        at = earliest(self.state.timers.next_at(), self.state.timetable.due_at)
+        at = earliest(self.state.timers.next_at(), self.state.timetable.wake_at)
         return None if at is None else Instant(at)
 
     def workers(self) -> list[views.WorkerView]:
@@ -258,13 +271,12 @@ class Machine:
         found = ((one, self.state.tasks.get(one)) for one in task_run_ids)
         return {one: task.started_at for one, task in found if task is not None and task.started_at is not None}
 
-    def limits_of(self, workflow_name: str) -> views.LimitsView | None:
+    def limits_of(self, workflow_name: str) -> LimitsView | None:
         """What an edge evaluates before it triggers the workflow; None: it computes nothing, or is unknown."""
         workflow = self.state.workflows.get(workflow_name)
         if workflow is None or workflow.newest is None or not workflow.newest.definition.is_computed:
             return None
-        version, definition = workflow.newest, workflow.newest.definition
-        return views.LimitsView(version.id, tuple(gate.limit.expression for gate in definition.gates), definition.computed_rates)
+        return views.limits_of(workflow.newest)
 
     def candidates(self, event_key: str, scope: str | None) -> tuple[Candidate, ...]:
         """What an edge evaluates before it hands in an event."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from limpet.core.event_inputs import EventsPushed
+from limpet.core import due
 from limpet.core.inputs import Input, RunsTriggered, Trigger
 from limpet.core.needs import Needs
 from limpet.core.rate_definitions import RateValue
@@ -18,12 +18,10 @@ def add_needs(state: State, item: Input, needs: Needs) -> None:
     if isinstance(item, RunsTriggered):
         for one in item.items:
             needs.rate_limits.update(state.rates.missing(_of_trigger(state, one)))
-    elif isinstance(item, EventsPushed):
-        for event in item.events:
-            for start in event.starts:
-                needs.rate_limits.update(state.rates.missing(_computed(start.keys)))
     elif isinstance(item, RateLimitPut | RateLimitPaused | RateLimitDeleted):
         needs.rate_limits.update(state.rates.missing((item.name,)))
+    for keys in due.keys_in(item):
+        needs.rate_limits.update(state.rates.missing(_computed(keys)))
 
 
 def _of_trigger(state: State, item: Trigger) -> Iterator[str]:

@@ -102,8 +102,11 @@ def _deciding_type(worker: Worker, request: tuple[tuple[str, int], ...]) -> str:
 def why_waiting(state: State, task: TaskRun, now: Instant) -> Why:
     """The one dominant reason of a queued task, or of one that will be, in the order of assignment section 0.
 
-    What no order of slot releases would mend comes before everything else.
+    What no order of slot releases would mend comes before everything else; then a pause, a gate, a rate limit.
     """
+    if task.is_parked:
+        behind = _why_in_line(state, state.class_of(task), task, now)
+        return behind if behind.never else Why(Reason.WORKFLOW_PAUSED, held_reasons.pause_sentence(task, now), False)
     group = state.gates.waits_for(task)
     if group is not None:
         behind = _why_in_line(state, state.class_of(task), task, now)
@@ -207,6 +210,8 @@ def explain_task(state: State, task: TaskRun, now: Instant) -> Explanation:
         return Explanation(task.id, Outlook.NOT_NOW, Reason.WAITING_FOR_PARENTS, "It waits for its parents to end.")
     if task.status is TaskStatus.BACKING_OFF and task.not_before is not None:
         return _explain_delayed(state, task, task.not_before - now, now)
+    if task.is_parked:
+        return _explain_parked(state, task, now)
     group = state.gates.waits_for(task)
     return _explain_queued(state, task, now) if group is None else _explain_held(state, task, group, now)
 
@@ -218,6 +223,16 @@ def _explain_delayed(state: State, task: TaskRun, wait_us: int, now: Instant) ->
     if why.never:
         return Explanation(task.id, Outlook.NEVER, why.reason, f"{text}; then: {why.text}.")
     return Explanation(task.id, Outlook.SOON, Reason.BACKING_OFF, f"{text}.")
+
+
+def _explain_parked(state: State, task: TaskRun, now: Instant) -> Explanation:
+    """Its workflow is paused: unpausing it is what would help (WK-33, OB-14)."""
+    why = why_waiting(state, task, now)
+    if why.never:
+        return Explanation(task.id, Outlook.NEVER, why.reason, f"{why.text}.")
+    return Explanation(
+        task.id, Outlook.NOT_NOW, why.reason, f"{why.text}.", unblock=tuple(held_reasons.pause_helps(task))
+    )  # fmt: skip
 
 
 def _explain_held(state: State, task: TaskRun, group: Group, now: Instant) -> Explanation:

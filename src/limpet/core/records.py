@@ -6,6 +6,7 @@ state, which turns it into a row at the end of the step.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from limpet.core.ids import (
     WorkflowRunId,
     WorkflowVersionId,
 )
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rate_definitions import Demand, RateValue
 from limpet.core.rows import PinState, RunStatus, TaskStatus
 
@@ -37,7 +39,8 @@ Order = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class UnusableKey:
-    """A key or a number that could not be computed: its task fails at birth with this sentence (F2.8, F4.7)."""
+    """A key or a number that could not be computed: its task fails at birth with this sentence (F2.8, F4.7), and a run that wants
+    an idempotency key is not made (W16.8)."""
 
     error: str
 
@@ -47,13 +50,23 @@ LimitKey = str | UnusableKey
 
 @dataclass(slots=True, eq=False)
 class Workflow:
-    """A name of the tenant and its newest version."""
+    """A name of the tenant and its newest version.
+
+    pause:  its last pause; None: it never was paused
+    parked: tasks that wait for the end of the pause, oldest first
+    """
 
     key: WorkflowKey
     id: WorkflowId
     name: str
     created_at: Instant
     newest: Version | None = None
+    pause: PauseRow | None = None
+    parked: OrderedDict[TaskKey, TaskRun] = field(default_factory=OrderedDict)
+
+    @property
+    def is_paused(self) -> bool:
+        return self.pause is not None and self.pause.paused_at is not None
 
 
 @dataclass(slots=True, eq=False)
@@ -176,9 +189,10 @@ class Run:
 class TaskRun:
     """One task inside one run.
 
-    stage:   how many of its own concurrency limits have admitted it
-    at_gate: whether it waits at the next of them
-    demand:  what it takes of rate limits, since it was queued last
+    stage:     how many of its own concurrency limits have admitted it
+    at_gate:   whether it waits at the next of them
+    is_parked: whether it waits for the end of a pause
+    demand:    what it takes of rate limits, since it was queued last
     """
 
     key: TaskKey
@@ -221,7 +235,21 @@ class TaskRun:
     is_new: bool = True
     stage: int = 0
     at_gate: bool = False
+    is_parked: bool = False
 
     @property
     def definition(self) -> TaskDefinition:
         return self.run.version.definition.steps[self.step]
+
+    @property
+    def due_by(self) -> Instant | None:
+        """When the task must have been placed; None: its clock stands, or it does not wait.
+
+        The end of a pause gave every waiting task of the workflow its whole schedule timeout again (TO-4).
+        """
+        pause = self.run.version.workflow.pause
+        if pause is None or self.schedule_deadline is None:
+            return self.schedule_deadline
+        if self.is_parked:
+            return None
+        return Instant(max(self.schedule_deadline, (pause.resumed_at or 0) + self.definition.schedule_timeout_us))

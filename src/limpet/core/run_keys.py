@@ -1,4 +1,4 @@
-"""What the expressions of one run's limits came to, on their way from an edge to the core."""
+"""What the expressions of one run give, on its way from an edge to the core."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from limpet.core.records import LimitKey, UnusableKey
 
 @dataclass(frozen=True, slots=True)
 class RunKeys:
-    """The keys of one run's concurrency limits and the values of its rate limits, computed by an edge (R3).
+    """What the expressions of one run give, computed by an edge (R3).
 
-    version_id: the version whose expressions were evaluated
-    keys:       one for each concurrency limit of that version, by number
-    stand_in:   a text that nobody else has, given to the expressions as the run's id, which the core makes later
-    rates:      one for each computed use of a rate limit of that version, by number
+    version_id:  the version whose expressions were evaluated
+    keys:        one for each concurrency limit of that version, by number
+    stand_in:    a text that nobody else has, given to the expressions as the run's id, which the core makes later
+    rates:       one for each computed use of a rate limit of that version, by number
+    idempotency: the idempotency key; None: the version wants none
     """
 
     version_id: str
     keys: tuple[LimitKey, ...]
     stand_in: str = ""
     rates: tuple[RateValue | UnusableKey, ...] = ()
+    idempotency: LimitKey | None = None

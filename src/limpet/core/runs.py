@@ -193,8 +193,16 @@ def update_status(state: State, run: Run) -> None:
     state.run_changed(run)
     if status.is_terminal:
         run.finished_at = state.now
+        _free_key(state, run)
         state.run_ended(run)
         state.deliveries.append(finished_message(run))
+
+
+def _free_key(state: State, run: Run) -> None:
+    """The key of a run that holds it until its end is free with the commit that ends the run (W16.6)."""
+    rule = run.definition.idempotency
+    if rule is not None and rule.until_end:
+        state.claims.release(run.key)
 
 
 def _review_gates(state: State, run: Run) -> None:

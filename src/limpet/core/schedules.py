@@ -4,34 +4,50 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from limpet.core import triggers
+from limpet.core import pauses, triggers
+from limpet.core.clock_starts import StartKeyed, asked, lacks_keys
 from limpet.core.errors import InvalidArgument, LimitReached, NotFound
 from limpet.core.ids import WorkflowRunId
-from limpet.core.inputs import Trigger
+from limpet.core.inputs import KeyTaken, Trigger
+from limpet.core.limits_view import StartAsked
+from limpet.core.needs import Found
 from limpet.core.records import Workflow
+from limpet.core.run_keys import RunKeys
 from limpet.core.state import State
 from limpet.core.timetable_inputs import ScheduleDeleted, ScheduleMoved, SchedulesCreated, ScheduleTriggered
 from limpet.core.timetable_rows import ScheduleRow
 
 
-def create(state: State, item: SchedulesCreated) -> tuple[ScheduleRow, ...]:
-    """All instants or none."""
+def start_id(schedule_id: str) -> str:
+    """The request id of the run that it starts: what it leaves behind (F7.4)."""
+    return f"scheduled {schedule_id}"
+
+
+def create(state: State, item: SchedulesCreated, found: Found) -> tuple[ScheduleRow, ...]:
+    """All instants or none. What a call under the same ids has made is not made again (I5)."""
     if not item.instants:
         raise InvalidArgument(f"no instant to run workflow {item.workflow_name} at; give one or more")
     if len(item.instants) > state.settings.bulk_items_max:
         most = state.settings.bulk_items_max
         raise LimitReached(f"at most {most} runs are scheduled at once (bulk_items_max), got {len(item.instants)}")
     workflow = triggers.checked_workflow(state, Trigger(item.workflow_name, item.input, item.metadata, item.priority))
-    return tuple(_create_one(state, workflow, item, at) for at in item.instants)
+    ids = item.ids or (None,) * len(item.instants)
+    assert len(ids) == len(item.instants), "an id for each instant"
+    return tuple(_create_one(state, workflow, item, at, one, found) for at, one in zip(item.instants, ids, strict=True))
 
 
-def _create_one(state: State, workflow: Workflow, item: SchedulesCreated, at: int) -> ScheduleRow:
+def _create_one(
+    state: State, workflow: Workflow, item: SchedulesCreated, at: int, known_as: str | None, found: Found
+) -> ScheduleRow:
+    if known_as is not None and known_as in state.timetable.found.schedules:
+        return state.timetable.found.schedules[known_as]
     key = state.key()
     row = ScheduleRow(
-        key, state.id_for(key), state.tenant_no, workflow.key, at, item.input, len(item.input), item.metadata,
+        key, known_as or state.id_for(key), state.tenant_no, workflow.key, at, item.input, len(item.input), item.metadata,
         item.priority, item.parent_run_id, item.parent_task_id, state.now,
     )  # fmt: skip
-    state.timetable.put_schedule(row, is_new=True)
+    if start_id(row.id) not in found.runs_by_request and row.id not in state.timetable.started:
+        state.timetable.put_schedule(row, is_new=True)  # else it is started and gone; only the answer is wanted
     return row
 
 
@@ -45,36 +61,67 @@ def delete(state: State, item: ScheduleDeleted) -> None:
     state.timetable.drop_schedule(_known(state, item.schedule_id))
 
 
-def trigger(state: State, item: ScheduleTriggered) -> WorkflowRunId:
+def trigger(state: State, item: ScheduleTriggered) -> WorkflowRunId | KeyTaken | StartAsked:
     """Its run, early (F7.4)."""
     row = _known(state, item.schedule_id)
     workflow = triggers.workflow_by_key(state, row.workflow_key)
     if workflow is None:
         raise NotFound("scheduled run", row.id, "its workflow is deleted")
-    triggers.check_startable(workflow)
-    return _start(state, row, workflow)
+    version = triggers.runnable(workflow)
+    if lacks_keys(version, item.keys):
+        return asked(version, row.id, row.input, row.metadata)
+    return _start(state, row, workflow, item.keys)
 
 
 def fire(state: State, row: ScheduleRow, workflow: Workflow | None) -> None:
     """It is due, maybe late: its run starts, once, and it is gone (F7.3). Without its workflow it is only gone (W3.8)."""
-    refusal = None if workflow is None else triggers.refusal_of(workflow)
-    if workflow is None or refusal is not None:
-        state.timetable.drop_schedule(row)
-        state.notices.append(f"Scheduled run {row.id} was due and did not start: {refusal or 'its workflow is deleted'}.")
+    why = "its workflow is deleted" if workflow is None else _obstacle(workflow)
+    if workflow is None or workflow.newest is None or why is not None:
+        _give_up(state, row, why)
+    elif workflow.newest.definition.is_computed:
+        state.timetable.want_keys(asked(workflow.newest, row.id, row.input, row.metadata, due_at=row.at), state.now)
+    else:
+        _start(state, row, workflow, None)
+
+
+def keyed(state: State, row: ScheduleRow, item: StartKeyed) -> None:
+    """The keys of its run are there, and fit: it starts, once, and is gone."""
+    workflow = triggers.workflow_by_key(state, row.workflow_key)
+    version = None if workflow is None else workflow.newest
+    if workflow is None or version is None or lacks_keys(version, item.keys) or row.at != item.due_at:
         return
-    _start(state, row, workflow)
+    why = _obstacle(workflow)
+    if why is not None:
+        _give_up(state, row, why)
+        return
+    try:
+        _start(state, row, workflow, item.keys)
+    except InvalidArgument as error:  # nobody is there to be told (W16.7, W16.8)
+        _give_up(state, row, str(error))
 
 
-def _start(state: State, row: ScheduleRow, workflow: Workflow) -> WorkflowRunId:
+def _obstacle(workflow: Workflow) -> str | None:
+    """Why nothing starts; None: something does."""
+    if pauses.drops_schedules(workflow):
+        return f"workflow {workflow.name} is paused, and drops what comes due meanwhile"
+    refusal = triggers.refusal_of(workflow)
+    return None if refusal is None else str(refusal)
+
+
+def _give_up(state: State, row: ScheduleRow, why: str | None) -> None:
     state.timetable.drop_schedule(row)
-    keys = triggers.unusable_keys(
-        workflow, f"it was scheduled, and workflow {workflow.name} has concurrency limits by now; {_NO_KEYS}"
-    )
+    state.notices.append(f"Scheduled run {row.id} was due and did not start: {why}.")
+
+
+def _start(state: State, row: ScheduleRow, workflow: Workflow, keys: RunKeys | None) -> WorkflowRunId | KeyTaken:
     item = Trigger(workflow.name, row.input, row.metadata, row.priority, keys=keys)
-    return triggers.start(state, replace(item, parent_run_id=row.parent_run_id, parent_task_id=row.parent_task_id))
-
-
-_NO_KEYS = "their keys are not computed for runs that the clock starts; start it by a call"
+    started = triggers.start(
+        state,
+        replace(item, parent_run_id=row.parent_run_id, parent_task_id=row.parent_task_id, request_id=start_id(row.id)),
+    )
+    state.timetable.drop_schedule(row)
+    state.timetable.started.add(row.id)
+    return started
 
 
 def _known(state: State, schedule_id: str) -> ScheduleRow:

@@ -12,9 +12,11 @@ from struct import Struct
 
 import msgspec
 
+from limpet.core.claims import Claims
 from limpet.core.decision import Changes, Delivery
 from limpet.core.definition_text import encode_definition
 from limpet.core.definitions import StickyStrategy
+from limpet.core.errors import NotFound
 from limpet.core.gates import Gates
 from limpet.core.ids import Instant, RunKey, TaskKey, TenantNo, VersionKey, WorkerKey, external_id
 from limpet.core.placement import Pool, Pools, is_assignable
@@ -75,6 +77,7 @@ class State:
         self.timers = Timers()
         self.timetable: Timetable = Timetable(None, now)
         self.rates: Rates = Rates(settings.rate_limits_idle_max)
+        self.claims: Claims = Claims()
         self.subscriptions: Subscriptions = Subscriptions()
         self.webhooks: dict[str, WebhookRow] = {}  # by name
         self.webhooks_changed: dict[int, WebhookRow | None] = {}  # by key; None: deleted
@@ -174,6 +177,7 @@ class State:
             self._let_go(run)
         self.timetable.collect(changes)
         self.rates.collect(changes, self.tenant_no)
+        self.claims.collect(changes)
         self.subscriptions.collect(changes)
         self._collect_webhooks()
         return changes
@@ -205,6 +209,13 @@ class State:
             del self.receipts_open[task.receipt_key]
             self.changes.receipts_folded.append(task.receipt_key)
         task.receipt_key = None
+
+    def workflow_by_id(self, workflow_id: str) -> Workflow:
+        """Raises NotFound."""
+        found = next((workflow for workflow in self.workflows.values() if workflow.id == workflow_id), None)
+        if found is None:
+            raise NotFound("workflow", workflow_id)
+        return found
 
     def remember(self, run: Run) -> None:
         self.runs[run.id] = run
@@ -358,8 +369,8 @@ class State:
     def arm_queued(self) -> None:
         """Tasks that began to wait in this step, for a slot or before a gate, and still do get their deadline watched."""
         for task in self.queued_now.values():
-            if task.status is TaskStatus.QUEUED and task.schedule_deadline is not None:
-                self.timers.arm(task.schedule_deadline, Due.SCHEDULE, task)
+            if task.status is TaskStatus.QUEUED and (due_by := task.due_by) is not None:
+                self.timers.arm(due_by, Due.SCHEDULE, task)
         self.queued_now.clear()
 
 

@@ -27,6 +27,7 @@ class Due(IntEnum):
     FORGET = 8  # a worker nobody needs any more
     CONDITION = 9  # the end of a sleep that a task's conditions await
     REFILL = 10  # a rate limit that tasks wait for: the end of its window, or of its pause
+    PARKED = 11  # a paused workflow, whose oldest waiting task may have waited too long
 
 
 SWEEP_MIN = 4_096  # below this many entries a sweep is not worth its pass

@@ -8,16 +8,21 @@ Laws:
 
 from __future__ import annotations
 
+from limpet.core.clock_starts import KEYS_WAIT_US, STARTS_AT_ONCE_MAX
 from limpet.core.decision import Changes
 from limpet.core.ids import Instant
+from limpet.core.limits_view import StartAsked
 from limpet.core.timetable_rows import CronRow, ScheduleRow, TimetableFound, TimetableNeeds, earliest
 
 
 class Timetable:
     """One owner: `State`.
 
-    loaded_at: since when this core can see what is due (F6.6)
-    found:     the rows of the step under way, by id, as they stand by now
+    loaded_at:   since when this core can see what is due (F6.6)
+    asked_until: until when an edge may take to compute keys; meanwhile nothing that is due is looked up
+    found:       the rows of the step under way, by id, as they stand by now
+    asked:       the starts of the step under way that wait for keys
+    started:     ids of scheduled runs that have started in the step under way
     """
 
     due_at: int | None
@@ -26,6 +31,7 @@ class Timetable:
 
     def __init__(self, due_at: int | None, loaded_at: Instant) -> None:
         self.due_at, self.loaded_at = due_at, loaded_at
+        self.asked_until: Instant | None = None
         self.begin(TimetableFound())
 
     def begin(self, found: TimetableFound) -> None:
@@ -34,11 +40,35 @@ class Timetable:
         self._crons: dict[int, CronRow | None] = {}
         self._schedules: dict[int, ScheduleRow | None] = {}
         self._born: set[int] = set()
+        self._left: list[int] = []
+        self.asked: list[StartAsked] = []
+        self.started: set[str] = set()
 
     def ask(self, needs: TimetableNeeds, now: Instant, limit: int) -> None:
         """Ask for what is due, if anything may be."""
-        if self.due_at is not None and self.due_at <= now:
+        if self.wake_at is not None and self.wake_at <= now:
             needs.due_until, needs.due_max = now, limit
+
+    @property
+    def wake_at(self) -> Instant | None:
+        """When time alone brings something: not before an edge has had its time to answer."""
+        if self.due_at is None:
+            return None
+        return Instant(self.due_at if self.asked_until is None else max(self.due_at, self.asked_until))
+
+    def want_keys(self, start: StartAsked, now: Instant) -> None:
+        """The row stays due. An edge computes the keys of a batch; the rest is asked for when they have come."""
+        assert start.due_at is not None
+        self._left.append(start.due_at)
+        is_waiting = self.asked_until is not None and now < self.asked_until
+        if not is_waiting and len(self.asked) < STARTS_AT_ONCE_MAX:
+            self.asked.append(start)
+
+    def close_asking(self, now: Instant) -> tuple[StartAsked, ...]:
+        """What the step asks for; from now on the answer is waited for."""
+        if self.asked:
+            self.asked_until = Instant(now + KEYS_WAIT_US)
+        return tuple(self.asked)
 
     def put_cron(self, row: CronRow, *, is_new: bool = False) -> None:
         """The cron as it stands from now on."""
@@ -72,4 +102,4 @@ class Timetable:
         changes.schedules_dropped += [key for key, row in self._schedules.items() if row is None and key not in self._born]
         known = self.due_at if self.found.read_until is None else self.found.next_at
         due = (*(row.next_at for row in self._crons.values() if row), *(row.at for row in self._schedules.values() if row))
-        self.due_at = earliest(known, *due)
+        self.due_at = earliest(known, *due, *self._left)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limpet.core.ids import Instant
+from limpet.core.run_keys import RunKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,13 @@ class CronDeleted:
 
 @dataclass(frozen=True, slots=True)
 class CronTriggered:
-    """Its run is wanted now, whatever the time. Reply: `WorkflowRunId`, or `NotFound`."""
+    """Its run is wanted now, whatever the time. Reply: `WorkflowRunId`, `KeyTaken` or `NotFound`.
+
+    keys: without those of the version in force the reply is the `StartAsked` that they are for
+    """
 
     cron_id: str
+    keys: RunKeys | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class SchedulesCreated:
     """One run for each instant; past ones start at once (F7.2). Reply: tuple of `ScheduleRow`, in order.
 
     priority: None means the workflow's default when it is due (PR-7)
+    ids:      of the scheduled runs, one for each instant, when the call may be a repeated one: one that exists, or has
+              started its run, is not made again (I5); empty: new ones
     """
 
     workflow_name: str
@@ -58,6 +65,7 @@ class SchedulesCreated:
     priority: int | None = None
     parent_run_id: str | None = None
     parent_task_id: str | None = None
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +85,10 @@ class ScheduleDeleted:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleTriggered:
-    """Its run is wanted now. Reply: `WorkflowRunId`, or `NotFound` (F7.4)."""
+    """Its run is wanted now (F7.4). Reply and `keys`: as of `CronTriggered`."""
 
     schedule_id: str
+    keys: RunKeys | None = None
 
 
 TimetableInput = (

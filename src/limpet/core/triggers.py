@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from limpet.core import runs
+from limpet.core import claims, pauses, runs
 from limpet.core.affinity import check_labels
+from limpet.core.claim_rows import ClaimRow
+from limpet.core.clock_starts import lacks_keys
 from limpet.core.decision import EventSource
 from limpet.core.definition_rules import check_definition
 from limpet.core.definition_text import checksum, encode_definition
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN
-from limpet.core.errors import InvalidArgument, LimitReached, NotFound, NotSupported, WorkflowChanged
+from limpet.core.errors import InvalidArgument, LimitReached, NotSupported, WorkflowChanged
 from limpet.core.ids import RunKey, VersionKey, WorkflowId, WorkflowKey, WorkflowRunId, WorkflowVersionId
 from limpet.core.inputs import (
     CancelRequested,
+    KeyTaken,
     ReplayRequested,
     RunsTriggered,
     Trigger,
@@ -59,16 +62,18 @@ def put_workflow(state: State, item: WorkflowPut) -> WorkflowPutReply:
 
 def delete_workflow(state: State, item: WorkflowDeleted) -> Workflow:
     """New triggers by its name find nothing; runs that exist go on (W3.8). Returns what it was."""
-    workflow = next((w for w in state.workflows.values() if w.id == item.workflow_id), None)
-    if workflow is None:
-        raise NotFound("workflow", item.workflow_id)
+    workflow = state.workflow_by_id(item.workflow_id)
+    pauses.go_on(state, workflow)
     del state.workflows[workflow.name]
     state.changes.workflows.append(workflow_row(workflow, state.tenant_no, state.now))
     return workflow
 
 
-def trigger(state: State, item: RunsTriggered, found: Found) -> tuple[WorkflowRunId, ...]:
-    """All items or none (I4). Repeated request ids and known children return the run that exists (I2, I5)."""
+def trigger(state: State, item: RunsTriggered, found: Found) -> tuple[WorkflowRunId | KeyTaken, ...]:
+    """All items or none (I4). Repeated request ids and known children return the run that exists (I2, I5).
+
+    An item whose idempotency key is held makes no run and leaves the others alone (W16.4).
+    """
     if len(item.items) > state.settings.bulk_items_max:
         raise LimitReached(
             f"a bulk trigger may have at most {state.settings.bulk_items_max} items (bulk_items_max), got {len(item.items)}"
@@ -80,10 +85,10 @@ def trigger(state: State, item: RunsTriggered, found: Found) -> tuple[WorkflowRu
 
 
 def checked_workflow(state: State, item: Trigger) -> Workflow:
-    """The workflow the item would start a run of now; raises what its trigger would be refused with."""
+    """The workflow the item would start a run of now; raises what its trigger would be refused with, but for its keys."""
     _check_names(state, (item,))
-    check_startable(state.workflows[item.workflow_name])
-    _check(state, item)
+    _check_call(state, item)
+    check_runnable(_newest(state, item.workflow_name).definition)
     return state.workflows[item.workflow_name]
 
 
@@ -92,13 +97,11 @@ def workflow_by_key(state: State, key: int) -> Workflow | None:
     return next((workflow for workflow in state.workflows.values() if workflow.key == key), None)
 
 
-def check_startable(workflow: Workflow) -> None:
-    """Raises NotSupported for a workflow that cannot be started by the clock: the keys of its limits come from an edge."""
+def runnable(workflow: Workflow) -> Version:
+    """The version that a run of the workflow would be made of. Raises NotSupported."""
     assert workflow.newest is not None
-    if workflow.newest.definition.is_computed:
-        what = "concurrency limits" if workflow.newest.definition.gates else "rate limits with computed keys or units"
-        raise NotSupported(f"Workflow {workflow.name} has {what}; this engine does not start such workflows by the clock yet")
     check_runnable(workflow.newest.definition)
+    return workflow.newest
 
 
 def refusal_of(workflow: Workflow) -> NotSupported | None:
@@ -111,29 +114,16 @@ def refusal_of(workflow: Workflow) -> NotSupported | None:
     return None
 
 
-def unusable_keys(workflow: Workflow, why: str) -> RunKeys | None:
-    """Values that fail the run with that sentence (F2.8); None for a workflow that computes none."""
-    version = workflow.newest
-    assert version is not None
-    if not version.definition.is_computed:
-        return None
-    definition, unusable = version.definition, UnusableKey(why)
-    return RunKeys(
-        version.id, tuple(unusable for _ in definition.gates), rates=tuple(unusable for _ in definition.computed_rates)
-    )
+def start(state: State, item: Trigger) -> WorkflowRunId | KeyTaken:
+    """A run of a checked item with its keys, that nobody may have started before. Raises InvalidArgument (W16.8)."""
+    started = start_run(state, item, None)
+    return started if isinstance(started, KeyTaken) else started.id
 
 
-def start(state: State, item: Trigger) -> WorkflowRunId:
-    """A run of a checked item that nobody may have started before."""
-    return start_run(state, item, None).id
-
-
-def start_run(state: State, item: Trigger, source: EventSource | None) -> Run:
+def start_run(state: State, item: Trigger, source: EventSource | None) -> Run | KeyTaken:
     """The same, for an event when there is a source."""
-    run = _new_run(state, item, None)
-    run.source = source
-    runs.open_run(state, run)
-    return run
+    name = _key_name(state, item)
+    return _holder(state, name) or _open(state, item, None, name, source)
 
 
 def _check_names(state: State, items: tuple[Trigger, ...]) -> None:
@@ -146,6 +136,16 @@ def _check_names(state: State, items: tuple[Trigger, ...]) -> None:
 
 def _check(state: State, item: Trigger) -> None:
     """Refuse what cannot be carried out, before anything changes."""
+    _check_call(state, item)
+    version = _newest(state, item.workflow_name)
+    if lacks_keys(version, item.keys):
+        raise WorkflowChanged(item.workflow_name)
+    check_runnable(version.definition)
+    _key_name(state, item)
+
+
+def _check_call(state: State, item: Trigger) -> None:
+    """What holds for the call, whatever the version."""
     limits = state.settings
     if item.priority is not None and not PRIORITY_MIN <= item.priority <= PRIORITY_MAX:
         raise InvalidArgument(f"priority must be between {PRIORITY_MIN} and {PRIORITY_MAX}, got {item.priority}")
@@ -158,10 +158,6 @@ def _check(state: State, item: Trigger) -> None:
     if len(item.desired_labels) > limits.labels_max:
         raise LimitReached(f"a trigger may have at most {limits.labels_max} desired labels (labels_max)")
     check_labels(item.desired_labels, f"trigger of workflow {item.workflow_name}")
-    version = _newest(state, item.workflow_name)
-    if version.definition.is_computed and (item.keys is None or item.keys.version_id != version.id):
-        raise WorkflowChanged(item.workflow_name)
-    check_runnable(version.definition)
 
 
 def _newest(state: State, name: str) -> Version:
@@ -180,18 +176,48 @@ def child_ref_of(item: Trigger) -> str | None:
     return None if item.child_index is None else f"{scope} i:{item.child_index}"
 
 
-def _run_of(state: State, item: Trigger, found: Found) -> WorkflowRunId:
+def _run_of(state: State, item: Trigger, found: Found) -> WorkflowRunId | KeyTaken:
     ref = child_ref_of(item)
     known = _known(item, ref, found)
     if known is not None:
         return WorkflowRunId(known)
-    run = _new_run(state, item, ref)
+    name = _key_name(state, item)
+    taken = _holder(state, name)
+    if taken is not None:
+        return taken
+    run_id = _open(state, item, ref, name).id
     if item.request_id is not None:
-        found.runs_by_request[item.request_id] = run.id
+        found.runs_by_request[item.request_id] = run_id
     if ref is not None:
-        found.runs_by_ref[ref] = run.id
+        found.runs_by_ref[ref] = run_id
+    return run_id
+
+
+def _key_name(state: State, item: Trigger) -> bytes | None:
+    """The idempotency key that the run is to hold; None: its workflow wants none. Raises InvalidArgument (W16.8)."""
+    if _newest(state, item.workflow_name).definition.idempotency is None:
+        return None
+    assert item.keys is not None
+    return claims.checked_name(item.workflow_name, item.keys, state.settings.idempotency_key_bytes_max)
+
+
+def _holder(state: State, name: bytes | None) -> KeyTaken | None:
+    """The run that holds the key (W16.3)."""
+    held = None if name is None else state.claims.holder(name, state.now)
+    return None if held is None else KeyTaken(held.run_id)
+
+
+def _open(state: State, item: Trigger, ref: str | None, name: bytes | None, source: EventSource | None = None) -> Run:
+    """A new run, which holds the key from its first moment on: its end may free it within this step."""
+    run = _new_run(state, item, ref)
+    run.source = source
+    rule = run.definition.idempotency
+    if name is not None and rule is not None:
+        stand_in = item.keys.stand_in.encode() if item.keys is not None else b""
+        name = name.replace(stand_in, run.id.encode()) if stand_in else name
+        state.claims.take(ClaimRow(run.key, state.tenant_no, name, run.id, claims.ends_at(rule, state.now)))
     runs.open_run(state, run)
-    return run.id
+    return run
 
 
 def _known(item: Trigger, ref: str | None, found: Found) -> str | None:

@@ -12,8 +12,11 @@ from limpet.core.errors import NotSupported
 WARNINGS_MAX = 20  # of one workflow: a graph of a thousand tasks must not fill the log, a page or a timeline
 
 OLDER = frozenset(
-    {Feature.CONCURRENCY, Feature.CONDITIONS, Feature.RATE_LIMITS, Feature.EVENTS, Feature.FILTERS}
-)  # carried out by now
+    {
+        Feature.CONCURRENCY, Feature.CONDITIONS, Feature.RATE_LIMITS, Feature.EVENTS, Feature.FILTERS, Feature.IDEMPOTENCY,
+        Feature.CRON,
+    }
+)  # fmt: skip  # carried out by now
 
 
 def warnings_of(definition: WorkflowDefinition) -> tuple[str, ...]:

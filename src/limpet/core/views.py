@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limpet.core.definitions import LabelValue
-from limpet.core.rate_definitions import RateUse
-from limpet.core.records import Worker
+from limpet.core.limits_view import LimitsView
+from limpet.core.records import Version, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +38,12 @@ class WorkerView:
     task_run_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LimitsView:
-    """What a run of a workflow must bring values for, by number, in the version in force.
-
-    expressions: of its concurrency limits; rates: its computed uses of rate limits
-    """
-
-    version_id: str
-    expressions: tuple[str, ...]
-    rates: tuple[RateUse, ...] = ()
+def limits_of(version: Version) -> LimitsView:
+    """What is to be evaluated."""
+    definition = version.definition
+    expressions = tuple(gate.limit.expression for gate in definition.gates)
+    rule = definition.idempotency
+    return LimitsView(version.id, expressions, definition.computed_rates, None if rule is None else rule.expression)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,27 +80,35 @@ def _settle_down(state: State, task: TaskRun, wait: Wait) -> Ruling | None:
     """Unless sleeps decide at once, it is a longer wait, and the timeline says what for."""
     ruling = look(state, wait)
     if ruling is None:
-        wanted = condition_text.open_groups(wait.rules, Action.QUEUE, wait.met(state.now))
-        state.event(task, EventType.CREATED, f"Waits for {wanted}.")
+        _tell(state, task, wait)
     return ruling
 
 
-def looked_back(state: State, wait: Wait, found: Mapping[LookBack, PushedEventRow | None]) -> Ruling | None:
+def _tell(state: State, task: TaskRun, wait: Wait) -> None:
+    wanted = condition_text.open_groups(wait.rules, Action.QUEUE, wait.met(state.now))
+    state.event(task, EventType.CREATED, f"Waits for {wanted}.")
+
+
+def looked_back(state: State, wait: Wait, found: Mapping[LookBack, PushedEventRow | None]) -> None:
     """The store has answered what the wait asks of the past. Events of the past count as of its arming, the older first."""
     armed_at = wait.armed_at or 0
     asked = wait.open_look_backs
     state.waits.note(wait, {place: _past(found[one], armed_at) for place, one in asked.items() if one in found})
-    return None if wait.open_look_backs else _have_looked(state, wait)  # more may be to ask than one step asks
+    if not wait.open_look_backs:  # else more is to be asked than one step asks
+        _have_looked(state, wait)
 
 
-def _have_looked(state: State, wait: Wait) -> Ruling | None:
+def _have_looked(state: State, wait: Wait) -> None:
     """Everything that was asked of the past is known, or a later event has made it needless."""
     del state.waits.looking[wait.name]
-    decided = wait.first_decision(state.now) if wait.has_heard else None
+    decided = wait.first_decision(state.now)
     if decided is None:
-        return _settle_down(state, wait.run.tasks[wait.step], wait)
-    state.waits.ripen(wait, decided)
-    return None
+        _watch(state, wait)
+        _tell(state, wait.run.tasks[wait.step], wait)
+    elif decided.moment.event_key:
+        state.waits.ripen(wait, decided)
+    else:
+        state.timers.arm(decided.moment.at, Due.CONDITION, wait)  # its turn comes as that of every sleep
 
 
 def _past(event: PushedEventRow | None, armed_at: int) -> Seen:
@@ -114,10 +122,15 @@ def look(state: State, wait: Wait) -> Ruling | None:
     decided = _slept(state, wait)
     if decided is not None:
         return conclude(state, wait, decided)
+    _watch(state, wait)
+    return None
+
+
+def _watch(state: State, wait: Wait) -> None:
+    """The next sleep that ends."""
     to_come = next((at for at in wait.sleeps_end() if at > state.now), None)
     if to_come is not None:
         state.timers.arm(to_come, Due.CONDITION, wait)
-    return None
 
 
 def hear(state: State, wait: Wait, heard: Heard) -> None:
@@ -125,8 +138,7 @@ def hear(state: State, wait: Wait, heard: Heard) -> None:
     if wait.name in state.waits.looking:
         state.waits.note(wait, {place: seen for place, seen in heard.places.items() if not wait.is_satisfied(place)})
         if not wait.open_look_backs:
-            ruling = _have_looked(state, wait)
-            assert ruling is None, "what an event has decided waits for its turn"
+            _have_looked(state, wait)
         return
     if wait.is_untouched(state.now):
         state.waits.note(wait, heard.places)

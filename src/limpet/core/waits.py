@@ -258,6 +258,7 @@ class Waits:
         """Those of the waits that events had decided when nobody looked any more, in the order of their decisions."""
         heard = (wait for wait in waits if wait.is_armed and wait.name not in self.looking and wait.has_heard)
         found = [(wait, decided) for wait in heard if (decided := wait.first_decision(now)) is not None]
+        found = [(wait, decided) for wait, decided in found if decided.moment.event_key]  # for sleeps there are timers
         for wait, decided in sorted(found, key=lambda one: (one[1].moment, one[0].armed_at, one[0].name)):
             self.ripen(wait, decided)
 

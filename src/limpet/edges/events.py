@@ -11,8 +11,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from hashlib import sha256
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import orjson
 
@@ -21,13 +20,14 @@ from limpet.core.event_inputs import EventsPushed, EventStart, ExpressionFailure
 from limpet.core.event_rows import PushedEventRow
 from limpet.core.ids import TenantId
 from limpet.core.inputs import RunsTriggered, Trigger
+from limpet.core.limits_view import LimitsView
 from limpet.core.settings import Settings
 from limpet.core.subscriptions import Candidate
-from limpet.core.views import LimitsView
 from limpet.edges import condition_answers, json_text
 from limpet.edges.expressions.errors import ExpressionError
 from limpet.edges.expressions.evaluator import Environment, as_truth, compile_expression
 from limpet.edges.expressions.values import Values
+from limpet.edges.repeatable import repeatable_id
 from limpet.edges.run_keys import with_keys
 from limpet.engine.door import Door
 
@@ -84,7 +84,7 @@ async def push(
 
     request_id: a repeated call with the same id pushes nothing anew (I5)
     """
-    ids = [str(uuid4()) if request_id is None else _id_of(tenant, request_id, index) for index in range(len(events))]
+    ids = [str(uuid4()) if request_id is None else repeatable_id(tenant, request_id, index) for index in range(len(events))]
     for tries_left in reversed(range(TRIES_MAX)):
         starts = await _evaluated(gathered(door, tenant, events, ids, settings))
         try:
@@ -190,8 +190,3 @@ def run_metadata(event: NewEvent, event_id: str) -> bytes:
     given = orjson.loads(event.metadata)
     kept = {key: value for key, value in given.items() if not key.startswith(ENGINE_PREFIX) or key in SOURCE_KEYS}
     return orjson.dumps({**kept, **members})
-
-
-def _id_of(tenant: TenantId, request_id: str, index: int) -> str:
-    digest = sha256(f"{tenant}\n{request_id}\n{index}".encode()).digest()
-    return str(UUID(bytes=digest[:16], version=4))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import orjson
 
 from limpet.core.errors import InvalidArgument
@@ -15,6 +16,8 @@ from limpet.core.errors import InvalidArgument
 EMPTY_OBJECT = b"{}"
 # `\u0000` that is not itself escaped: an even number of backslashes before it. The look-behind starts at the first.
 _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def check_object(text: bytes, what: str, bytes_max: int) -> bytes:
@@ -62,9 +65,9 @@ def with_members(object_text: bytes, members: dict[str, str]) -> bytes:
     if not members:
         return object_text
     if any(key.encode() in object_text for key in members):
-        decoded = orjson.loads(object_text)
+        decoded: dict[str, object] = dict(_members.decode(object_text))  # the others' text stays: a number keeps its digits
         decoded.update(members)
-        return orjson.dumps(decoded)
+        return msgspec.json.encode(decoded)
     head = object_text.rstrip()[:-1].rstrip()
     return head + (b"" if head.endswith(b"{") else b",") + orjson.dumps(members)[1:]
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from limpet.core.decision import CancelTask, CloseStreams, Delivery, RunFinished, StartTask, TaskChanged
+from limpet.core.decision import CancelTask, CloseStreams, Delivery, KeysWanted, RunFinished, StartTask, TaskChanged
 from limpet.core.ids import TenantId
 from limpet.edges.chunk_order import Chunk
+from limpet.edges.clock_keys import ClockKeys
 from limpet.edges.outbox import STUCK_AFTER_S, Outbox
 from limpet.edges.sessions import WorkerSession, WorkerSessions
 from limpet.edges.waiters import Answer, ResultWaiter, ResultWaiters
@@ -43,6 +44,7 @@ class StreamRegistry:
     sessions: WorkerSessions
     waiters: ResultWaiters
     watchers: RunWatchers
+    clock_keys: ClockKeys
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class StreamRegistry:
         self.sessions = WorkerSessions(self._box)
         self.waiters = ResultWaiters(self._box)
         self.watchers = RunWatchers(self._strict_box)
+        self.clock_keys = ClockKeys()
 
     def deliver(self, tenant: TenantId, deliveries: Sequence[Delivery]) -> list[tuple[str, int]]:
         """Put committed deliveries into buffers; returns the starts that no open stream could take."""
@@ -72,6 +75,8 @@ class StreamRegistry:
                 case RunFinished():
                     self.waiters.finished(tenant, delivery)
                     self.watchers.tell(tenant, delivery)
+                case KeysWanted():
+                    self.clock_keys.want(tenant, delivery)
                 case TaskChanged():
                     self.watchers.tell(tenant, delivery)
         self.counts.starts_without_stream += len(refused)

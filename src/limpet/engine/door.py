@@ -9,8 +9,9 @@ from limpet.core.decision import Delivery
 from limpet.core.explain import Explanation
 from limpet.core.ids import TenantId, TenantNo
 from limpet.core.inputs import Input
+from limpet.core.limits_view import LimitsView
 from limpet.core.subscriptions import Candidate
-from limpet.core.views import LimitsView, OutputView, WorkerView
+from limpet.core.views import OutputView, WorkerView
 from limpet.store.api import LogLine, Reader
 
 

@@ -17,9 +17,10 @@ from limpet.core.errors import EngineStopping, InternalError, LimitReached, NotF
 from limpet.core.explain import Explanation
 from limpet.core.ids import SECOND_US, Instant, TenantId, TenantNo
 from limpet.core.inputs import Input, ReplayRequested, RunsTriggered, TimePassed, WorkerRegistered, WorkflowPut
+from limpet.core.limits_view import LimitsView
 from limpet.core.machine import Machine
 from limpet.core.subscriptions import Candidate
-from limpet.core.views import LimitsView, OutputView, WorkerView
+from limpet.core.views import OutputView, WorkerView
 from limpet.engine.clock import Clock
 from limpet.engine.committing import Committer
 from limpet.engine.delivering import Deliverer
@@ -27,6 +28,7 @@ from limpet.engine.door import Streams
 from limpet.engine.duties.duty import Duty
 from limpet.engine.duties.find_tenants import FindTenants
 from limpet.engine.duties.prune_history import PruneHistory
+from limpet.engine.duties.purge_claims import PurgeClaims
 from limpet.engine.duties.renew_lease import RenewLease
 from limpet.engine.duties.self_check import SelfCheck
 from limpet.engine.duties.watch_lease import WatchLease
@@ -77,6 +79,7 @@ class Engine:
     reader: Reader
     write_logs: WriteLogs
     prune_history: PruneHistory
+    purge_claims: PurgeClaims
     self_check: SelfCheck
     find_tenants: FindTenants
     renew_lease: RenewLease
@@ -111,6 +114,7 @@ class Engine:
         logs_patience = Patience(clock, entropy, self.settings, self.metrics)
         self.write_logs = WriteLogs(store, logs_patience, clock, self.metrics, self.settings)
         self.prune_history = PruneHistory(store, lambda: self._is_owner, clock, self.metrics, self.settings)
+        self.purge_claims = PurgeClaims(store, lambda: self._is_owner, clock, self.metrics, self.settings)
         self.self_check = SelfCheck(self._seats, self._recovery, clock, self.metrics, self.settings)
         self.find_tenants = FindTenants(
             store, self._seats, lambda: self._is_owner, self._inbox.put_time, clock, self.metrics, self.settings
@@ -396,7 +400,7 @@ class Engine:
         await _cancel([task, timer])
 
     def _duties(self) -> tuple[Duty, ...]:
-        always = self.write_logs, self.prune_history, self.self_check, self.find_tenants
+        always = self.write_logs, self.prune_history, self.purge_claims, self.self_check, self.find_tenants
         return always if self._lease.lease_us is None else (*always, self.renew_lease, self.watch_lease)
 
     def _seat(self, tenant: TenantId) -> Seat:

@@ -58,6 +58,7 @@ class Metrics:
     invariant_failures: Counter
     dropped_logs: Counter
     pruned_runs: Counter
+    purged_claims: Counter
     step_downs: Counter
     epoch: Gauge
     commit_seq: Gauge
@@ -104,6 +105,7 @@ class Metrics:
         self.invariant_failures = self._counter("limpet_invariant_failures", "Violations found by the self-check.")
         self.dropped_logs = self._counter("limpet_dropped_logs", "Log lines of tasks that were dropped.")
         self.pruned_runs = self._counter("limpet_pruned_runs", "Finished runs deleted after their retention.")
+        self.purged_claims = self._counter("limpet_purged_claims", "Idempotency keys deleted after they had expired.")
         self.step_downs = self._counter("limpet_step_downs", "Times the engine lost its ownership of the store.")
 
     def _gauge_engine(self) -> None:

@@ -13,10 +13,11 @@ from limpet.core.decision import Decision
 from limpet.core.explain import Explanation
 from limpet.core.ids import Instant, TenantId, TenantNo
 from limpet.core.inputs import Input
+from limpet.core.limits_view import LimitsView
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.settings import Settings
 from limpet.core.subscriptions import Candidate
-from limpet.core.views import LimitsView, OutputView, WorkerView
+from limpet.core.views import OutputView, WorkerView
 from limpet.engine.presence import Presence
 from limpet.store.api import Tenant
 

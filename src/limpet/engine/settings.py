@@ -57,6 +57,7 @@ class EngineSettings:
     retention_us: int = 30 * DAY_US
     prune_every_us: int = 60 * SECOND_US
     prune_batch_max: int = 1_000  # R50
+    purge_claims_every_us: int = 15 * SECOND_US  # rows of expired idempotency keys; expiry itself is exact [W16.9, F9.6]
     self_check_every_us: int = 60 * SECOND_US  # section 4
 
     # Going.

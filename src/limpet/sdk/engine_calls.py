@@ -25,8 +25,9 @@ from limpet.sdk._transport import (
     code_of,
     text_of,
 )
+from limpet.sdk.collisions import collision_of
 from limpet.sdk.config import ClientConfig
-from limpet.sdk.exceptions import DedupeViolationError
+from limpet.sdk.exceptions import BulkTriggerIdempotencyCollisionError, DedupeViolationError, IdempotencyCollisionError
 from limpet.sdk.rest.runs import V1TaskStatus
 from limpet.sdk.run_results import RunResults
 from limpet.sdk.telemetry.hooks import Asked, Asking, hook
@@ -75,43 +76,46 @@ class EngineCalls:
         self.results: RunResults = RunResults(self.transport)
 
     def trigger(self, request: trigger_pb2.TriggerWorkflowRequest) -> str:
-        """Start a run; returns its id. Raises DedupeViolationError when it exists already."""
+        """Start a run; returns its id. Raises IdempotencyCollisionError when a run holds its key, DedupeViolationError."""
         with _asking(Asking.RUN, [request]):
             return self.transport.call(TRIGGER_WORKFLOW, request, request_id=new_request_id()).workflow_run_id
 
     async def aio_trigger(self, request: trigger_pb2.TriggerWorkflowRequest) -> str:
-        """Start a run; returns its id. Raises DedupeViolationError when it exists already."""
+        """As `trigger`, awaited."""
         with _asking(Asking.RUN, [request]):
             response = await self.transport.acall(TRIGGER_WORKFLOW, request, request_id=new_request_id())
             return response.workflow_run_id
 
-    def trigger_many(self, requests: Sequence[trigger_pb2.TriggerWorkflowRequest]) -> list[str]:
-        """Start runs in bulk; returns their ids in order."""
-        ids: list[str] = []
-        with _asking(Asking.RUNS, requests):
-            for chunk in bulk_chunks(requests, bytes_max=self.config.grpc_max_send_message_length):
-                response = self.transport.call(BULK_TRIGGER_WORKFLOW, chunk, request_id=new_request_id())
-                ids.extend(response.workflow_run_ids)
-        return ids
+    def trigger_many(self, requests: Sequence[trigger_pb2.TriggerWorkflowRequest], *, items_max: int) -> list[str]:
+        """Start runs in bulk; their ids in order. Raises BulkTriggerIdempotencyCollisionError once all others are started.
 
-    async def aio_trigger_many(self, requests: Sequence[trigger_pb2.TriggerWorkflowRequest]) -> list[str]:
-        """Start runs in bulk; returns their ids in order."""
-        ids: list[str] = []
+        items_max: of one call
+        """
+        started = _Started()
         with _asking(Asking.RUNS, requests):
-            for chunk in bulk_chunks(requests, bytes_max=self.config.grpc_max_send_message_length):
-                response = await self.transport.acall(BULK_TRIGGER_WORKFLOW, chunk, request_id=new_request_id())
-                ids.extend(response.workflow_run_ids)
-        return ids
+            for chunk in bulk_chunks(requests, bytes_max=self.config.grpc_max_send_message_length, items_max=items_max):
+                with started.collecting():
+                    started.add(self.transport.call(BULK_TRIGGER_WORKFLOW, chunk, request_id=new_request_id()))
+            return started.ids()
+
+    async def aio_trigger_many(self, requests: Sequence[trigger_pb2.TriggerWorkflowRequest], *, items_max: int) -> list[str]:
+        """As `trigger_many`, awaited."""
+        started = _Started()
+        with _asking(Asking.RUNS, requests):
+            for chunk in bulk_chunks(requests, bytes_max=self.config.grpc_max_send_message_length, items_max=items_max):
+                with started.collecting():
+                    started.add(await self.transport.acall(BULK_TRIGGER_WORKFLOW, chunk, request_id=new_request_id()))
+            return started.ids()
 
     def schedule(self, request: workflows_pb2.ScheduleWorkflowRequest) -> workflows_pb2.WorkflowVersion:
         """Plan a run for each instant of the message."""
         with hook.tracer.asking(Asking.SCHEDULE, [request]):
-            return self.transport.call(SCHEDULE_WORKFLOW, request)
+            return self.transport.call(SCHEDULE_WORKFLOW, request, request_id=new_request_id())
 
     async def aio_schedule(self, request: workflows_pb2.ScheduleWorkflowRequest) -> workflows_pb2.WorkflowVersion:
         """Plan a run for each instant of the message."""
         with hook.tracer.asking(Asking.SCHEDULE, [request]):
-            return await self.transport.acall(SCHEDULE_WORKFLOW, request)
+            return await self.transport.acall(SCHEDULE_WORKFLOW, request, request_id=new_request_id())
 
     def run_details(self, run_id: str) -> WorkflowRunDetail:
         """How a run stands. NOT_FOUND is asked again: an engine may need a moment to show a new run."""
@@ -137,6 +141,35 @@ class EngineCalls:
         return Retries(attempts=self.transport.retries.attempts, wait=wait, not_found=True)
 
 
+class _Started:
+    """What has become of the calls of one bulk so far."""
+
+    def __init__(self) -> None:
+        self._ids: list[str] = []
+        self._collisions: list[IdempotencyCollisionError] = []
+
+    def add(self, response: workflows_pb2.BulkTriggerWorkflowResponse) -> None:
+        self._ids.extend(response.workflow_run_ids)
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Around one call: one that collided has started its other items; any other refusal is raised."""
+        try:
+            yield
+        except grpc.RpcError as error:
+            refusal = _trigger_error(error)
+            if not isinstance(refusal, BulkTriggerIdempotencyCollisionError):
+                raise
+            self._ids.extend(refusal.successful_workflow_run_external_ids)
+            self._collisions.extend(refusal.collisions)
+
+    def ids(self) -> list[str]:
+        """Of all runs, or what collided as one error."""
+        if self._collisions:
+            raise BulkTriggerIdempotencyCollisionError(self._ids, self._collisions)
+        return self._ids
+
+
 @contextmanager
 def _asking(what: Asking, messages: Sequence[Asked]) -> Iterator[None]:
     """Around a call that asks for runs: a tracer looks in, and refusals become errors of their own."""
@@ -149,7 +182,7 @@ def _asking(what: Asking, messages: Sequence[Asked]) -> Iterator[None]:
 
 def _trigger_error(error: grpc.RpcError) -> Exception:
     if code_of(error) is grpc.StatusCode.ALREADY_EXISTS:
-        return DedupeViolationError(text_of(error))
+        return collision_of(error) or DedupeViolationError(text_of(error))
     return error
 
 

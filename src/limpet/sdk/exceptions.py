@@ -4,6 +4,8 @@
     TaskRunError                                    one failed task, decoded from the text that the engine keeps
     FailedTaskRunExceptionGroup                     a run that was waited for and failed
     DedupeViolationError                            a trigger was refused because it exists already
+    IdempotencyCollisionError,
+    BulkTriggerIdempotencyCollisionError            a trigger was refused because a run holds its idempotency key
     InvalidDependencyError, LifespanSetupError,
     IllegalTaskOutputError                          a definition or a task's result cannot be used
     EngineNotFoundError                             no engine answers where one should be
@@ -53,6 +55,24 @@ class RetryAfterException(Exception):
 
 class DedupeViolationError(Exception):
     """The trigger was refused: a run with the same dedupe value exists."""
+
+
+class IdempotencyCollisionError(Exception):
+    """The trigger was refused: the run `existing_run_external_id` holds its idempotency key."""
+
+    def __init__(self, existing_run_external_id: str) -> None:
+        super().__init__(f"Run {existing_run_external_id} holds the idempotency key of this one, so this one was not started.")
+        self.existing_run_external_id = existing_run_external_id
+
+
+class BulkTriggerIdempotencyCollisionError(Exception):
+    """Some items of a bulk were refused because other runs hold their idempotency keys; all others were started."""
+
+    def __init__(self, successful_workflow_run_external_ids: list[str], collisions: list[IdempotencyCollisionError]) -> None:
+        started, refused = len(successful_workflow_run_external_ids), len(collisions)
+        super().__init__(f"Other runs hold the idempotency keys of {refused} items; {started} others were started.")
+        self.successful_workflow_run_external_ids = successful_workflow_run_external_ids
+        self.collisions = collisions
 
 
 class IllegalTaskOutputError(Exception):

@@ -24,6 +24,7 @@ from limpet.sdk.trigger_options import ScheduleTriggerWorkflowOptions, TriggerWo
 
 Item = TypeVar("Item", bound=Message)
 BULK_ITEMS_MAX = 1_000  # the engine's limit of one call [W8.4]
+KEYED_BULK_ITEMS_MAX = 100  # of a workflow with idempotency keys: what is told of collisions must fit into a trailer
 BULK_OVERHEAD_BYTES = 64 * 1024  # room for metadata and framing below the send limit
 
 _ENGINE_METADATA_PREFIX = "hatchet__"
@@ -72,20 +73,20 @@ def schedule_request(
 
 
 def bulk_chunks(
-    requests: Sequence[trigger_pb2.TriggerWorkflowRequest], *, bytes_max: int
+    requests: Sequence[trigger_pb2.TriggerWorkflowRequest], *, bytes_max: int, items_max: int = BULK_ITEMS_MAX
 ) -> Iterator[workflows_pb2.BulkTriggerWorkflowRequest]:
-    """The items in order, in messages that the engine takes."""
-    for chunk in chunked(requests, bytes_max=bytes_max):
+    """The items in order, in messages that the engine takes: at most `items_max` items and below the send limit."""
+    for chunk in chunked(requests, bytes_max=bytes_max, items_max=items_max):
         yield workflows_pb2.BulkTriggerWorkflowRequest(workflows=chunk)
 
 
-def chunked(messages: Sequence[Item], *, bytes_max: int) -> Iterator[list[Item]]:
-    """The messages in order, at most 1,000 together and below the send limit."""
+def chunked(messages: Sequence[Item], *, bytes_max: int, items_max: int = BULK_ITEMS_MAX) -> Iterator[list[Item]]:
+    """The messages in order, at most `items_max` together and below the send limit."""
     chunk: list[Item] = []
     size = 0
     for message in messages:
         message_size = message.ByteSize()
-        if chunk and (len(chunk) >= BULK_ITEMS_MAX or size + message_size > bytes_max - BULK_OVERHEAD_BYTES):
+        if chunk and (len(chunk) >= items_max or size + message_size > bytes_max - BULK_OVERHEAD_BYTES):
             yield chunk
             chunk, size = [], 0
         chunk.append(message)

@@ -27,6 +27,7 @@ from limpet.sdk.task import (
     TaskOptions,
 )
 from limpet.sdk.trigger_options import TriggerWorkflowOptions, WorkflowRunTriggerConfig, merged_options
+from limpet.sdk.triggers import BULK_ITEMS_MAX, KEYED_BULK_ITEMS_MAX
 
 TWorkflowInput = TypeVar("TWorkflowInput")
 
@@ -361,12 +362,21 @@ class Workflow(Declaration[TWorkflowInput]):
     def start_many(self, items: Sequence[WorkflowRunTriggerConfig]) -> list[WorkflowRunRef]:
         """Start many runs."""
         calls = self.parts.calls
-        return [WorkflowRunRef(run_id, calls) for run_id in calls.trigger_many(self._requests(items))]
+        return [
+            WorkflowRunRef(run_id, calls) for run_id in calls.trigger_many(self._requests(items), items_max=self._bulk_items_max)
+        ]
 
     async def aio_start_many(self, items: Sequence[WorkflowRunTriggerConfig]) -> list[WorkflowRunRef]:
         """As `start_many`, awaited."""
         calls = self.parts.calls
-        return [WorkflowRunRef(run_id, calls) for run_id in await calls.aio_trigger_many(self._requests(items))]
+        return [
+            WorkflowRunRef(run_id, calls)
+            for run_id in await calls.aio_trigger_many(self._requests(items), items_max=self._bulk_items_max)
+        ]
+
+    @property
+    def _bulk_items_max(self) -> int:
+        return BULK_ITEMS_MAX if self.config.idempotency is None else KEYED_BULK_ITEMS_MAX
 
     def reference(self, run_id: str) -> WorkflowRunRef:
         """A reference to a run that was started elsewhere."""

@@ -19,6 +19,7 @@ from limpet.core.decision import Changes
 from limpet.core.event_rows import ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.ids import TenantId, TenantNo
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
@@ -368,6 +369,9 @@ class Reader(Protocol):
     async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
         """Those not deleted, by name."""
 
+    async def pauses(self, tenant_no: TenantNo) -> Mapping[int, PauseRow]:
+        """The last one of each workflow that ever was paused, by the workflow's key."""
+
     async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
         """Newest first."""
 
@@ -475,6 +479,12 @@ class Store(Protocol):
 
         Off the commit path; returns how many went. From the call on, every run that ended before the instant is
         gone for whoever asks, also while its rows still wait (R50).
+        """
+
+    async def purge_claims(self, before: int, limit: int) -> int:
+        """Delete up to `limit` idempotency keys that had expired by the instant, off the commit path.
+
+        At most `PRUNE_ROWS_MAX` at once; returns how many there were. It only frees space: expiry itself is exact (F9.6).
         """
 
     async def prune_events(self, before: int, limit: int) -> int:

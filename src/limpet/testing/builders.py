@@ -15,6 +15,7 @@ from limpet.core.definitions import (
     ConcurrencyLimit,
     DefaultFilter,
     DesiredLabel,
+    Idempotency,
     LabelValue,
     LimitStrategy,
     StickyStrategy,
@@ -74,6 +75,11 @@ def output_of(parent: str, expression: str = "", *, if_skipped: bool = False, ke
 def limit(expression: str, max_runs: int = 1, strategy: LimitStrategy = LimitStrategy.GROUP_ROUND_ROBIN) -> ConcurrencyLimit:
     """A concurrency limit; in a scenario nobody evaluates the expression: `trigger(keys=…)` says its value."""
     return ConcurrencyLimit(expression, max_runs, strategy)
+
+
+def once(expression: str, ttl: float, *, until_end: bool = False) -> Idempotency:
+    """An idempotency rule; in a scenario nobody evaluates the expression: `trigger(keys=…)` says its value."""
+    return Idempotency(expression, us(ttl), until_end)
 
 
 def takes(key: str, units: int = 1) -> RateUse:
@@ -147,6 +153,7 @@ def make_workflow(
     crons: Sequence[str] = (),
     cron_input: bytes = b"{}",
     concurrency: Iterable[ConcurrencyLimit] = (),
+    idempotency: Idempotency | None = None,
     events: Iterable[str] = (),
     filters: Iterable[DefaultFilter] = (),
 ) -> WorkflowDefinition:
@@ -160,6 +167,7 @@ def make_workflow(
         crons=tuple(crons),
         cron_input=cron_input,
         concurrency=tuple(concurrency),
+        idempotency=idempotency,
         events=tuple(events),
         filters=tuple(filters),
     )

@@ -100,6 +100,8 @@ class EmbeddedEngine(Assertions):
     async def _start(self) -> None:
         self._ends.push_async_callback(self.engine.stop)
         await self.engine.start()
+        keys = asyncio.create_task(self._streams.clock_keys.run(self.engine))
+        self._ends.callback(keys.cancel)
         settings = GrpcSettings(limits=self.settings)
         grpc = GrpcServer(self.engine, self._streams, self._access, settings, clock=self._clock.now, traces=self._traces)
         self._ends.push_async_callback(grpc.stop, STOP_GRACE_S)

@@ -30,6 +30,7 @@ def _facts(machine: Machine) -> Iterator[tuple[tuple[str, Any], Any]]:
     for name, workflow in state.workflows.items():
         newest = None if workflow.newest is None else workflow.newest.key
         yield ("workflow", name), (workflow.key, workflow.id, newest)
+        yield ("pause", name), (workflow.pause, list(workflow.parked))
     for worker in state.workers.values():
         row = worker_row(worker, no)._replace(seen_at=None)  # lives in memory only (R10)
         yield ("worker", worker.name), row
@@ -42,7 +43,7 @@ def _facts(machine: Machine) -> Iterator[tuple[tuple[str, Any], Any]]:
             row_of_task = task_row(task, no)._replace(output=None)
             if task.status.is_terminal:
                 row_of_task = row_of_task._replace(worker_key=None)  # its worker may be forgotten by now
-            yield ("task", task.id), (row_of_task, task.status is TaskStatus.RUNNING, task.started_at, task.in_queue)
+            yield ("task", task.id), (row_of_task, task.status is TaskStatus.RUNNING, task.started_at, task.in_queue, task.due_by)
     yield ("queues", ""), sorted((cls.id, cls.size) for cls in state.classes.values() if cls.size)
     for group in state.gates.groups.values():
         yield ("group", group.name), (sorted(group.held), sorted(group.waiting))

@@ -50,13 +50,14 @@ def before_placing(machine: Machine) -> Before:
 
 
 def waiting_tasks(machine: Machine) -> list[TaskRun]:
-    """Queued tasks that may still be placed: their time is not up, and no concurrency limit holds them."""
+    """Queued tasks that may still be placed: their time is not up, and no pause or concurrency limit holds them."""
     state = machine.state
     return [
         task
         for task in state.tasks.values()
         if task.status is TaskStatus.QUEUED
-        and (task.schedule_deadline is None or task.schedule_deadline > state.now)
+        and ((due_by := task.due_by) is None or due_by > state.now)
+        and not (task.run.started_at is None and task.run.version.workflow.is_paused)
         and is_admitted(task)
     ]
 

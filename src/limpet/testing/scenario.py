@@ -21,15 +21,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from limpet.core.decision import CancelTask, CloseStreams, Decision, Delivery, RunFinished, StartTask
-from limpet.core.definitions import ConcurrencyLimit, DefaultFilter, DesiredLabel, LabelValue, StickyStrategy, TaskDefinition
-from limpet.core.errors import LimpetError
+from limpet.core.clock_starts import StartKeyed, StartsKeyed
+from limpet.core.decision import CancelTask, CloseStreams, Decision, Delivery, KeysWanted, RunFinished, StartTask
+from limpet.core.definitions import (
+    ConcurrencyLimit,
+    DefaultFilter,
+    DesiredLabel,
+    Idempotency,
+    LabelValue,
+    StickyStrategy,
+    TaskDefinition,
+)
+from limpet.core.errors import IdempotencyCollision, LimpetError
 from limpet.core.event_inputs import EventsPushed, EventStart, PushedEvent
 from limpet.core.event_rows import PushedEventRow
 from limpet.core.ids import ActionId, Instant, TenantNo, first_key
 from limpet.core.inputs import (
     CancelRequested,
     Input,
+    KeyTaken,
     LabelsUpserted,
     OutputVerdicts,
     ReplayRequested,
@@ -52,6 +62,7 @@ from limpet.core.inputs import (
     WorkflowPut,
     WorkflowPutReply,
 )
+from limpet.core.limits_view import LimitsView, StartAsked
 from limpet.core.machine import Machine
 from limpet.core.rate_definitions import RateUse, RateValue
 from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimitPut
@@ -97,6 +108,8 @@ class Scenario(Readings):
         self.tenant_no = TenantNo(1)
         self.now, self.tables = START, Tables(first_key(self.tenant_no))
         super().__init__(self._load(), self.tables, self.now)
+        self.clock_keys: dict[str, Any] = {}
+        self.keyless = False
         self._sessions = 0
         self._events = 0
         self._answers: dict[str, Mapping[str, bool]] = {}  # by event id
@@ -114,7 +127,7 @@ class Scenario(Readings):
         """One step with these inputs; then what it set in motion: closed streams, receipts."""
         decision = self._decide(inputs)
         self._deliver(decision)
-        due_at = self.machine.state.timetable.due_at
+        due_at = self.machine.state.timetable.wake_at
         is_due = due_at is not None and due_at <= self.now
         state = self.machine.state
         if is_due or state.rates.unread or state.waits.ripe or state.waits.looking:  # an engine's next turn comes at once
@@ -168,12 +181,24 @@ class Scenario(Readings):
             self.log.cancels.append(delivery)
         elif isinstance(delivery, RunFinished):
             self.log.finished.append(delivery)
+        elif isinstance(delivery, KeysWanted):
+            return self._compute_keys(delivery)
         elif isinstance(delivery, CloseStreams):
             worker = self._by_id(delivery.worker_id)
             if worker is not None and worker.session is not None and delivery.session in (None, worker.session):
                 session, worker.session = worker.session, None
                 return [StreamClosed(worker.id, session)]
         return []
+
+    def _compute_keys(self, wanted: KeysWanted) -> list[Input]:
+        """An edge evaluates at once, unless it is `keyless`; an expression's value is its text, or stands in `clock_keys`."""
+        if self.keyless:
+            return []
+        return [StartsKeyed(tuple(self.keyed(start) for start in wanted.starts))]
+
+    def keyed(self, start: StartAsked) -> StartKeyed:
+        """What an edge would answer."""
+        return StartKeyed(start.row_id, start.due_at, start.slot, keys_for(start.limits, self.clock_keys))
 
     def _read_start(self, start: StartTask) -> list[Input]:
         attempt = (start.task_run_id, start.retry_count)
@@ -222,13 +247,14 @@ class Scenario(Readings):
         crons: Sequence[str] = (),
         cron_input: bytes = b"{}",
         concurrency: Iterable[ConcurrencyLimit] = (),
+        idempotency: Idempotency | None = None,
         events: Iterable[str] = (),
         filters: Iterable[DefaultFilter] = (),
     ) -> WorkflowPutReply:
         """Register a workflow. Workers made later offer its actions unless they name their own."""
         definition = make_workflow(
             name, *tasks, sticky=sticky, priority=priority, on_failure=on_failure, crons=crons, cron_input=cron_input,
-            concurrency=concurrency, events=events, filters=filters,
+            concurrency=concurrency, idempotency=idempotency, events=events, filters=filters,
         )  # fmt: skip
         reply = self.ask(WorkflowPut(definition), WorkflowPutReply)
         self._actions.update(dict.fromkeys(step.action_id for step in definition.steps))
@@ -250,8 +276,8 @@ class Scenario(Readings):
     ) -> str:
         """Start one run; its id. `desired_worker`: a worker's name or any id; `parent`: a task's id.
 
-        keys: the values of expressions of limits: texts, numbers, or an `UnusableKey`; a key that is not named has its own
-              text as value, a number is 1
+        keys: the values of expressions: texts, numbers, or an `UnusableKey`; a key that is not named has its own text as value,
+              a number is 1. Raises IdempotencyCollision.
         """
         worker = self.workers.get(desired_worker or "")
         item = Trigger(
@@ -267,10 +293,13 @@ class Scenario(Readings):
             request_id=request_id,
             keys=self.keys_of(workflow, keys or {}),
         )
-        return self.trigger_bulk(item)[0]
+        reply = self.trigger_bulk(item)[0]
+        if isinstance(reply, KeyTaken):
+            raise IdempotencyCollision(reply.run_id)
+        return reply
 
-    def trigger_bulk(self, *items: Trigger) -> tuple[str, ...]:
-        """Start several runs in one call; their ids."""
+    def trigger_bulk(self, *items: Trigger) -> tuple[str | KeyTaken, ...]:
+        """Start several runs in one call; their ids, or who holds their keys."""
         whole = tuple(one if one.keys else replace(one, keys=self.keys_of(one.workflow_name, {})) for one in items)
         return self.ask(RunsTriggered(whole), tuple)
 
@@ -303,10 +332,7 @@ class Scenario(Readings):
     def keys_of(self, workflow: str, values: Mapping[str, Any]) -> RunKeys | None:
         """What an edge would hand in: the values of the expressions that are in force."""
         limits = self.machine.limits_of(workflow)
-        if limits is None:
-            return None
-        rates = tuple(_rate_value(use, values) for use in limits.rates)
-        return RunKeys(limits.version_id, tuple(values.get(text, text) for text in limits.expressions), rates=rates)
+        return None if limits is None else keys_for(limits, values)
 
     # Rate limits
 
@@ -508,6 +534,14 @@ class Scenario(Readings):
         for worker in self.workers.values():
             if worker.is_alive:
                 self.reopen(worker.name)
+
+
+def keys_for(limits: LimitsView, values: Mapping[str, Any]) -> RunKeys:
+    """The values of expressions; a key that is not named has its own text as value, a number is 1."""
+    keys = tuple(values.get(text, text) for text in limits.expressions)
+    rates = tuple(_rate_value(use, values) for use in limits.rates)
+    key = None if limits.idempotency is None else values.get(limits.idempotency, limits.idempotency)
+    return RunKeys(limits.version_id, keys, rates=rates, idempotency=key)
 
 
 def _rate_value(use: RateUse, values: Mapping[str, Any]) -> RateValue | UnusableKey:

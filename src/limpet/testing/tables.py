@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
+from limpet.core.claim_rows import ClaimRow
 from limpet.core.condition_rows import WaitRow, of_runs
 from limpet.core.conditions import LookBack
 from limpet.core.decision import Changes
 from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, RunStatus, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
@@ -42,6 +44,8 @@ class Tables:
         self.crons: dict[int, CronRow] = {}
         self.schedules: dict[int, ScheduleRow] = {}
         self.rate_limits: dict[int, RateLimitRow] = {}
+        self.claims: dict[int, ClaimRow] = {}
+        self.pauses: dict[int, PauseRow] = {}
         self.pushed_events: dict[int, PushedEventRow] = {}
         self.event_runs: dict[int, EventRunRow] = {}
         self.filters: dict[int, FilterRow] = {}
@@ -83,6 +87,12 @@ class Tables:
         assert len(names) == len(set(names)), "a rate limit has two rows"
         self.waits.update({row.key: row for row in changes.waits})
         self._apply_events(changes)
+        for key in changes.claims_dropped:
+            self.claims.pop(key, None)
+        for claim in changes.claims:
+            assert claim.name not in {row.name for row in self.claims.values()}, f"the key {claim.name!r} is held twice"
+            self.claims[claim.key] = claim
+        self.pauses.update({row.key: row for row in changes.pauses})
 
     def _apply_events(self, changes: Changes) -> None:
         self._insert(self.pushed_events, changes.pushed_events)
@@ -125,6 +135,7 @@ class Tables:
             [task._replace(output=None) for run in runs for task in self.tasks_of(run.key)],
             list(self.receipts.values()),
             first_due(self.crons.values(), self.schedules.values()),
+            list(self.pauses.values()),
             list(self.filters.values()),
             [self.event_runs[run.key] for run in runs if run.key in self.event_runs],
             of_runs(self.waits.values(), [run.key for run in runs]),
@@ -149,6 +160,7 @@ class Tables:
         found.rate_limits = dict.fromkeys(needs.rate_limits) | {
             row.name: row for row in self.rate_limits.values() if row.name in needs.rate_limits
         }
+        found.claims = {row.name: row for row in self.claims.values() if row.name in needs.claims}
         found.event_runs = [self.event_runs[run.key] for run in wanted if run.key in self.event_runs]
         found.events = {row.id: row for row in self.pushed_events.values() if row.id in needs.event_ids}
         return found

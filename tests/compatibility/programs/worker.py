@@ -11,6 +11,7 @@ from hatchet_sdk import Hatchet
 from tests.compatibility.programs import journal
 from tests.compatibility.programs.conditional import build_conditional
 from tests.compatibility.programs.eventful import build_eventful
+from tests.compatibility.programs.keyed import build_keyed
 from tests.compatibility.programs.limited import build_limited
 from tests.compatibility.programs.metered import build_metered
 from tests.compatibility.programs.observed import build_observed
@@ -19,6 +20,7 @@ from tests.compatibility.programs.workflows import build
 BUILDERS = {
     "workflows": build,
     "limited": build_limited,
+    "keyed": build_keyed,
     "conditional": build_conditional,
     "eventful": build_eventful,
     "metered": build_metered,

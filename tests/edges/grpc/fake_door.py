@@ -14,10 +14,12 @@ from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.explain import Explanation, Outlook, Reason
 from limpet.core.ids import ActionId, TenantId, TenantNo
 from limpet.core.inputs import Input
+from limpet.core.limits_view import LimitsView
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.subscriptions import Candidate
-from limpet.core.views import LimitsView, OutputView, WorkerView
+from limpet.core.views import OutputView, WorkerView
 from limpet.core.webhook_rows import WebhookRow
 from limpet.edges.access import AccessUnavailable, NotAuthenticated
 from limpet.store.api import (
@@ -122,6 +124,10 @@ class FakeReader:
     async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
         self._ask("workflows", "")
         return list(self.named)
+
+    async def pauses(self, tenant_no: TenantNo) -> Mapping[int, PauseRow]:
+        self._ask("pauses", "")
+        return {}
 
     async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
         self._ask("versions", workflow_id)

@@ -13,9 +13,9 @@ from limpet.contracts import events_pb2 as wire
 from limpet.core.errors import LimitReached, SubscriptionsChanged
 from limpet.core.event_inputs import EventsPushed
 from limpet.core.event_rows import PushedEventRow
+from limpet.core.limits_view import LimitsView
 from limpet.core.settings import Settings
 from limpet.core.subscriptions import Candidate
-from limpet.core.views import LimitsView
 from limpet.edges.events import EVALUATIONS_INLINE_MAX, FAILURES_MAX, TRIES_MAX, NewEvent, push, run_metadata
 
 from .conftest import MINE, Edge, status_of

@@ -13,14 +13,14 @@ from limpet.contracts.admin_pb2 import CreateTaskOpts, CreateTaskRateLimit, Crea
 from limpet.contracts.admin_pb2 import RateLimitDuration as Duration
 from limpet.contracts.trigger_pb2 import TriggerWorkflowRequest
 from limpet.core.definition_rules import check_definition
-from limpet.core.definitions import Feature, WorkflowDefinition
+from limpet.core.definitions import WorkflowDefinition
 from limpet.core.errors import InvalidArgument
 from limpet.core.inputs import RunKeys, RunsTriggered, WorkflowPut, WorkflowPutReply
+from limpet.core.limits_view import LimitsView
 from limpet.core.rate_definitions import LIMIT_MAX, RateUse, RateValue
 from limpet.core.rate_inputs import RateLimitPaused, RateLimitPut
 from limpet.core.rate_windows import RateWindow
 from limpet.core.records import UnusableKey
-from limpet.core.views import LimitsView
 
 from .conftest import MINE, Edge, status_of
 from .fake_door import AT, TENANT
@@ -118,12 +118,6 @@ async def test_F4_6_F1_6_an_expression_that_does_not_compile_is_refused(edge: Ed
     assert code is S.INVALID_ARGUMENT
     assert "workflow wf, task t: the rate limit expression" in details
     assert not edge.door.submitted
-
-
-async def test_a_cron_of_a_workflow_with_computed_limits_is_not_carried_out_and_says_so(edge: Edge) -> None:
-    computed = CreateTaskRateLimit(key="'k'", key_expr="'k'", limit_values_expr="1")
-    assert (await registered(edge, computed, crons=("@daily",))).undelivered == ((Feature.CRON, "workflow with computed limits"),)
-    assert (await registered(edge, CreateTaskRateLimit(key="k"), crons=("@daily",))).undelivered == ()
 
 
 async def values_of(edge: Edge, use: RateUse, data: str) -> RateValue | UnusableKey:

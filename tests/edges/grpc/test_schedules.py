@@ -55,6 +55,22 @@ async def test_F7_1_every_field_arrives_and_ids_come_in_order(edge: Edge) -> Non
     assert (answer.id, answer.workflow_id, answer.order) == ("version", "workflow", 3)
 
 
+async def test_I5_a_request_id_names_each_run_the_same_in_every_repetition(edge: Edge) -> None:
+    edge.door.replies[SchedulesCreated] = (row(0, AT), row(1, AT))
+    edge.door.reader.named = [WorkflowRow(7, "workflow", 1, "wf", AT, None)]
+    edge.door.reader.version_rows = [VersionRow(8, "version", 1, 7, 3, b"", b"{}", AT)]
+    for request_id in ("one", "one", "two"):
+        metadata = (*MINE, ("limpet-request-id", request_id))
+        await edge.workflows.ScheduleWorkflow(request(schedules=[STAMP, STAMP]), metadata=metadata)
+    first, again, other = (item.ids for _, item in edge.door.submitted if isinstance(item, SchedulesCreated))
+    assert first == again
+    assert len({*first, *other}) == 4
+    code, details = await status_of(
+        edge.workflows.ScheduleWorkflow(request(), metadata=(*MINE, ("limpet-request-id", "x" * 300)))
+    )
+    assert (code, "limpet-request-id" in details) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+
+
 async def test_PR7_what_is_not_given_stays_open(edge: Edge) -> None:
     item, _ = await scheduled(edge, request())
     assert item == SchedulesCreated("wf", (Instant(AT),))

@@ -45,6 +45,8 @@ def test_R35_every_leaf_of_the_error_tree_has_a_row() -> None:
         (errors.NotFound("worker", "w1", "register again"), S.NOT_FOUND, "worker w1 not found: register again"),
         (errors.WorkerNotListening("w1"), S.FAILED_PRECONDITION, "worker stream is not active"),
         (errors.NotSupported("no batches"), S.UNIMPLEMENTED, "no batches"),
+        (errors.IdempotencyCollision("r"), S.ALREADY_EXISTS, "idempotency key collision"),
+        (errors.BulkIdempotencyCollision(("a",), ("b",)), S.ALREADY_EXISTS, "idempotency key collision"),
         (errors.LimitReached("at most 5"), S.RESOURCE_EXHAUSTED, "at most 5"),
         (errors.StoreUnavailable("disk full"), S.UNAVAILABLE, "disk full"),
         (errors.EngineStopping("going"), S.UNAVAILABLE, "going"),

@@ -26,8 +26,8 @@ from limpet.core.definitions import (
 from limpet.core.errors import InvalidArgument, NotSupported, WorkflowChanged
 from limpet.core.ids import SECOND_US, ActionId
 from limpet.core.inputs import RunsTriggered, Trigger, WorkflowPut, WorkflowPutReply
+from limpet.core.limits_view import LimitsView
 from limpet.core.records import UnusableKey
-from limpet.core.views import LimitsView
 from limpet.edges.run_keys import KEYED_TRIES_MAX
 
 from ..test_json_text import POISON
@@ -323,8 +323,7 @@ class TestPutWorkflow:
             cron_triggers=["* * * * *"],
         )  # fmt: skip
         assert (await registered(edge, request)).undelivered == (
-            (Feature.TENANT_CONCURRENCY, "workflow"), (Feature.IDEMPOTENCY, "workflow"), (Feature.CRON, "workflow with computed limits"),
-            (Feature.COMPUTED_CONCURRENCY, "task t"),
+            (Feature.TENANT_CONCURRENCY, "workflow"), (Feature.COMPUTED_CONCURRENCY, "task t"),
             (Feature.DURABLE, "task t"), (Feature.BATCH, "task t"), (Feature.DURABLE, "task f"),
         )  # fmt: skip
 

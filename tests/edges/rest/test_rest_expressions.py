@@ -10,7 +10,7 @@ import pytest
 
 from limpet.core.definitions import ConcurrencyLimit, LimitStrategy
 from limpet.core.inputs import RunsTriggered
-from limpet.core.views import LimitsView
+from limpet.core.limits_view import LimitsView
 
 from .world import TENANT, World, task
 

@@ -12,7 +12,7 @@ from limpet.core.definitions import Comparator, DesiredLabel
 from limpet.core.errors import EngineStopping, InternalError, LimitReached, NotFound, NotSupported
 from limpet.core.explain import Explanation, Outlook, Reason
 from limpet.core.ids import SECOND_US
-from limpet.core.inputs import RunsTriggered
+from limpet.core.inputs import KeyTaken, RunsTriggered
 from limpet.core.rows import RunStatus, TaskStatus
 from limpet.edges.rest.awaited import AWAITED_TOLD_MAX
 from limpet.edges.trace_context import traceparent
@@ -445,3 +445,17 @@ async def test_another_tenants_runs_are_not_listed(world: World, http: httpx.Asy
     await world.workflow("greet", no=OTHER.no)
     await world.run("greet", no=OTHER.no)
     assert await ids(http) == []
+
+
+async def test_W16_3_a_trigger_whose_key_is_held_is_a_conflict_that_names_the_holder(
+    world: World, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.workflow("greet")
+
+    async def taken(tenant: object, item: object) -> tuple[KeyTaken, ...]:
+        return (KeyTaken("run-7"),)
+
+    monkeypatch.setattr(world, "submit", taken)
+    answer = await http.post(f"{RUNS}/trigger", json={"workflowName": "greet", "input": {}})
+    assert answer.status_code == 409
+    assert "run run-7 holds the key" in answer.json()["errors"][0]["description"]

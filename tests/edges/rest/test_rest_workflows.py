@@ -8,8 +8,10 @@ import httpx
 import pytest
 
 from limpet.core.definitions import Feature, StickyStrategy, TaskDefinition, WorkflowDefinition
-from limpet.core.ids import ActionId
+from limpet.core.ids import SECOND_US, ActionId
 from limpet.core.inputs import WorkflowDeleted
+from limpet.core.pause_inputs import WorkflowPaused
+from limpet.core.pause_rows import PausedStart
 from limpet.testing.builders import event, make_task, make_workflow, output_of, sleep
 
 from .world import OTHER, TENANT, World, task
@@ -96,9 +98,9 @@ async def test_what_the_engine_does_not_carry_out_is_said_on_the_workflow(world:
     row = await world.workflow("nightly")
     assert (await http.get(LIST)).json()["rows"][0]["warnings"] == []
     only = TaskDefinition("nightly", ActionId("nightly:nightly"))
-    await world.version(row, WorkflowDefinition("nightly", (only,), undelivered=((Feature.CRON, "workflow"),)), 2)
+    await world.version(row, WorkflowDefinition("nightly", (only,), undelivered=((Feature.DURABLE, "task nightly"),)), 2)
     [warning] = (await http.get(LIST)).json()["rows"][0]["warnings"]
-    assert warning.startswith("Workflow nightly, workflow: this engine does not carry out cron triggers yet;")
+    assert warning.startswith("Workflow nightly, task nightly: this engine does not carry out durable tasks yet;")
     assert (await http.get(f"/api/v1/workflows/{row.id}")).json()["warnings"] == [warning]
 
 
@@ -133,3 +135,43 @@ async def test_the_tenant_says_V1_so_that_clients_do_not_warn(http: httpx.AsyncC
 
 async def test_the_tenant_in_the_path_is_read_in_any_case(http: httpx.AsyncClient) -> None:
     assert (await http.get(f"/api/v1/tenants/{TENANT.id.upper()}")).status_code == 200
+
+
+PAUSE = {
+    "action": "pause",
+    "pausedWorkflowQueueTTL": "1m30s",
+    "pausedWorkflowCronRunQueueBehavior": "DROP",
+    "pausedWorkflowScheduledRunQueueBehavior": "QUEUE",
+}
+
+
+async def test_W15_5_a_workflow_is_paused_and_goes_on_and_shows_it(world: World, http: httpx.AsyncClient) -> None:
+    row = await world.workflow("greet")
+    path = f"/api/v1/workflows/{row.id}"
+    paused = (await http.patch(path, json={"pause": PAUSE})).json()
+    assert world.submitted[-1][1] == WorkflowPaused(row.id, 90 * SECOND_US, PausedStart.DROP, PausedStart.QUEUE)
+    told = ("isPaused", "pausedWorkflowCronRunQueueBehavior", "pausedWorkflowScheduledRunQueueBehavior")
+    assert [paused[name] for name in told] == [True, "DROP", "QUEUE"]
+    assert (await http.get(path)).json() == paused == (await http.get(LIST)).json()["rows"][0]
+    assert (await http.get(f"{path}/versions")).json()["workflow"]["isPaused"] is True
+    assert (await http.patch(path, json={})).json() == paused, "nothing asked, nothing changed"
+    resumed = (await http.patch(path, json={"pause": {"action": "unpause"}})).json()
+    assert [resumed[name] for name in told] == [False, None, None]
+
+
+@pytest.mark.parametrize(
+    "pause",
+    [
+        {},
+        {"action": "stop"},
+        {"action": "pause"},
+        PAUSE | {"pausedWorkflowQueueTTL": "soon"},
+        PAUSE | {"pausedWorkflowQueueTTL": "0s"},
+        PAUSE | {"pausedWorkflowCronRunQueueBehavior": "KEEP"},
+    ],
+)
+async def test_W15_5_a_pause_that_cannot_be_read_is_refused(world: World, http: httpx.AsyncClient, pause: dict[str, str]) -> None:
+    row = await world.workflow("greet")
+    answer = await http.patch(f"/api/v1/workflows/{row.id}", json={"pause": pause})
+    assert answer.status_code == 400, answer.text
+    assert (await http.get(f"/api/v1/workflows/{row.id}")).json()["isPaused"] is False

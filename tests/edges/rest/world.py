@@ -39,7 +39,9 @@ from limpet.core.inputs import (
     WorkflowDeleted,
     WorkflowPut,
 )
+from limpet.core.limits_view import LimitsView
 from limpet.core.machine import Machine
+from limpet.core.pause_inputs import WorkflowPaused, WorkflowUnpaused
 from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimitPut
 from limpet.core.records import Workflow
 from limpet.core.rows import EventRow, EventType, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
@@ -54,7 +56,7 @@ from limpet.core.timetable_inputs import (
     SchedulesCreated,
     ScheduleTriggered,
 )
-from limpet.core.views import LimitsView, OutputView, SlotView, WorkerView
+from limpet.core.views import OutputView, SlotView, WorkerView
 from limpet.core.webhook_inputs import WebhookCreated, WebhookDeleted, WebhookUpdated
 from limpet.store.api import Batch, LogLine, Reader, RunRecord, Tenant
 from limpet.store.memory.store import MemoryStore
@@ -199,7 +201,7 @@ class World:
                 return await self._by_core(item)
             case SchedulesCreated() | ScheduleMoved() | ScheduleDeleted() | ScheduleTriggered():
                 return await self._by_core(item)
-            case WebhookCreated() | WebhookUpdated() | WebhookDeleted():
+            case WorkflowPaused() | WorkflowUnpaused() | WebhookCreated() | WebhookUpdated() | WebhookDeleted():
                 return await self._by_core(item)
             case WorkflowPut() | EventsPushed() | FilterCreated() | FilterUpdated() | FilterDeleted() | ExpressionFailed():
                 return await self._by_core(item)

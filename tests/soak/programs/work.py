@@ -13,9 +13,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from tests.compatibility.programs import journal
+from tests.soak.programs.flow import build_flow
 
 CLIENTS = {"limpet": ("limpet", "Limpet"), "official": ("hatchet_sdk", "Hatchet")}
-KINDS = ("quick", "quick", "quick", "flaky", "doomed", "graph", "hard", "family", "sleeper")
+KINDS = (
+    *("quick", "quick", "quick", "flaky", "doomed", "graph", "hard", "family", "sleeper"),
+    *("metered", "limited", "waits", "heard", "later"),
+)  # fmt: skip
 FAILS_BY_PLAN = frozenset({"doomed"})
 
 
@@ -26,24 +30,36 @@ class Order(BaseModel):
     seconds: float = 0.0
 
 
+def sdk_of(kind: str) -> Any:
+    """The client's package."""
+    return importlib.import_module(CLIENTS[kind][0])
+
+
 def client_of(kind: str) -> Any:
     """A client configured by its environment variables."""
-    module, name = CLIENTS[kind]
-    return getattr(importlib.import_module(module), name)()
+    return getattr(sdk_of(kind), CLIENTS[kind][1])()
 
 
 def build(kind: str, client: Any) -> dict[str, Any]:
     """All workflows by their kind; names begin with the client's, so that both can work on one engine."""
-    sdk = importlib.import_module(CLIENTS[kind][0])
+    sdk = sdk_of(kind)
     # Outcomes that are under way when its channel breaks are dropped by the official client (observed with 1.43.1):
     # the engine then runs the task again after its timeout.
     patient: dict[str, Any] = {"execution_timeout": timedelta(seconds=15), "retries": 6, "schedule_timeout": timedelta(minutes=5)}
-    return {**_single(kind, sdk, client, patient), **_graphs(kind, sdk, client, patient)}
+    flow = build_flow(kind, sdk, client, Order, worked, patient)
+    return {**_single(kind, sdk, client, patient), **_graphs(kind, sdk, client, patient), **flow}
 
 
 def noted(context: Any, order: Order, what: str) -> None:
     """A line of the journal about this attempt."""
     journal.write(what, number=order.number, task=context.step_run_id, run=context.workflow_run_id, retry=context.retry_count)
+
+
+async def worked(context: Any, order: Order, seconds: float) -> dict[str, Any]:
+    """What a task without any trouble does."""
+    noted(context, order, "start")
+    await asyncio.sleep(seconds)
+    return _done(context, order)
 
 
 def _single(kind: str, sdk: Any, client: Any, patient: dict[str, Any]) -> dict[str, Any]:
@@ -70,9 +86,7 @@ def _single(kind: str, sdk: Any, client: Any, patient: dict[str, Any]) -> dict[s
 
     @task("sleeper")
     async def sleeper(order: Order, ctx: Any) -> dict[str, Any]:
-        noted(ctx, order, "start")
-        await asyncio.sleep(order.seconds)
-        return _done(ctx, order)
+        return await worked(ctx, order, order.seconds)
 
     @task("family")
     async def family(order: Order, ctx: Any) -> dict[str, Any]:
@@ -101,9 +115,7 @@ def _add_steps(graph: Any, patient: dict[str, Any]) -> None:
 
     @graph.task(parents=[first], **patient)
     async def left(order: Order, ctx: Any) -> dict[str, Any]:
-        noted(ctx, order, "start")
-        await asyncio.sleep(order.seconds / 4)
-        return _done(ctx, order)
+        return await worked(ctx, order, order.seconds / 4)
 
     @graph.task(parents=[first], **patient)
     async def right(order: Order, ctx: Any) -> dict[str, Any]:

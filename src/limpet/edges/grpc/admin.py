@@ -51,8 +51,8 @@ class Admin:
 
     async def trigger_workflow_run(self, call: Call, request: wire.TriggerWorkflowRunRequest) -> wire.TriggerWorkflowRunResponse:
         """One run."""
-        ids = await trigger(self._door, call.tenant, run_triggered(request, call.request_id, self._limits))
-        return wire.TriggerWorkflowRunResponse(external_id=ids[0])
+        item = run_triggered(request, call.request_id, self._limits)
+        return wire.TriggerWorkflowRunResponse(external_id=await trigger(self._door, call.tenant, item))
 
     async def get_run_details(self, call: Call, request: wire.GetRunDetailsRequest) -> wire.GetRunDetailsResponse:
         """How a run stands now (W13.3 to W13.6)."""

@@ -86,7 +86,7 @@ def _unary(gate: Gate, method: Method, handler: Handler) -> Callable[[bytes, Con
             return answer.SerializeToString()
         except Exception as error:
             refusal = refusal_of(error)
-        await context.abort(refusal.code, refusal.details)
+        await context.abort(refusal.code, refusal.details, refusal.trailers)
         raise AssertionError("abort does not return")
 
     return serve

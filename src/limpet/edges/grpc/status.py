@@ -13,6 +13,7 @@ from grpc import StatusCode
 
 from limpet.core import errors
 from limpet.edges.access import AccessUnavailable, NotAuthenticated
+from limpet.edges.grpc.translate.collisions import trailer
 from limpet.edges.outbox import EndCause, StreamEnd
 from limpet.store.api import StoreError
 
@@ -29,6 +30,8 @@ CODES: dict[type[Exception], StatusCode] = {
     errors.WorkerNotListening: StatusCode.FAILED_PRECONDITION,
     errors.NotAllowed: StatusCode.PERMISSION_DENIED,
     errors.NotSupported: StatusCode.UNIMPLEMENTED,
+    errors.IdempotencyCollision: StatusCode.ALREADY_EXISTS,
+    errors.BulkIdempotencyCollision: StatusCode.ALREADY_EXISTS,
     errors.WorkflowChanged: StatusCode.ABORTED,
     errors.SubscriptionsChanged: StatusCode.ABORTED,
     errors.NotJudged: StatusCode.ABORTED,
@@ -49,6 +52,7 @@ class Refusal:
 
     code: StatusCode
     details: str
+    trailers: tuple[tuple[str, bytes], ...] = ()
 
     def __post_init__(self) -> None:
         raw = self.details.encode()
@@ -72,6 +76,8 @@ def refusal_of(error: Exception, *, of_stream: bool = False) -> Refusal:
         return _bug(error, StatusCode.UNAVAILABLE if of_stream else StatusCode.INTERNAL)
     if code is StatusCode.INTERNAL and of_stream:
         code = StatusCode.UNAVAILABLE
+    if isinstance(error, errors.IdempotencyCollision | errors.BulkIdempotencyCollision):
+        return Refusal(code, errors.COLLISION_TEXT, (trailer(error),))
     return Refusal(code, str(error) or "try again")
 
 

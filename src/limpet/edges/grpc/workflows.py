@@ -13,7 +13,7 @@ from limpet.edges.grpc.gate import Call
 from limpet.edges.grpc.settings import GrpcSettings
 from limpet.edges.grpc.translate.rate_limits import pause_answer, rate_limit_paused, rate_limit_put
 from limpet.edges.grpc.translate.triggers import bulk_triggered, schedule_answer, scheduled, triggered
-from limpet.edges.run_keys import trigger
+from limpet.edges.run_keys import trigger, trigger_many
 from limpet.engine.door import Door
 
 
@@ -35,21 +35,22 @@ class Workflows:
 
     async def trigger_workflow(self, call: Call, request: TriggerWorkflowRequest) -> wire.TriggerWorkflowResponse:
         """One run."""
-        ids = await trigger(self._door, call.tenant, triggered(request, call.request_id, self._limits))
-        return wire.TriggerWorkflowResponse(workflow_run_id=ids[0])
+        item = triggered(request, call.request_id, self._limits)
+        return wire.TriggerWorkflowResponse(workflow_run_id=await trigger(self._door, call.tenant, item))
 
     async def bulk_trigger_workflow(
         self, call: Call, request: wire.BulkTriggerWorkflowRequest
     ) -> wire.BulkTriggerWorkflowResponse:
-        """All or none, ids in order (I4)."""
+        """All or none but for items whose idempotency keys are held, ids in order (I4, W16.4)."""
         if not request.workflows:
             return wire.BulkTriggerWorkflowResponse()
-        ids = await trigger(self._door, call.tenant, bulk_triggered(request.workflows, call.request_id, self._limits))
+        items = bulk_triggered(request.workflows, call.request_id, self._limits)
+        ids = await trigger_many(self._door, call.tenant, items)
         return wire.BulkTriggerWorkflowResponse(workflow_run_ids=ids)
 
     async def schedule_workflow(self, call: Call, request: wire.ScheduleWorkflowRequest) -> wire.WorkflowVersion:
         """An id for each instant, in order (F7.1)."""
-        item = scheduled(request, self._limits)
+        item = scheduled(request, call.tenant, call.request_id, self._limits)
         rows = cast(tuple[ScheduleRow, ...], await self._door.submit(call.tenant, item))
         for workflow in await self._door.reader.workflows(call.tenant_no):
             if workflow.key == rows[0].workflow_key:

@@ -33,7 +33,6 @@ ABSENT = (
     Absent(("POST",), "/v1/tenants/{tenant}/webhook-workers", "webhook workers"),
     Absent(("POST",), "/v1/stable/tenants/{tenant}/durable-tasks/branch", "durable tasks"),
     Absent(("POST",), "/v1/stable/tasks/{task}/restore", "durable tasks"),
-    Absent(("PATCH",), "/v1/workflows/{workflow}", "pausing a workflow", "pause its workers instead"),
     Absent(("GET",), "/v1/workflows/{workflow}/metrics", "metrics of one workflow", "use task-metrics with workflow_ids"),
     Absent(("GET",), "/v1/tenants/{tenant}/workflows/runs", "the older list of runs", LIST_RUNS),
 )

@@ -21,6 +21,7 @@ from limpet.edges.rest.caller import Caller, Calling
 from limpet.edges.rest.queries import Paged, lowered_id, metadata_pairs
 from limpet.edges.rest.schemas import ResourceMeta
 from limpet.edges.rest.schemas_timetable import CronList, CronOrder, CronShown, Direction, Method, Started
+from limpet.edges.run_keys import start_now
 from limpet.store.api import CronRecord, TimetableQuery
 
 CRONS = "/tenants/{tenant}/workflows/crons"
@@ -94,7 +95,7 @@ async def switch_cron(caller: Calling, tenant: str, cron: str, request: Request)
 @router.post(CRONS + "/{cron}", response_model=Started)
 async def trigger_cron(caller: Calling, tenant: str, cron: str) -> Response:
     """Start its run now (F6.14)."""
-    run_id = cast(str, await caller.submit(CronTriggered(cron.lower())))
+    run_id = await start_now(caller.door, caller.tenant, CronTriggered(cron.lower()))
     return await answer(lambda: Started(workflow_run_id=run_id))
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from limpet.core.definitions import Comparator, DesiredLabel
 from limpet.core.errors import InvalidArgument, NotFound
-from limpet.core.inputs import RunsTriggered, Trigger
+from limpet.core.inputs import Trigger
 from limpet.edges.rest.answers import answer, pagination, plain
 from limpet.edges.rest.bodies import LabelWish, TriggerBody, body_schema, object_bytes, read_body
 from limpet.edges.rest.caller import Caller, Calling
@@ -83,7 +83,7 @@ async def trigger_run(caller: Calling, tenant: str, request: Request) -> Respons
     """Start a run of a workflow by its name."""
     item = trigger_of(await read_body(request, TriggerBody), caller)
     try:
-        (run_id,) = await trigger(caller.door, caller.tenant, RunsTriggered((item,)))
+        run_id = await trigger(caller.door, caller.tenant, item)
     except NotFound as error:  # a wrong name in a body is the body's fault, and no 404 that clients would repeat (W8.2)
         raise InvalidArgument(str(error)) from error
     return await answer((await run_details(caller, await caller.run(run_id))).build)

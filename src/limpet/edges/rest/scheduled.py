@@ -35,6 +35,7 @@ from limpet.edges.rest.schemas_timetable import (
     ScheduledStatus,
     Started,
 )
+from limpet.edges.run_keys import start_now
 from limpet.store.api import ScheduleRecord, TimetableQuery
 
 SCHEDULED = "/tenants/{tenant}/workflows/scheduled"
@@ -167,7 +168,7 @@ async def move_scheduled(caller: Calling, tenant: str, scheduled: str, request: 
 @router.post(SCHEDULED + "/{scheduled}", response_model=Started)
 async def trigger_scheduled(caller: Calling, tenant: str, scheduled: str) -> Response:
     """Start its run now; it is gone then (F7.4)."""
-    run_id = cast(str, await caller.submit(ScheduleTriggered(scheduled.lower())))
+    run_id = await start_now(caller.door, caller.tenant, ScheduleTriggered(scheduled.lower()))
     return await answer(lambda: Started(workflow_run_id=run_id))
 
 

@@ -51,12 +51,17 @@ class JobShown(Schema):
 
 
 class WorkflowShown(Schema):
-    """A workflow. `warnings`: what its newest version declares and this engine does not carry out."""
+    """A workflow. `warnings`: what its newest version declares and this engine does not carry out.
+
+    paused_…: only while it is paused
+    """
 
     metadata: ResourceMeta
     name: str
     description: str
     is_paused: bool = False
+    paused_workflow_cron_run_queue_behavior: str | None = None
+    paused_workflow_scheduled_run_queue_behavior: str | None = None
     versions: list[VersionMeta]
     tags: list[JsonObject]
     jobs: list[JobShown]

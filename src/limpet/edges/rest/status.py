@@ -6,7 +6,9 @@ Official clients repeat every GET that ends in 404 or 5xx, so both are used only
 from __future__ import annotations
 
 from limpet.core.errors import (
+    BulkIdempotencyCollision,
     EngineStopping,
+    IdempotencyCollision,
     InternalError,
     InvalidArgument,
     LimitReached,
@@ -42,6 +44,8 @@ STATUS_OF: dict[type[LimpetError], int] = {
     WorkerNotListening: CONFLICT,
     NotAllowed: FORBIDDEN,
     NotSupported: NOT_IMPLEMENTED,
+    IdempotencyCollision: CONFLICT,
+    BulkIdempotencyCollision: CONFLICT,
     WorkflowChanged: CONFLICT,
     SubscriptionsChanged: CONFLICT,
     NotJudged: CONFLICT,

@@ -1,4 +1,4 @@
-"""Workflows: lists, one by its id, its versions, deleting it."""
+"""Workflows: lists, one by its id, its versions, pausing and deleting it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import Sequence
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from limpet.core.definitions import DEFAULT_SCHEDULE_TIMEOUT_US, LimitStrategy, StickyStrategy, WorkflowDefinition
 from limpet.core.errors import NotFound
 from limpet.core.ids import TenantId
 from limpet.core.inputs import WorkflowDeleted
+from limpet.core.pause_rows import PausedStart, PauseRow
 from limpet.core.rows import VersionRow, WorkflowRow
 from limpet.core.undelivered import warnings_of
 from limpet.edges.rest.answers import answer, moment, nothing
+from limpet.edges.rest.bodies import body_schema, read_body
+from limpet.edges.rest.bodies_workflows import WorkflowBody
 from limpet.edges.rest.caller import Caller, Calling
 from limpet.edges.rest.graph import definition_of
 from limpet.edges.rest.older import duration_text, jobs, version_meta
@@ -43,11 +46,12 @@ async def list_workflows(caller: Calling, tenant: str, page: Paged, name: str | 
     found = [row for row in await caller.reader.workflows(caller.tenant_no) if is_wanted(row, name)]
     found.sort(key=lambda row: (row.name != name, row.name))
     rows = found[page.offset : page.offset + page.limit]
-    versions = await versions_of(caller, rows)
+    versions, pauses = await versions_of(caller, rows), await caller.reader.pauses(caller.tenant_no)
+    shown = list(zip(rows, versions, strict=True))
     return await answer(
         lambda: WorkflowList(
             pagination=page.shown(len(found)),
-            rows=[workflow_shown(caller.tenant, *pair) for pair in zip(rows, versions, strict=True)],
+            rows=[workflow_shown(caller.tenant, row, known, pauses.get(row.key)) for row, known in shown],
         )
     )
 
@@ -55,9 +59,23 @@ async def list_workflows(caller: Calling, tenant: str, page: Paged, name: str | 
 @router.get("/workflows/{workflow}", response_model=WorkflowShown)
 async def get_workflow(caller: Calling, workflow: str) -> Response:
     """One workflow with its newest graph."""
+    return await _shown(caller, await caller.workflow(workflow))
+
+
+@router.patch("/workflows/{workflow}", response_model=WorkflowShown, openapi_extra=body_schema(WorkflowBody))
+async def update_workflow(caller: Calling, workflow: str, request: Request) -> Response:
+    """Pause it, or let it go on (W15.5)."""
     row = await caller.workflow(workflow)
+    body = await read_body(request, WorkflowBody)
+    if body.pause is not None:
+        await caller.submit(body.pause.input(row.id))
+    return await _shown(caller, row)
+
+
+async def _shown(caller: Caller, row: WorkflowRow) -> Response:
     versions = await caller.reader.versions(caller.tenant_no, row.id)
-    return await answer(lambda: workflow_shown(caller.tenant, row, versions))
+    pause = (await caller.reader.pauses(caller.tenant_no)).get(row.key)
+    return await answer(lambda: workflow_shown(caller.tenant, row, versions, pause))
 
 
 @router.get("/workflows/{workflow}/versions", response_model=VersionShown)
@@ -69,7 +87,8 @@ async def get_version(caller: Calling, workflow: str, version: str | None = None
     found = next((each for each in versions if each.id == wanted), None)
     if found is None:
         raise NotFound("workflow version", version or "", f"the workflow {row.name} has {len(versions)} others")
-    return await answer(lambda: version_shown(caller.tenant, row, found, versions))
+    pause = (await caller.reader.pauses(caller.tenant_no)).get(row.key)
+    return await answer(lambda: version_shown(caller.tenant, workflow_shown(caller.tenant, row, versions, pause), found))
 
 
 @router.delete("/workflows/{workflow}", status_code=204)
@@ -96,8 +115,11 @@ def is_wanted(row: WorkflowRow, name: str | None) -> bool:
     return row.deleted_at is None and (not name or name.lower() in row.name.lower())
 
 
-def workflow_shown(tenant: TenantId, row: WorkflowRow, versions: Sequence[VersionRow]) -> WorkflowShown:
+def workflow_shown(
+    tenant: TenantId, row: WorkflowRow, versions: Sequence[VersionRow], pause: PauseRow | None
+) -> WorkflowShown:  # fmt: skip
     """A workflow with the graph of its newest version."""
+    is_paused = pause is not None and pause.paused_at is not None
     newest = versions[0] if versions else None
     definition = definition_of(newest.definition) if newest else None
     updated_at = max(row.created_at, newest.created_at) if newest else row.created_at
@@ -105,6 +127,9 @@ def workflow_shown(tenant: TenantId, row: WorkflowRow, versions: Sequence[Versio
         metadata=ResourceMeta(id=row.id, created_at=moment(row.created_at), updated_at=moment(updated_at)),
         name=row.name,
         description=definition.description if definition else "",
+        is_paused=is_paused,
+        paused_workflow_cron_run_queue_behavior=PausedStart(pause.crons).name if pause and is_paused else None,
+        paused_workflow_scheduled_run_queue_behavior=PausedStart(pause.schedules).name if pause and is_paused else None,
         versions=[version_brief(row, each) for each in versions],
         tags=[],
         jobs=jobs(tenant, newest) if newest else [],
@@ -120,7 +145,7 @@ def version_brief(row: WorkflowRow, version: VersionRow) -> VersionMeta:
     )
 
 
-def version_shown(tenant: TenantId, row: WorkflowRow, version: VersionRow, versions: Sequence[VersionRow]) -> VersionShown:
+def version_shown(tenant: TenantId, workflow: WorkflowShown, version: VersionRow) -> VersionShown:
     """A version in full."""
     definition = definition_of(version.definition)
     schema = definition.input_schema
@@ -129,10 +154,10 @@ def version_shown(tenant: TenantId, row: WorkflowRow, version: VersionRow, versi
         metadata=version_meta(version.id, version),
         version=version_name(version),
         order=version.number,
-        workflow_id=row.id,
+        workflow_id=workflow.metadata.id,
         sticky=None if definition.sticky is None else STICKY_NAME[definition.sticky],
         default_priority=definition.default_priority,
-        workflow=workflow_shown(tenant, row, versions),
+        workflow=workflow,
         schedule_timeout=duration_text(max(timeouts, default=DEFAULT_SCHEDULE_TIMEOUT_US)),
         jobs=jobs(tenant, version),
         concurrency=older_concurrency(definition),

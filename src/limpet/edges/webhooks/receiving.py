@@ -3,16 +3,16 @@
 Laws (X4, X20):
 1. Order: rate, size, webhook, credentials, replay, body, expressions, push. Whoever is not let in is told nothing else.
 2. An unknown tenant, an unknown name and wrong credentials are answered with the same bytes.
-3. A post becomes one event or none. One that is signed with a time names its event by the signature, so that it stays one
-   also after a restart; of the others, a signature is taken once within ten minutes.
+3. A post becomes one event or none. A signature names its event, so that the same post stays one event also after a restart
+   and when it comes twice at the same time; a signature over no time counts anew after ten minutes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 import orjson
 from starlette.requests import Request
@@ -22,11 +22,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from limpet.core.errors import LimpetError
 from limpet.core.event_inputs import ExpressionFailed, ExpressionFailure
 from limpet.core.event_rows import FailureSource
-from limpet.core.ids import TenantId, TenantNo
+from limpet.core.ids import SECOND_US, TenantId, TenantNo
 from limpet.core.webhook_rows import WebhookRow
 from limpet.edges.events import NewEvent, push
 from limpet.edges.http.bodies import BoundedBodies
 from limpet.edges.http.rates import CallRates
+from limpet.edges.repeatable import repeatable_id
 from limpet.edges.rest.facts import RestFacts
 from limpet.edges.rest.problems import problem, problem_of
 from limpet.edges.rest.status import BAD_REQUEST, CONFLICT, FORBIDDEN, INTERNAL, TOO_MANY, UNAVAILABLE
@@ -34,7 +35,7 @@ from limpet.edges.signing import SigningKeyError
 from limpet.edges.vault import SealBroken
 from limpet.edges.webhooks import content, proof
 from limpet.edges.webhooks.kinds import SIGNED_WITH_TIME, Source, auth_of
-from limpet.edges.webhooks.replays import Replays
+from limpet.edges.webhooks.replays import KEPT_S, request_ids
 from limpet.engine.door import Door
 from limpet.store.api import EventQuery, StoreError
 
@@ -60,7 +61,6 @@ class Receiving:
     def __init__(self, door: Door, facts: RestFacts, posts_per_second: float | None = POSTS_PER_SECOND) -> None:
         self._door, self._facts = door, facts
         self._rates = CallRates(posts_per_second)
-        self._replays = Replays()
         self._bounded: ASGIApp = BoundedBodies(self._answer, bytes_max=POST_BYTES_MAX)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,15 +98,16 @@ class Receiving:
         signature = proof.check(post, source, auth_of(row, self._facts.vault), now_s)
         if signature is None:
             return await self._pushed(address, post, None)
-        if not self._replays.take(row.id, signature, now_s):
+        names = request_ids(row.id, signature, now_s, is_timed=source in SIGNED_WITH_TIME)
+        if await self._has_come(address, names, now_s):
             return problem(CONFLICT, "this very post has been taken already: a signature counts once")
-        answer = None
-        try:
-            answer = await self._pushed(address, post, _request_id(row, source, signature))
-        finally:
-            if answer is None or answer.status_code >= BAD_REQUEST:
-                self._replays.forget(row.id, signature)
-        return answer
+        return await self._pushed(address, post, names[0])
+
+    async def _has_come(self, address: _Address, names: Sequence[str], now_s: float) -> bool:
+        """Whether an event of such a name was stored in the last ten minutes, by whichever server."""
+        ids = [repeatable_id(address.tenant, name) for name in names]
+        records, _ = await self._door.reader.pushed_events(address.tenant_no, EventQuery(ids=ids))
+        return any(record.event.created_at > (now_s - KEPT_S) * SECOND_US for record in records)
 
     async def _address(self, tenant: TenantId, name: str) -> _Address:
         tenant_no = self._door.tenant_no(tenant)
@@ -142,10 +143,3 @@ class Receiving:
         records, _ = await self._door.reader.pushed_events(address.tenant_no, EventQuery(ids=[event_id]))
         event = event_shown(address.tenant, records[0]) if records else None
         return Response(as_json({"message": "ok", "event": event}), media_type="application/json")
-
-
-def _request_id(row: WebhookRow, source: Source, signature: str) -> str | None:
-    """Names the event of a post that is signed with a time."""
-    if source not in SIGNED_WITH_TIME:
-        return None
-    return "webhook " + sha256(f"{row.id}\n{signature}".encode()).hexdigest()

@@ -1,28 +1,24 @@
-"""Signatures that were right a short while ago: the same post again is a replay, not a second event (X20)."""
+"""The same post again is a replay, not a second event (X20). What tells is the store: a post's event is named by its signature.
+
+A signature over a time is never made twice by an honest sender, so it names one event for good. Another is the same for the
+same body, so it names an event of the span of ten minutes in which it came; that of the span before counts while it is
+younger than that.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from hashlib import sha256
 
 KEPT_S = 600.0  # twice what a signed time may be off [X20]
-KEPT_MAX = 100_000  # of all webhooks together; the oldest go first, which is 166 posts a second for the whole time
 
 
-class Replays:
-    """In memory, for schemes that sign no time; a signature over a time names its event for good (see `receiving`)."""
+def request_ids(webhook_id: str, signature: str, now_s: float, *, is_timed: bool) -> tuple[str, ...]:
+    """What a post that comes now is called, and what the same one would have been called in the last ten minutes."""
+    if is_timed:
+        return (_name(webhook_id, signature),)
+    span = int(now_s // KEPT_S)
+    return _name(webhook_id, signature, span), _name(webhook_id, signature, span - 1)
 
-    def __init__(self) -> None:
-        self._seen: OrderedDict[tuple[str, str], float] = OrderedDict()
 
-    def take(self, webhook_id: str, signature: str, now_s: float) -> bool:
-        """Whether the signature is new; it counts from now on."""
-        while self._seen and (len(self._seen) >= KEPT_MAX or next(iter(self._seen.values())) <= now_s - KEPT_S):
-            self._seen.popitem(last=False)
-        if (webhook_id, signature) in self._seen:
-            return False
-        self._seen[webhook_id, signature] = now_s
-        return True
-
-    def forget(self, webhook_id: str, signature: str) -> None:
-        """The post was refused after all: it may come again."""
-        self._seen.pop((webhook_id, signature), None)
+def _name(*parts: object) -> str:
+    return "webhook " + sha256("\n".join(map(str, parts)).encode()).hexdigest()

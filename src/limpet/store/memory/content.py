@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from limpet.core.claim_rows import ClaimRow
 from limpet.core.condition_rows import WaitRow
 from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import EventRow, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
@@ -42,6 +44,8 @@ class Content:
     crons: dict[int, CronRow] = field(default_factory=dict)
     schedules: dict[int, ScheduleRow] = field(default_factory=dict)
     rate_limits: dict[int, RateLimitRow] = field(default_factory=dict)
+    claims: dict[int, ClaimRow] = field(default_factory=dict)
+    pauses: dict[int, PauseRow] = field(default_factory=dict)
     pushed_events: dict[int, PushedEventRow] = field(default_factory=dict)
     event_runs: dict[int, EventRunRow] = field(default_factory=dict)
     filters: dict[int, FilterRow] = field(default_factory=dict)
@@ -62,7 +66,7 @@ class Content:
         copied["logs"] = {task: lines.copy() for task, lines in self.logs.items()}
         return Content(**copied)
 
-    def key_of(self, kind: str, tenant_no: TenantNo, what: str, name: str) -> int | None:
+    def key_of(self, kind: str, tenant_no: TenantNo, what: str, name: str | bytes) -> int | None:
         """The key behind a unique name."""
         return self.names.get((kind, tenant_no, what, name))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from limpet.core.claim_rows import ClaimRow
 from limpet.core.decision import Changes
 from limpet.core.ids import TenantNo
 from limpet.core.rows import RunRow, TaskRow, TaskStatus
@@ -67,6 +68,7 @@ class Draft:
             self._forget(content.rate_limits, key, "rate limit", _name_alone)
         for rate_limit in changes.rate_limits:
             self._put(content.rate_limits, rate_limit, "rate limit", _name_alone(rate_limit))
+        self._apply_claims_and_pauses(changes)
         self._apply_events(changes)
         self._apply_webhooks(changes)
         for wait in changes.waits:
@@ -86,6 +88,14 @@ class Draft:
             self._forget(content.schedules, key, "schedule", _id_alone)
         for schedule in changes.schedules:
             self._put(content.schedules, schedule, "schedule", _id_alone(schedule))
+
+    def _apply_claims_and_pauses(self, changes: Changes) -> None:
+        for key in changes.claims_dropped:
+            self._forget(self._content.claims, key, "claim", claim_names)
+        for claim in changes.claims:
+            self._insert(self._content.claims, claim, "claim", claim_names(claim))
+        for pause in changes.pauses:
+            self._put(self._content.pauses, pause, "pause", {})
 
     def _apply_events(self, changes: Changes) -> None:
         content = self._content
@@ -158,6 +168,11 @@ class Draft:
 
 def _id_alone(row: Any) -> Mapping[str, object]:
     return {"id": row.id}
+
+
+def claim_names(row: ClaimRow) -> Mapping[str, object]:
+    """What is unique about a claim."""
+    return {"name": row.name}
 
 
 def _name_alone(row: Any) -> Mapping[str, object]:

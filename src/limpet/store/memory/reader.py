@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.ids import TenantNo
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rate_rows import RateLimitRow, as_of
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow
@@ -80,6 +81,9 @@ class MemoryReader:
     async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
         found = (row for row in self.content.of(tenant_no, self.content.workflows) if row.deleted_at is None)
         return sorted(found, key=lambda row: (row.name, row.key))
+
+    async def pauses(self, tenant_no: TenantNo) -> Mapping[int, PauseRow]:
+        return {row.key: row for row in self.content.of(tenant_no, self.content.pauses)}
 
     async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
         key = self.content.key_of("workflow", tenant_no, "id", workflow_id)

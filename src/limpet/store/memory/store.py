@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 
+from limpet.core.claim_rows import ClaimRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantId, TenantNo, first_key
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.rate_rows import RateLimitRow
@@ -18,6 +19,7 @@ from limpet.core.timetable_rows import answer, first_due
 from limpet.store.api import (
     LOG_LINES_MAX,
     ONLY_GROUP,
+    PRUNE_ROWS_MAX,
     QUARANTINE_MAX,
     Batch,
     FenceMismatch,
@@ -98,6 +100,7 @@ class MemoryStore:
             runs=runs,
             tasks=sorted(_without_output(content.tasks[key]) for run in runs for key in content.tasks_of.get(run.key, ())),
             receipts=content.of(tenant_no, content.receipts),
+            pauses=content.of(tenant_no, content.pauses),
             due_at=first_due(content.of(tenant_no, content.crons), content.of(tenant_no, content.schedules)),
             filters=content.of(tenant_no, content.filters),
             webhooks=content.of(tenant_no, content.webhooks),
@@ -136,6 +139,7 @@ class MemoryStore:
             waits=content.waits_of(runs),
             timetable=answer(needs.timetable, content.of(tenant_no, content.crons), content.of(tenant_no, content.schedules)),
             rate_limits={name: _rate_limit(content, tenant_no, name) for name in needs.rate_limits},
+            claims=_claims_by_name(content, tenant_no, needs.claims),
             event_runs=[content.event_runs[run.key] for run in runs if run.key in content.event_runs],
             events=events.known(content, tenant_no, needs.event_ids),
         )
@@ -182,6 +186,15 @@ class MemoryStore:
         for run in ended[: max(0, limit)]:
             _forget(content, run)
         return len(ended[: max(0, limit)])
+
+    async def purge_claims(self, before: int, limit: int) -> int:
+        content = self._opened()
+        expired = sorted((row.expires_at, row.key) for row in content.claims.values() if row.expires_at <= before)
+        expired = expired[: max(0, min(limit, PRUNE_ROWS_MAX))]
+        for _, key in expired:
+            row = content.claims.pop(key)
+            del content.names["claim", row.tenant_no, "name", row.name]
+        return len(expired)
 
     def _opened(self) -> Content:
         if not self._is_open:
@@ -232,6 +245,11 @@ def _ids_by_name(content: Content, tenant_no: TenantNo, what: str, wanted: Colle
 def _rate_limit(content: Content, tenant_no: TenantNo, name: str) -> RateLimitRow | None:
     key = content.key_of("rate limit", tenant_no, "name", name)
     return None if key is None else content.rate_limits[key]
+
+
+def _claims_by_name(content: Content, tenant_no: TenantNo, wanted: Collection[bytes]) -> dict[bytes, ClaimRow]:
+    keys = ((name, content.key_of("claim", tenant_no, "name", name)) for name in wanted)
+    return {name: content.claims[key] for name, key in keys if key is not None}
 
 
 def _forget(content: Content, run: RunRow) -> None:

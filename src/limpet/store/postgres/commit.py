@@ -19,8 +19,11 @@ from limpet.store.tables import dropped_keys
 _LISTS = tuple(each.name for each in fields(Changes))
 # Of two rows of a key the later counts.
 _REPLACING = frozenset(
-    {"workflows", "workers", "runs_changed", "tasks_changed", "crons", "schedules", "filters", "webhooks", "waits", "rate_limits"}
-)
+    {
+        "workflows", "workers", "runs_changed", "tasks_changed", "crons", "schedules", "filters", "webhooks", "waits",
+        "rate_limits", "pauses",
+    }
+)  # fmt: skip
 
 
 class Written(NamedTuple):
@@ -52,7 +55,15 @@ def _statement(batch: Batch) -> str:
 
 def _has_more(changes: Changes) -> bool:
     """Whether the commit has what few commits have."""
-    return bool(changes.has_timetable or changes.has_events or changes.has_webhooks or changes.waits or changes.has_rate_limits)
+    return bool(
+        changes.has_timetable
+        or changes.has_events
+        or changes.has_webhooks
+        or changes.waits
+        or changes.has_rate_limits
+        or changes.has_claims
+        or changes.pauses
+    )
 
 
 def fence_rows(fences: Fences) -> list[tuple[int, int, int]]:

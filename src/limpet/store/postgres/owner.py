@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from limpet.core.claim_rows import ClaimRow
 from limpet.core.condition_rows import WaitRow
 from limpet.core.event_rows import EventRunRow, FilterRow
 from limpet.core.ids import TenantId, TenantNo
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import Born, ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import QUARANTINE_MAX, Fence, FenceMismatch, GroupNo, Quarantined, Tenant, Token
@@ -48,6 +50,7 @@ async def load(link: Link, tenant_no: TenantNo, known: Known) -> Snapshot:
             runs=sorted(runs),
             tasks=sorted(tasks, key=_key),
             receipts=made(ReceiptRow, await link.rows("receipts_to_load", **where)),
+            pauses=made(PauseRow, await link.rows("pauses_of_tenant", **where)),
             due_at=await link.value("first_due", tenant_no=tenant_no),
             webhooks=await webhooks(link, tenant_no),
             filters=made(FilterRow, await link.rows("filters_to_load", **where)),
@@ -76,6 +79,7 @@ async def look_up(link: Link, tenant_no: TenantNo, needs: Needs) -> Found:
             waits=await _waits_of(link, runs),
             timetable=await timetable.look_up(link, tenant_no, needs.timetable),
             rate_limits=await rate_limits.named(link, tenant_no, needs.rate_limits),
+            claims=await _claims(link, tenant_no, needs.claims),
             event_runs=[row async for row in _event_runs_of(link, runs)],
             events=await events.known(link, tenant_no, needs.event_ids),
         )
@@ -219,6 +223,12 @@ async def _run_keys(link: Link, tenant_no: TenantNo, ids: Collection[str]) -> di
         return {}
     found = await link.rows("run_keys_by_any_id", tenant_no=tenant_no, ids=wanted, days=days_of_ids(wanted))
     return dict(sorted(map(tuple, found)))
+
+
+async def _claims(link: Link, tenant_no: TenantNo, names: Collection[bytes]) -> dict[bytes, ClaimRow]:
+    """Idempotency keys by name, expired ones too."""
+    rows = await link.rows("claims_by_name", tenant_no=tenant_no, names=list(names)) if names else ()
+    return {row.name: row for row in made(ClaimRow, rows)}
 
 
 async def _named(link: Link, tenant_no: TenantNo, kind: str, texts: Collection[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.ids import TenantNo
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.webhook_rows import WebhookRow
@@ -93,6 +94,10 @@ class PostgresReader:
 
     async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
         return owner.made(WorkflowRow, await self._rows("live_workflows", **key_range(tenant_no)))
+
+    async def pauses(self, tenant_no: TenantNo) -> Mapping[int, PauseRow]:
+        rows = owner.made(PauseRow, await self._rows("pauses_of_tenant", **key_range(tenant_no)))
+        return {row.key: row for row in rows}
 
     async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
         wanted = workflow_id if is_storable(workflow_id) else ""

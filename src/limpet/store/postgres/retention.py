@@ -55,6 +55,14 @@ class Retention:
             gone += await self._drop_day(day, hidden)
         return gone + await self._prune_kept(before, limit)
 
+    async def purge_claims(self, before: int, limit: int) -> int:
+        """Delete up to `limit` idempotency keys that had expired by then; returns how many were found."""
+        async with self._lane.link() as link:
+            rows = await link.rows("expired_claims", before=before, limit=max(0, min(limit, PRUNE_ROWS_MAX)))
+        if rows:
+            await self._fenced("purge_claims", keys=[key for (key,) in rows], before=before)
+        return len(rows)
+
     async def prune_events(self, before: int, limit: int) -> int:
         """Delete up to `limit` rows of events and what belongs to them; see `Store.prune_events`."""
         async with self._lane.link() as link:  # beside the commits: what is old by now is seen by nobody anew

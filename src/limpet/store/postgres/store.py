@@ -209,6 +209,9 @@ class PostgresStore:
     async def prune(self, before: int, limit: int) -> int:
         return await self.retention.prune(before, limit)
 
+    async def purge_claims(self, before: int, limit: int) -> int:
+        return await self.retention.purge_claims(before, limit)
+
     async def prune_events(self, before: int, limit: int) -> int:
         return await self.retention.prune_events(before, limit)
 

@@ -16,6 +16,7 @@ from limpet.core.decision import Changes
 from limpet.core.ids import TenantNo
 from limpet.core.rows import RunRow, TaskRow
 from limpet.store.api import ONLY_GROUP, Batch, DataError, Fence, FenceMismatch
+from limpet.store.sqlite import claims
 from limpet.store.sqlite.connection import writing
 from limpet.store.sqlite.statements import statement
 
@@ -99,6 +100,8 @@ def _write(connection: sqlite3.Connection, tenant_no: TenantNo, changes: Changes
         + (_write_timetable(connection, tenant_no, changes) if changes.has_timetable else 0)
         + _delete(connection, "delete_rate_limit", tenant_no, changes.rate_limits_dropped)
         + _many(connection, "upsert_rate_limit", changes.rate_limits)
+        + _many(connection, "upsert_pause", changes.pauses)
+        + (claims.write(connection, changes.claims_dropped, changes.claims) if changes.has_claims else 0)
         + (_write_events(connection, tenant_no, changes) if changes.has_events else 0)
         + _delete(connection, "delete_webhook", tenant_no, changes.webhooks_dropped)
         + _many(connection, "upsert_webhook", changes.webhooks)

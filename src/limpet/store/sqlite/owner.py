@@ -10,11 +10,12 @@ from limpet.core.condition_rows import WaitRow
 from limpet.core.event_rows import EventRunRow, FilterRow
 from limpet.core.ids import TenantNo
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rows import ReceiptRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.webhook_rows import WebhookRow
 from limpet.store.api import QUARANTINE_MAX, Quarantined, Tenant, Token
 from limpet.store.key_range import key_range
-from limpet.store.sqlite import events, rate_limits, timetable
+from limpet.store.sqlite import claims, events, rate_limits, timetable
 from limpet.store.sqlite.connection import json_list, reading, writing
 from limpet.store.sqlite.statements import statement
 from limpet.store.tables import is_encodable
@@ -35,6 +36,7 @@ def load(connection: sqlite3.Connection, tenant_no: TenantNo) -> Snapshot:
             runs=list(map(RunRow._make, connection.execute(statement("unfinished_runs"), where))),
             tasks=list(map(TaskRow._make, connection.execute(statement("tasks_of_unfinished_runs"), where))),
             receipts=list(map(ReceiptRow._make, connection.execute(statement("receipts_to_load"), where))),
+            pauses=pauses(connection, tenant_no),
             due_at=connection.execute(statement("first_due"), where).fetchone()[0],
             webhooks=webhooks(connection, tenant_no),
             filters=list(map(FilterRow._make, connection.execute(statement("filters_to_load"), where))),
@@ -62,9 +64,15 @@ def look_up(connection: sqlite3.Connection, tenant_no: TenantNo, needs: Needs) -
             waits=list(map(WaitRow._make, connection.execute(statement("waits_by_run"), _keys(keys)))) if keys else [],
             timetable=timetable.look_up(connection, tenant_no, needs.timetable),
             rate_limits=rate_limits.named(connection, tenant_no, needs.rate_limits),
+            claims=claims.look_up(connection, tenant_no, needs.claims),
             event_runs=events.of_runs(connection, keys),
             events=events.known(connection, tenant_no, needs.event_ids),
         )
+
+
+def pauses(connection: sqlite3.Connection, tenant_no: TenantNo) -> list[PauseRow]:
+    """The last one of each workflow that ever was paused."""
+    return list(map(PauseRow._make, connection.execute(statement("pauses_of_tenant"), key_range(tenant_no))))
 
 
 def payloads(

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from limpet.core.event_rows import ExpressionFailureRow
 from limpet.core.ids import TenantNo
+from limpet.core.pause_rows import PauseRow
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import Born, EventRow, RunRow, TaskRow, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.webhook_rows import WebhookRow
@@ -73,6 +74,9 @@ class SqliteReader:
 
     async def workflows(self, tenant_no: TenantNo) -> Sequence[WorkflowRow]:
         return list(map(WorkflowRow._make, await self._rows(statement("live_workflows"), key_range(tenant_no))))
+
+    async def pauses(self, tenant_no: TenantNo) -> Mapping[int, PauseRow]:
+        return {row.key: row for row in await self._read(partial(owner.pauses, tenant_no=tenant_no))}
 
     async def versions(self, tenant_no: TenantNo, workflow_id: str) -> Sequence[VersionRow]:
         where = {"tenant_no": tenant_no, "workflow_id": workflow_id, "limit": LIST_ROWS_MAX}

@@ -147,6 +147,9 @@ class SqliteStore:
     async def prune(self, before: int, limit: int) -> int:
         return await self.upkeep.prune(before, limit)
 
+    async def purge_claims(self, before: int, limit: int) -> int:
+        return await self.upkeep.purge_claims(before, limit)
+
     async def prune_events(self, before: int, limit: int) -> int:
         return await self.upkeep.prune_events(before, limit)
 

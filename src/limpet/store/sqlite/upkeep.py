@@ -20,7 +20,7 @@ from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo, first_key, last_key
 from limpet.store.api import PRUNE_ROWS_MAX, FatalStoreError
 from limpet.store.indexing import index_for_ever
 from limpet.store.matching import INDEXED_CHARS_MAX, metadata_pairs
-from limpet.store.sqlite import events
+from limpet.store.sqlite import claims, events
 from limpet.store.sqlite.connection import LOG_BYTES_MAX, json_list, reading, writing
 from limpet.store.sqlite.errors import FSYNC_FAILED
 from limpet.store.sqlite.lane import Lane
@@ -98,6 +98,13 @@ class Upkeep:
         keys = await self._idle.run(partial(_finished, before=before, limit=limit))
         for start in range(0, len(keys), PRUNE_RUNS_AT_ONCE):
             await self._prune_runs(keys[start : start + PRUNE_RUNS_AT_ONCE], before)
+        return len(keys)
+
+    async def purge_claims(self, before: int, limit: int) -> int:
+        """Delete up to `limit` idempotency keys that had expired by then; returns how many were found."""
+        keys = await self._idle.run(partial(claims.expired, before=before, limit=min(limit, PRUNE_ROWS_MAX)))
+        if keys:
+            await self._writer.run(partial(_purge, keys=keys, before=before))
         return len(keys)
 
     async def prune_events(self, before: int, limit: int) -> int:
@@ -240,6 +247,11 @@ def _delete(connection: sqlite3.Connection, items: Sequence[Item], before: int) 
             if item.run_key in ended:
                 connection.execute(statement(item.statement), item.parameters)
         connection.executemany(statement("raise_key_floor"), _floors(items))
+
+
+def _purge(connection: sqlite3.Connection, keys: Sequence[int], before: int) -> None:
+    with _unsynced(connection):
+        connection.executemany(statement("purge_claim"), [(key, before) for key in keys])
 
 
 def _delete_events(connection: sqlite3.Connection, rows: Sequence[events.Stale]) -> None:

@@ -28,6 +28,7 @@ from limpet.edges import json_text
 from limpet.edges.grpc.translate import conditions
 from limpet.edges.grpc.translate.concurrency import concurrency_limits
 from limpet.edges.grpc.translate.events import default_filters
+from limpet.edges.grpc.translate.idempotency import idempotency
 from limpet.edges.grpc.translate.labels import desired_labels
 from limpet.edges.grpc.translate.rate_limits import rate_uses
 from limpet.edges.grpc.translate.workers import slot_units
@@ -56,6 +57,7 @@ def definition_of(request: CreateWorkflowVersionRequest, limits: Settings) -> Wo
         crons=tuple(request.cron_triggers),
         cron_input=json_text.check_object(request.cron_input.encode(), "cron_input", limits.payload_bytes_max),
         concurrency=concurrency_limits(_whole(request), "workflow"),
+        idempotency=idempotency(request),
         events=tuple(dict.fromkeys(request.event_triggers)),
         filters=default_filters(request.default_filters, limits),
     )
@@ -125,10 +127,6 @@ def _schema(request: CreateWorkflowVersionRequest, limits: Settings) -> bytes | 
 def _undelivered(request: CreateWorkflowVersionRequest) -> Iterator[tuple[Feature, str]]:
     """What is declared and not carried out, and where."""
     yield from _undelivered_of_limits(_whole(request), "workflow")
-    if request.HasField("idempotency"):
-        yield Feature.IDEMPOTENCY, "workflow"
-    if request.cron_triggers and _computes(request):
-        yield Feature.CRON, "workflow with computed limits"
     for task in request.tasks:
         yield from _undelivered_of_task(task)
     if request.HasField("on_failure_task"):

@@ -10,7 +10,7 @@ from limpet.contracts.admin_pb2 import TriggerWorkflowRunRequest
 from limpet.contracts.trigger_pb2 import TriggerWorkflowRequest
 from limpet.contracts.workflows_pb2 import ScheduledWorkflow, ScheduleWorkflowRequest, WorkflowVersion
 from limpet.core.errors import InvalidArgument, LimitReached
-from limpet.core.ids import Instant, is_uuid
+from limpet.core.ids import Instant, TenantId, is_uuid
 from limpet.core.inputs import RunsTriggered, Trigger
 from limpet.core.rows import VersionRow
 from limpet.core.settings import Settings
@@ -20,14 +20,15 @@ from limpet.edges import json_text
 from limpet.edges.grpc.translate.instants import instant, timestamp
 from limpet.edges.grpc.translate.labels import desired_labels
 from limpet.edges.grpc.translate.workers import check_text
+from limpet.edges.repeatable import repeatable_id
 
 PARENT_RUN_KEY = "hatchet__parent_workflow_run_id"  # set by the engine on children [W9.2]
 PARENT_TASK_KEY = "hatchet__parent_step_run_id"
 
 
-def triggered(request: TriggerWorkflowRequest, request_id: str | None, limits: Settings) -> RunsTriggered:
+def triggered(request: TriggerWorkflowRequest, request_id: str | None, limits: Settings) -> Trigger:
     """A single trigger."""
-    return RunsTriggered((_trigger(request, _checked(request_id, limits), limits),))
+    return _trigger(request, _checked(request_id, limits), limits)
 
 
 def bulk_triggered(requests: Sequence[TriggerWorkflowRequest], request_id: str | None, limits: Settings) -> RunsTriggered:
@@ -38,9 +39,9 @@ def bulk_triggered(requests: Sequence[TriggerWorkflowRequest], request_id: str |
     return RunsTriggered(tuple(_item(index, one, request_id, limits) for index, one in enumerate(requests)))
 
 
-def run_triggered(request: TriggerWorkflowRunRequest, request_id: str | None, limits: Settings) -> RunsTriggered:
+def run_triggered(request: TriggerWorkflowRunRequest, request_id: str | None, limits: Settings) -> Trigger:
     """The newer form, with bytes and without parents."""
-    item = Trigger(
+    return Trigger(
         workflow_name=_name(request.workflow_name, limits),
         input=json_text.check_object(request.input, "input", limits.payload_bytes_max),
         metadata=json_text.check_object(request.additional_metadata, "additional metadata", limits.metadata_bytes_max),
@@ -48,11 +49,10 @@ def run_triggered(request: TriggerWorkflowRunRequest, request_id: str | None, li
         desired_labels=desired_labels(request.desired_worker_labels, "trigger", limits),
         request_id=_checked(request_id, limits),
     )
-    return RunsTriggered((item,))
 
 
-def scheduled(request: ScheduleWorkflowRequest, limits: Settings) -> SchedulesCreated:
-    """Runs to be started at instants, maybe as children of a task (F7.7)."""
+def scheduled(request: ScheduleWorkflowRequest, tenant: TenantId, request_id: str | None, limits: Settings) -> SchedulesCreated:
+    """Runs to be started at instants, maybe as children of a task (F7.7); a request id names each of them (I5)."""
     parent_run_id = _uuid("parent_id", request.parent_id)
     parent_task_id = _uuid("parent_task_run_external_id", request.parent_task_run_external_id)
     if parent_run_id is not None and (parent_task_id is None or not request.HasField("child_index")):
@@ -67,7 +67,12 @@ def scheduled(request: ScheduleWorkflowRequest, limits: Settings) -> SchedulesCr
         priority=request.priority if request.HasField("priority") else None,
         parent_run_id=parent_run_id,
         parent_task_id=parent_task_id,
+        ids=_ids(tenant, _checked(request_id, limits), len(request.schedules)),
     )
+
+
+def _ids(tenant: TenantId, request_id: str | None, count: int) -> tuple[str, ...]:
+    return () if request_id is None else tuple(repeatable_id(tenant, request_id, index) for index in range(count))
 
 
 def _instant(index: int, stamp: Timestamp) -> Instant:

@@ -7,7 +7,8 @@ SELECT limpet.commit_2(
     :tasks_changed, :receipts, :receipts_folded, :events, :key_floors);
 
 -- name: commit_with_more
--- The same with crons, scheduled runs, events, filters, webhooks, conditions and rate limits. All of it fails together.
+-- The same with what few commits have: the timetable, events, webhooks, conditions, rate limits, idempotency keys, pauses.
+-- All of it fails together.
 SELECT limpet.commit_2(
     :fences, :lease_us, :workflows, :versions, :workers, :workers_forgotten, :runs_opened, :runs_changed, :tasks_opened,
     :tasks_changed, :receipts, :receipts_folded, :events, :key_floors),
@@ -15,4 +16,6 @@ SELECT limpet.commit_2(
     limpet.commit_events_1(:pushed_events, :event_runs, :filters_dropped, :filters, :expression_failures),
     limpet.commit_webhooks_1(:webhooks_dropped, :webhooks),
     limpet.commit_conditions_1(:waits),
-    limpet.commit_rate_limits_1(:rate_limits_dropped, :rate_limits);
+    limpet.commit_rate_limits_1(:rate_limits_dropped, :rate_limits),
+    limpet.commit_claims_1(:claims_dropped, :claims),
+    limpet.commit_pauses_1(:pauses);

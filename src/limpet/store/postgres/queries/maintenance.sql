@@ -24,6 +24,8 @@ FROM (
     SELECT count(*) FILTER (WHERE status = 1) AS waiting_tasks, count(*) FILTER (WHERE status = 3) AS live_tasks,
         count(*) FILTER (
             WHERE status = 1 AND schedule_deadline < (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+                AND NOT EXISTS (  -- a pause stops their clocks
+                    SELECT FROM limpet.runs AS r JOIN limpet.pauses AS p ON p.key = r.workflow_key WHERE r.key = run_key)
         ) AS overdue_tasks
     FROM limpet.tasks WHERE run_key IN (SELECT key FROM limpet.open_runs)
 ) AS t;

@@ -14,8 +14,9 @@ SELECT
     (SELECT count(*) FROM quarantine) AS quarantined;
 
 -- name: overdue_tasks
--- Waiting tasks whose time to be assigned is over.
-SELECT count(*) FROM tasks WHERE status = 1 AND schedule_deadline IS NOT NULL AND schedule_deadline < :now;
+-- Waiting tasks whose time to be assigned is over; a pause stops their clocks.
+SELECT count(*) FROM tasks AS t WHERE t.status = 1 AND t.schedule_deadline IS NOT NULL AND t.schedule_deadline < :now
+    AND NOT EXISTS (SELECT 1 FROM runs AS r JOIN pauses AS p ON p.key = r.workflow_key WHERE r.key = t.run_key);
 
 -- name: restore_epoch
 -- Above every epoch that an engine of the replaced store may still believe in.

@@ -1,0 +1,1 @@
+"""What is in flight: a file for each subject."""
