@@ -89,6 +89,16 @@ def test_R47_a_definition_of_a_release_without_conditions_asks_to_be_registered_
         s.trigger("W")
 
 
+def test_R47_a_definition_of_a_release_without_scopes_says_so_and_runs_as_it_did() -> None:
+    s = Scenario()
+    old = replace(make_workflow("W", make_task("a", wait_for=[event("e")])), undelivered=((Feature.EVENT_SCOPE, "task a"),))
+    s.ask(WorkflowPut(old), WorkflowPutReply)
+    run = s.trigger("W")
+    assert [one.message for one in s.timeline("a") if "register it again" in one.message]
+    s.push("e", scope="any")
+    assert s.run_status(run) == "QUEUED"
+
+
 # Sleeps
 
 

@@ -13,8 +13,8 @@ WARNINGS_MAX = 20  # of one workflow: a graph of a thousand tasks must not fill 
 
 OLDER = frozenset(
     {
-        Feature.CONCURRENCY, Feature.CONDITIONS, Feature.RATE_LIMITS, Feature.EVENTS, Feature.FILTERS, Feature.IDEMPOTENCY,
-        Feature.CRON,
+        Feature.CONCURRENCY, Feature.CONDITIONS, Feature.EVENT_SCOPE, Feature.RATE_LIMITS, Feature.EVENTS, Feature.FILTERS,
+        Feature.IDEMPOTENCY, Feature.CRON,
     }
 )  # fmt: skip  # carried out by now
 
