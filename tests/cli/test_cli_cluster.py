@@ -65,6 +65,12 @@ def test_an_owner_and_a_standby_are_told_apart(
     assert sum(found["servers"][0]["id"] in row for row in rows) == GROUPS + 1
 
 
+def test_a_port_that_the_system_chose_is_told_to_the_others(servers: tuple[Running, Running], look: Look) -> None:
+    told = [server["address"] for server in look()["servers"]]
+    assert told == [server.ready["grpc"] for server in servers]
+    assert not any(address.endswith(":0") for address in told)
+
+
 def test_L5_a_standby_is_seen_to_take_over(servers: tuple[Running, Running], look: Look) -> None:
     before = look()
     kill(servers[0])

@@ -801,3 +801,42 @@ def test_PR16_a_shared_limit_in_front_of_many_keys_costs_as_many_looks_as_it_has
     s.advance(1)
     assert len(s.log.starts) == 3_000 + 20
     assert len(seen) - first <= 12
+
+
+# Numbers for whoever watches
+
+
+def waiting(s: Scenario) -> dict[str, int]:
+    """Tasks that wait for units, by limit; all others under an empty name."""
+    view = s.machine.rates(s.now)
+    return {**{one.name: one.waiting for one in view.limits}, "": view.others_waiting}
+
+
+def test_keys_that_code_names_are_told_one_by_one_and_computed_ones_together() -> None:
+    s = crowd(100, 30, 1_000)  # one unit each
+    assert waiting(s) == {"all": 0, "": 70}
+    s.rate_limit("all", 0, DAY)
+    s.trigger("W", keys={"user": "new", "size": 1})
+    assert waiting(s) == {"all": 1, "": 70}
+    s.cancel(*list(s.machine.state.runs))
+    assert waiting(s) == {"all": 0, "": 0}
+
+
+def test_a_view_tells_of_units_that_are_back_without_taking_them() -> None:
+    s = single(takes(API, 3))
+    s.rate_limit(API, 10, MINUTE)
+    s.trigger("W")
+    before = s.machine.rates(s.now).limits
+    assert [(one.name, one.limit, one.left, one.waiting) for one in before] == [(API, 10, 7, 0)]
+    assert s.machine.rates(Instant(s.now + 60_000_000)).limits[0].left == 10
+    assert s.machine.rates(s.now).limits == before
+
+
+def test_at_most_so_many_limits_are_told_by_name_those_first_that_most_wait_for() -> None:
+    s = Scenario(Settings(rate_limits_shown_max=2))
+    for number in range(4):
+        s.workflow(f"W{number}", make_task("a", action=f"a{number}", rates=[takes(f"api{number}")]))
+        s.rate_limit(f"api{number}", 0)
+        for _ in range(number):
+            s.trigger(f"W{number}")
+    assert waiting(s) == {"api3": 3, "api2": 2, "": 1}

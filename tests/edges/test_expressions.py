@@ -20,7 +20,7 @@ from limpet.edges.expressions.evaluator import (
     compile_expression,
 )
 from limpet.edges.expressions.shape import NODES_MAX, PATTERN_BYTES_MAX
-from limpet.edges.expressions.values import Values
+from limpet.edges.expressions.values import LEVELS_MAX, Values
 
 ORDER = {"user": "ada", "n": 3, "big": 2**53, "tags": ["a", "b"], "deep": {"x": None}, "yes": True, "ratio": 2.75}
 
@@ -100,8 +100,22 @@ def test_F1_4_json_numbers_are_doubles() -> None:
 
 def test_a_number_beyond_all_doubles_is_infinite() -> None:
     found = Values()
-    found.variables = {"input": {"a": found._read(10**400), "b": found._read(-(10**400))}}
+    found.variables = {"input": {"a": found._read(10**400, 1), "b": found._read(-(10**400), 1)}}
     assert compile_expression(Environment.CONDITION, "input.a > 1e308 && input.b < -1e308").evaluate(found) is True
+
+
+@pytest.mark.parametrize("nest", [(b'{"a":', b"}"), (b"[", b"]")], ids=["objects", "lists"])
+def test_X15_what_nests_deeper_than_an_expression_looks_is_an_error_of_the_expression(nest: tuple[bytes, bytes]) -> None:
+    begin, end = nest
+    for levels, fits in ((LEVELS_MAX - 1, True), (LEVELS_MAX, False), (1_000, False)):
+        found = Values()
+        found.add_json("input", b'{"a":' + begin * levels + b"1" + end * levels + b"}")
+        expression = compile_expression(Environment.CONDITION, "'a' in input")
+        if fits:
+            assert expression.evaluate(found) is True
+        else:
+            with pytest.raises(ExpressionError, match=f"input nests deeper than {LEVELS_MAX} levels"):
+                expression.evaluate(found)
 
 
 def test_F1_4_results_must_have_the_type_of_their_place() -> None:

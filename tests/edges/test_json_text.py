@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -54,6 +55,22 @@ def test_X16_what_the_parser_takes_comes_back_unchanged(text: bytes) -> None:
 
 def test_an_empty_text_is_an_empty_object() -> None:
     assert json_text.check_object(b"", "input", 10) == b"{}"
+
+
+DEEP = [b'{"a":' * levels + b"1" + b"}" * levels for levels in (200, 260, 600, 1_000)]
+
+
+@pytest.mark.parametrize("deep", DEEP, ids=len)
+def test_X15_members_are_set_however_deep_the_others_are(deep: bytes) -> None:
+    text = json_text.check_object(b'{"trace":1,"b":' + deep + b"}", "input", MIB)
+    spliced = json_text.with_members(text, {"trace": "x"})
+    assert orjson.loads(spliced)["trace"] == "x"
+    assert deep in spliced
+
+
+@pytest.mark.parametrize("deep", DEEP, ids=len)
+def test_W9_4_what_nests_too_deeply_to_be_written_is_a_text_that_nobody_asks_for(deep: bytes) -> None:
+    assert json_text.text_of(orjson.loads(deep)) == (deep.decode() if len(deep) < 1_300 else "")
 
 
 @pytest.mark.parametrize(("extra", "fits"), [(-1, True), (0, True), (1, False)])

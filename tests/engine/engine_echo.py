@@ -49,6 +49,7 @@ from limpet.core.inputs import (
 )
 from limpet.core.limits_view import LimitsView
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.rate_views import RatesView
 from limpet.core.rows import RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.settings import Settings
 from limpet.core.subscriptions import Candidate
@@ -113,6 +114,9 @@ class EchoMachine:
 
     def output_view(self, task_run_id: str) -> OutputView | None:
         return None
+
+    def rates(self, now: Instant) -> RatesView:
+        return RatesView((), 0)
 
     def awaited(self, event_key: str) -> tuple[str, ...]:
         return ()

@@ -74,6 +74,12 @@ class Example:
                 worker.kill()
 
 
+def told_by(name: str) -> list[str]:
+    """What the example's own page says that it prints."""
+    page = (EXAMPLES / name / "README.md").read_text(encoding="utf-8")
+    return page.partition("```text\n")[2].partition("```")[0].splitlines()
+
+
 def test_sticky_cache(engine: EngineProcess) -> None:
     lines = Example(engine, "sticky_cache", "first", "second").output()
     found = [re.fullmatch(r"document-(\d): process (\d+), sum (\d+)", line) for line in lines]
@@ -120,6 +126,26 @@ def test_order_events(engine: EngineProcess) -> None:
         "order:created in us: order 2 confirmed, because of order:created",
         "order:changed in eu: order 1 confirmed, because of order:changed",
     ]
+
+
+def test_fair_lanes(engine: EngineProcess) -> None:
+    assert Example(engine, "fair_lanes", "only").output() == told_by("fair_lanes")
+
+
+def test_paid_api(engine: EngineProcess) -> None:
+    lines, told = Example(engine, "paid_api", "only").output(), told_by("paid_api")
+    found = [re.fullmatch(r"(\w+) \(\w+\): 6 addresses within (\d+) s", line) for line in lines[:2]]
+    assert [match and match[1] for match in found] == ["bob", "ada"]
+    assert int(lines[1].split()[-2]) >= 2
+    assert lines[2:] == told[2:]
+
+
+def test_by_the_clock(engine: EngineProcess) -> None:
+    assert Example(engine, "by_the_clock", "only").output() == told_by("by_the_clock")
+
+
+def test_github_issues(engine: EngineProcess) -> None:
+    assert Example(engine, "github_issues", "only").output() == told_by("github_issues")
 
 
 def test_sticky_fan_out(engine: EngineProcess) -> None:

@@ -18,7 +18,7 @@ from limpet import Context, EmptyModel, Limpet
 
 EXAMPLES = 3  # of each operation, for cases that fit the document and for cases that do not; one takes some 20 ms
 EXAMPLES_SLOW = 60
-OPERATIONS_MIN = 42  # an empty document would find nothing wrong
+OPERATIONS_MIN = 76  # an empty document would find nothing wrong
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import grpc
+import orjson
 import pytest
 from grpc import StatusCode as S
 
@@ -281,3 +282,51 @@ async def result_of(house: House, run_id: str) -> wire.WorkflowRunEvent:
     event = await stream.read()
     assert isinstance(event, wire.WorkflowRunEvent)
     return event
+
+
+@pytest.mark.parametrize("levels", [260, 600, 1_000])
+async def test_X15_metadata_and_input_that_nest_deeply_break_nothing_afterwards(house: House, levels: int) -> None:
+    deep = b'{"a":' * (levels - 1) + b"1" + b"}" * (levels - 1)
+    metadata = b'{"m":"%d","traceparent":"x","deep":%s}' % (levels, deep)
+    name = await house.workflow(house.name("deep"))
+    run_id = await house.trigger(name, input=deep, additional_metadata=metadata)
+    row = next(row for row in await listed(house) if row["metadata"]["id"] == run_id)
+    assert row["additionalMetadata"]["traceparent"].endswith("-01")
+    assert [row["metadata"]["id"] for row in await listed(house, f"additional_metadata=m:{levels}")] == [run_id]
+    assert await listed(house, "additional_metadata=deep:x") == []
+    assert (await house.rest("GET", f"/stable/workflow-runs/{run_id}")).status_code == 200
+    line = events.PutLogRequest(task_run_external_id=run_id, message=b"a line", metadata=deep)
+    await house.call("/EventsService/PutLog", line)
+    await house.engine.write_logs.flushed()
+    logs = await house.rest("GET", f"/stable/tasks/{run_id}/logs")
+    assert (logs.status_code, deep in logs.content) == (200, True)
+    assert (await house.rest("POST", "/stable/tenants/{tenant}/tasks/cancel", {"externalIds": [run_id]})).status_code == 200
+
+
+@pytest.mark.parametrize("levels", [260, 600, 1_000])
+async def test_X15_expressions_on_what_nests_deeply_fail_with_a_sentence(house: House, levels: int) -> None:
+    deep = b'{"a":' * levels + b"1" + b"}" * levels
+    limit = admin.Concurrency(expression="'key'", max_runs=1, limit_strategy=admin.ConcurrencyLimitStrategy.GROUP_ROUND_ROBIN)
+    name = await house.workflow(house.name("limited"), concurrency_arr=[limit], event_triggers=[f"deep:{levels}"])
+    for metadata in ("{}", '{"hatchet__event_id":"x"}'):
+        request = events.PushEventRequest(key=f"deep:{levels}", payload=deep.decode(), additional_metadata=metadata)
+        await house.call("/EventsService/Push", request)
+    metadata = f'{{"hatchet__a":1,"deep":{deep.decode()}}}'
+    evil = events.PushEventRequest(key=f"deep:{levels}", payload="{}", additional_metadata=metadata)
+    code, text = await house.status("/EventsService/Push", evil)
+    assert (code, "nests too deeply" in text) == (S.INVALID_ARGUMENT, True)
+    run_id = await house.trigger(name, input=deep)
+    details = await house.details(run_id)
+    (task_run,) = details.task_runs.values()
+    assert (
+        task_run.error
+        == "failed to parse step expression ('key'): input nests deeper than 200 levels, which no expression looks into"
+    )
+
+
+async def listed(house: House, query: str = "") -> list[dict[str, Any]]:
+    """Runs, newest first."""
+    path = f"/stable/tenants/{{tenant}}/workflow-runs?since=2020-01-01T00:00:00Z&only_tasks=false&limit=1000&{query}"
+    answer = await house.rest("GET", path)
+    assert answer.status_code == 200, answer.text
+    return list(orjson.loads(answer.content)["rows"])  # which nests deeper than Python's own parser goes

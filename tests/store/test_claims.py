@@ -9,7 +9,7 @@ import pytest
 from limpet.core.claim_rows import ClaimRow
 from limpet.core.decision import Changes
 from limpet.core.needs import Needs
-from limpet.store.api import PRUNE_ROWS_MAX, DataError, Store
+from limpet.store.api import PRUNE_ROWS_MAX, DataError, RunQuery, Store
 from tests.store.builders import NOW, ONE, SECOND, TWO, Owner, Rows
 from tests.store.conftest import Reopen
 
@@ -35,6 +35,28 @@ async def test_expired_claims_are_found_until_they_are_purged(store: Store, owne
     expired = claim(rows, expires_at=NOW - 1)
     await owner.commit(Changes(claims=[expired]))
     assert await held(store, b"order-1") == {b"order-1": expired}
+
+
+async def test_runs_are_listed_by_the_keys_they_hold(store: Store, owner: Owner, rows: Rows) -> None:
+    (first, _), (second, _), (third, _) = [await owner.open_run(rows) for _ in range(3)]
+    names = {first.key: b"order-1", second.key: "Größe 2".encode()}
+    await owner.commit(Changes(claims=[ClaimRow(key, ONE, name, rows.id(key), NOW + SECOND) for key, name in names.items()]))
+
+    async def found(*keys: str) -> set[int]:
+        query = RunQuery(held_keys=keys)
+        records, count = await store.reader.runs(ONE, query)
+        tasks, _ = await store.reader.tasks(ONE, query)
+        assert count == len(records)
+        assert {one.run.key for one in tasks} == {one.run.key for one in records}
+        return {one.run.key for one in records}
+
+    assert await found("order-1", "nobody's") == {first.key}
+    assert await found("order-1", "Größe 2") == {first.key, second.key}
+    assert await found("nobody's", "\ud800", "a\0b") == set()
+    assert await found() == set()
+    assert {one.run.key for one in (await store.reader.runs(ONE, RunQuery()))[0]} == {first.key, second.key, third.key}
+    await owner.commit(Changes(claims_dropped=[first.key]))
+    assert await found("order-1") == set()
 
 
 async def test_W16_6_a_key_is_given_up_and_taken_again_in_one_commit(store: Store, owner: Owner, rows: Rows) -> None:

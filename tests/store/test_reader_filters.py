@@ -108,6 +108,26 @@ async def test_children_are_found_by_their_parent(store: Store, owner: Owner, ro
     assert await keys(store, RunQuery(parent_task_id="nobody")) == []
 
 
+async def test_children_are_found_by_their_parents_run(store: Store, owner: Owner, rows: Rows) -> None:
+    parent, task = await owner.open_run(rows)
+    child, _ = await owner.open_run(rows, parent_run_id=parent.id, parent_task_id=task.id)
+    await owner.open_run(rows, parent_run_id="another")
+    assert await keys(store, RunQuery(parent_run_id=parent.id)) == [child.key]
+    assert await keys(store, RunQuery(parent_run_id=parent.id, parent_task_id="nobody")) == []
+    assert await keys(store, RunQuery(parent_run_id="nobody")) == []
+
+
+async def test_runs_are_found_by_their_end_inclusive_and_exclusive(store: Store, owner: Owner, rows: Rows) -> None:
+    first, _ = await owner.end_run(rows, *await owner.open_run(rows))
+    second, _ = await owner.end_run(rows, *await owner.open_run(rows))
+    await owner.open_run(rows)
+    assert first.finished_at is not None
+    assert second.finished_at is not None
+    assert await keys(store, RunQuery(finished_since=first.finished_at)) == [second.key, first.key]
+    assert await keys(store, RunQuery(finished_since=first.finished_at, finished_until=second.finished_at)) == [first.key]
+    assert await keys(store, RunQuery(finished_until=first.finished_at)) == []
+
+
 @pytest.fixture(params=[False, True], ids=["not yet indexed", "indexed"])
 async def metadata_runs(
     store: Store, owner: Owner, rows: Rows, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -157,6 +177,7 @@ async def test_metadata_joins_the_other_filters(store: Store, metadata_runs: Seq
         ('{"ключ":"да"}'.encode(), ("ключ", "да"), True),
         (b'{"n":"%"}', ("n", "x"), False),
         (b'{"n":"x\' OR 1=1 --"}', ("n", "x' OR 1=1 --"), True),
+        (b'{"n":' + b"[" * 900 + b"]" * 900 + b',"m":"x"}', ("m", "x"), True),
         (b"[1]", ("0", "1"), False),
         (b"null", ("n", "null"), False),
     ],
@@ -185,6 +206,7 @@ async def test_X_SQLI_hostile_filters_find_nothing_and_break_nothing(store: Stor
     for evil in ("' OR 1=1 --", '"; DROP TABLE runs; --', "%", "\x00", "{source}", ":tenant_no", "[]", "\\"):
         for query in (
             RunQuery(workflow_ids=[evil]), RunQuery(worker_id=evil), RunQuery(parent_task_id=evil), RunQuery(metadata=[(evil, evil)]),
+            RunQuery(parent_run_id=evil),
         ):  # fmt: skip
             assert await keys(store, query) == []
     assert await keys(store, RunQuery()) == [run.key]

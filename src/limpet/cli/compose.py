@@ -15,12 +15,14 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from limpet.cli import defaults
 from limpet.cli.plan import Plan, address
 from limpet.cli.ready import Ready
+from limpet.cli.reserved_port import ReservedPort
 from limpet.core.ids import SECOND_US
 from limpet.edges import condition_answers
 from limpet.edges.access import Access
@@ -58,13 +60,15 @@ class EngineProcess:
 
     def __init__(self, plan: Plan) -> None:
         plan.check()
-        self.plan = plan
-        self.store = open_store(plan)
+        self._port = None if plan.grpc_port else ReservedPort(plan.host)
+        self.plan: Plan = plan if self._port is None else replace(plan, grpc_port=self._port.number)
+        self.store = open_store(self.plan)
         self.streams = StreamRegistry()
         self.traces = TraceShelf()
         self.clock = SystemClock()  # the one that all rooms look at: a jump of the wall clock moves nothing (T-CLOCK)
         self.engine = Engine(self.store, self.streams, self.clock, plan.settings, judge=condition_answers.holds)
         self._ends = AsyncExitStack()
+        self._ends.callback(self._free_port)
 
     async def start(self) -> Ready:
         """Open the store, take it over, then listen. Raises what the store or the addresses have against it."""
@@ -101,6 +105,12 @@ class EngineProcess:
             return await server.start(self.plan.host, self.plan.grpc_port)
         except RuntimeError as error:  # what the gRPC library says of an address that is taken
             raise OSError(errno.EADDRINUSE, str(error)) from error
+        finally:
+            self._free_port()
+
+    def _free_port(self) -> None:
+        if self._port is not None:
+            self._port.free()
 
     async def _start_http(self, access: Access) -> int:
         server = HttpServer(self.engine, access, self._http_options())

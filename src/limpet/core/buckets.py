@@ -23,6 +23,15 @@ class Level(NamedTuple):
     refill_at: Instant | None
 
 
+class Held:
+    """How many tasks wait for units of any rate limit of a tenant; kept by its buckets, so that nobody has to count."""
+
+    __slots__ = ("tasks",)
+
+    def __init__(self) -> None:
+        self.tasks: int = 0
+
+
 class Bucket:
     """A rate limit by name, also one that does not exist. Mutated by `Rates` only.
 
@@ -31,14 +40,17 @@ class Bucket:
     uses:       unfinished runs that name it
     is_awaited: whether tasks wait because it cannot give them their units
     watched_at: the timer entry that counts
+    waiting:    tasks that wait because it cannot give them their units
     """
 
     __slots__ = (
-        "created_at", "is_awaited", "is_read", "key", "level", "limit", "name", "paused_until", "uses", "watched_at", "window",
+        "created_at", "held", "is_awaited", "is_read", "key", "level", "limit", "name", "paused_until", "uses", "waiting",
+        "watched_at", "window",
     )  # fmt: skip
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, held: Held) -> None:
         self.name: str = name
+        self.held: Held = held
         self.key: int | None = None
         self.is_read: bool = False
         self.limit: int = 0
@@ -49,6 +61,7 @@ class Bucket:
         self.uses: int = 0
         self.is_awaited: bool = False
         self.watched_at: Instant | None = None
+        self.waiting: int = 0
 
     @property
     def exists(self) -> bool:
@@ -58,6 +71,11 @@ class Bucket:
     def value(self) -> int:
         """Units that are left."""
         return self.level.value
+
+    def holds(self, tasks: int) -> None:
+        """So many more tasks wait for it, or fewer."""
+        self.waiting += tasks
+        self.held.tasks += tasks
 
     def is_paused(self, now: Instant) -> bool:
         return self.paused_until is not None and (self.is_awaited or self.paused_until > now)

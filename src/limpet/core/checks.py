@@ -115,6 +115,8 @@ def _of_rates(state: State) -> Iterator[str]:
         closed = [tap for tap in state.rates.taps_of(bucket) if not tap.is_open]
         if bucket.is_awaited is not bool(closed):
             yield f"L1: rate limit {bucket.name!r} counts {'somebody' if bucket.is_awaited else 'nobody'} who waits for it"
+        if bucket.waiting != sum(1 for tap in closed for _ in tap.tasks()):
+            yield f"L1: rate limit {bucket.name!r} counts {bucket.waiting} tasks that wait for it, and others do"
         for tap in closed:
             if bucket.gives(tap.units, state.now):
                 yield f"L1: rate limit {bucket.name!r} keeps {tap.units} units from tasks that wait for them"

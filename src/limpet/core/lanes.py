@@ -121,6 +121,8 @@ class Lane:
     def push(self, order: Order, task: TaskRun, ticket: int) -> None:
         task.ticket, task.in_queue, task.class_id = ticket, True, self.class_id
         self.size += 1
+        if self.tap is not None:
+            self.tap.count(1)
         heappush(self._heap, (order, ticket, task))
 
     def drop(self, task: TaskRun) -> None:
@@ -129,6 +131,8 @@ class Lane:
         assert task.class_id == self.class_id
         task.in_queue = False
         self.size -= 1
+        if self.tap is not None:
+            self.tap.count(-1)
         if len(self._heap) > 2 * self.size + SWEEP_MIN:
             self._heap = [entry for entry in self._heap if self._stands(entry[2], entry[1])]
             heapify(self._heap)
@@ -139,9 +143,12 @@ class Tap:
 
     open_taps: the front of its class, in which it stands while it is open
     noted:     whether a timer stands for the notices of those who wait at it
+    waiting:   tasks of its lanes
     """
 
-    __slots__ = ("bucket", "class_id", "entry", "front", "is_open", "lanes", "noted", "open_taps", "size", "standing", "units")
+    __slots__ = (
+        "bucket", "class_id", "entry", "front", "is_open", "lanes", "noted", "open_taps", "size", "standing", "units", "waiting",
+    )  # fmt: skip
 
     def __init__(self, class_id: int, bucket: Bucket, units: int, open_taps: Front[Tap]) -> None:
         self.class_id: int = class_id
@@ -150,6 +157,7 @@ class Tap:
         self.open_taps: Front[Tap] = open_taps
         self.lanes: Front[Lane] = Front()
         self.size: int = 0  # lanes
+        self.waiting: int = 0
         self.is_open: bool = True
         self.noted: bool = False
         self.front: object = None
@@ -169,6 +177,7 @@ class Tap:
         """The lane stands behind this tap from now on."""
         lane.tap = self
         self.size += 1
+        self.count(lane.size)
         self.lanes.stand(lane)
         self._stand_up()
 
@@ -177,6 +186,7 @@ class Tap:
         assert lane.tap is self
         lane.tap = None
         self.size -= 1
+        self.count(-lane.size)
         self.lanes.leave(lane)
 
     def advanced(self, lane: Lane, order: Order) -> None:
@@ -185,11 +195,21 @@ class Tap:
             self.lanes.stand(lane)
             self._stand_up()
 
+    def count(self, tasks: int) -> None:
+        """So many more tasks stand here, or fewer; behind a closed tap they wait for its bucket."""
+        self.waiting += tasks
+        if not self.is_open:
+            self.bucket.holds(tasks)
+
     def open(self) -> None:
+        if not self.is_open:
+            self.bucket.holds(-self.waiting)
         self.is_open = True
         self._stand_up()
 
     def close(self) -> None:
+        if self.is_open:
+            self.bucket.holds(self.waiting)
         self.is_open = False
         self.open_taps.leave(self)
 

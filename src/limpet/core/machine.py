@@ -68,6 +68,7 @@ from limpet.core.limits_view import LimitsView
 from limpet.core.needs import Found, Needs, Snapshot
 from limpet.core.pause_inputs import WorkflowPaused, WorkflowUnpaused
 from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimitPut
+from limpet.core.rate_views import RatesView, of_rates
 from limpet.core.reasons import explain_task
 from limpet.core.settings import Settings
 from limpet.core.state import State
@@ -287,6 +288,10 @@ class Machine:
         task = self.state.tasks.get(task_run_id)
         expressions = () if task is None else task.run.definition.output_expressions[task.step]
         return None if task is None or not expressions else views.OutputView(task.run.version.id, expressions)
+
+    def rates(self, now: Instant) -> RatesView:
+        """The rate limits that code names, and who waits for units."""
+        return of_rates(self.state, now)
 
     def awaited(self, event_key: str) -> tuple[str, ...]:
         """What an edge evaluates on the payload of such an event before it hands the event in."""

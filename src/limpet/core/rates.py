@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
-from limpet.core.buckets import Bucket, Level
+from limpet.core.buckets import Bucket, Held, Level
 from limpet.core.decision import Changes
 from limpet.core.ids import Instant, TenantNo
 from limpet.core.lanes import Lane, Tap
@@ -33,6 +33,7 @@ class Rates:
     def __init__(self, idle_max: int) -> None:
         self.buckets: dict[str, Bucket] = {}
         self.unread: dict[str, Bucket] = {}
+        self.held: Held = Held()
         self._idle: dict[str, Bucket] = {}  # named by no unfinished run; the one that was used last stands last
         self._idle_max = idle_max
         self._taps: dict[str, dict[TapName, Tap]] = {}
@@ -85,7 +86,7 @@ class Rates:
         """By name; one that memory lacks is read before the next step."""
         bucket = self.buckets.get(name)
         if bucket is None:
-            bucket = self.buckets[name] = self.unread[name] = self._idle[name] = Bucket(name)
+            bucket = self.buckets[name] = self.unread[name] = self._idle[name] = Bucket(name, self.held)
         return bucket
 
     def create(self, bucket: Bucket, key: int, limit: int, window: RateWindow, now: Instant) -> None:

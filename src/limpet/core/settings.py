@@ -71,6 +71,7 @@ class Settings:
     task_rate_limits_max: int = 10  # that one task takes units of [F4.11]
     rate_limit_name_bytes_max: int = 255  # a rate limit's key; a computed one that is longer is an error of its expression
     rate_limits_idle_max: int = 10_000  # kept in memory though no unfinished run names them; others are read when needed [S2]
+    rate_limits_shown_max: int = 100  # that metrics tell of by name; the others are told of together
     concurrency_key_bytes_max: int = 1_000  # a longer key is an error of its expression; it is stored with every run
     idempotency_key_bytes_max: int = 1_000  # a trigger with a longer key is refused; it is stored while it is held
     idempotency_ttl_max_us: int = 3_653 * 24 * 3600 * SECOND_US  # ten years: a key for ever is a key that nobody can free

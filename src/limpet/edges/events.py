@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 import orjson
 
-from limpet.core.errors import LimitReached, NotJudged, NotSupported, SubscriptionsChanged, WorkflowChanged
+from limpet.core.errors import InvalidArgument, LimitReached, NotJudged, NotSupported, SubscriptionsChanged, WorkflowChanged
 from limpet.core.event_inputs import EventsPushed, EventStart, ExpressionFailure, PushedEvent
 from limpet.core.event_rows import PushedEventRow
 from limpet.core.ids import TenantId
@@ -168,7 +168,7 @@ def _values(event: NewEvent, event_id: str) -> Values:
 
 
 def _is_true(candidate: Candidate, shared: Values) -> bool:
-    values = Values(dict(shared.variables), shared.size, shared.longest)
+    values = replace(shared, variables=dict(shared.variables))
     values.add_json("payload", candidate.payload)
     return as_truth(compile_expression(Environment.FILTER, candidate.expression).evaluate(values))
 
@@ -189,4 +189,7 @@ def run_metadata(event: NewEvent, event_id: str) -> bytes:
         return json_text.with_members(event.metadata, members)
     given = orjson.loads(event.metadata)
     kept = {key: value for key, value in given.items() if not key.startswith(ENGINE_PREFIX) or key in SOURCE_KEYS}
-    return orjson.dumps({**kept, **members})
+    try:
+        return orjson.dumps({**kept, **members})
+    except TypeError:
+        raise InvalidArgument(f"event {event.name}: additional metadata nests too deeply to be written anew") from None

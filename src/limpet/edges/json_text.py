@@ -7,6 +7,7 @@ Not refused: duplicate keys and large integers; a scanner of our own would cost 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import msgspec
 import orjson
@@ -52,7 +53,12 @@ def parse(text: bytes, what: str) -> object:
 
 def text_of(value: object) -> str:
     """A value as metadata filters compare it: a text as it is, anything else as its JSON (W9.4)."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return ""  # it nests deeper than can be written; no filter means such a value
 
 
 def quoted(text: str) -> bytes:
@@ -65,9 +71,10 @@ def with_members(object_text: bytes, members: dict[str, str]) -> bytes:
     if not members:
         return object_text
     if any(key.encode() in object_text for key in members):
-        decoded: dict[str, object] = dict(_members.decode(object_text))  # the others' text stays: a number keeps its digits
-        decoded.update(members)
-        return msgspec.json.encode(decoded)
+        with suppress(RecursionError):  # what nests too deeply gets a second member of the name: the last one counts
+            decoded: dict[str, object] = dict(_members.decode(object_text))  # the others' text stays: a number keeps its digits
+            decoded.update(members)
+            return msgspec.json.encode(decoded)
     head = object_text.rstrip()[:-1].rstrip()
     return head + (b"" if head.endswith(b"{") else b",") + orjson.dumps(members)[1:]
 

@@ -10,6 +10,7 @@ from limpet.core.explain import Explanation
 from limpet.core.ids import TenantId, TenantNo
 from limpet.core.inputs import Input
 from limpet.core.limits_view import LimitsView
+from limpet.core.rate_views import RatesView
 from limpet.core.subscriptions import Candidate
 from limpet.core.views import OutputView, WorkerView
 from limpet.store.api import LogLine, Reader
@@ -49,6 +50,9 @@ class Door(Protocol):
 
     def output_view(self, tenant: TenantId, task_run_id: str) -> OutputView | None:
         """The expressions that look at a task's output, from memory; None: none does, or no such task lives."""
+
+    def rates(self, tenant: TenantId) -> RatesView:
+        """The rate limits that code names, and how many tasks wait for units, from memory."""
 
     def awaited(self, tenant: TenantId, event_key: str) -> tuple[str, ...]:
         """The expressions that conditions hold against the payload of such an event, from memory."""

@@ -19,6 +19,7 @@ from limpet.core.ids import SECOND_US, Instant, TenantId, TenantNo
 from limpet.core.inputs import Input, ReplayRequested, RunsTriggered, TimePassed, WorkerRegistered, WorkflowPut
 from limpet.core.limits_view import LimitsView
 from limpet.core.machine import Machine
+from limpet.core.rate_views import RatesView
 from limpet.core.subscriptions import Candidate
 from limpet.core.views import OutputView, WorkerView
 from limpet.engine.clock import Clock
@@ -234,6 +235,10 @@ class Engine:
     def output_view(self, tenant: TenantId, task_run_id: str) -> OutputView | None:
         """See `Door.output_view`."""
         return self._core(tenant).output_view(task_run_id)
+
+    def rates(self, tenant: TenantId) -> RatesView:
+        """See `Door.rates`. What is not durable yet may be told: it is a number at a glance."""
+        return self._core(tenant).rates(self._clock.now())
 
     def awaited(self, tenant: TenantId, event_key: str) -> tuple[str, ...]:
         """See `Door.awaited`. What is not durable yet may be told: the core refuses answers that lack one."""

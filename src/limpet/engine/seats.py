@@ -15,6 +15,7 @@ from limpet.core.ids import Instant, TenantId, TenantNo
 from limpet.core.inputs import Input
 from limpet.core.limits_view import LimitsView
 from limpet.core.needs import Found, Needs, Snapshot
+from limpet.core.rate_views import RatesView
 from limpet.core.settings import Settings
 from limpet.core.subscriptions import Candidate
 from limpet.core.views import OutputView, WorkerView
@@ -43,6 +44,8 @@ class Core(Protocol):
     def candidates(self, event_key: str, scope: str | None) -> Sequence[Candidate]: ...
 
     def output_view(self, task_run_id: str) -> OutputView | None: ...
+
+    def rates(self, now: Instant) -> RatesView: ...
 
     def awaited(self, event_key: str) -> tuple[str, ...]: ...
 

@@ -154,6 +154,8 @@ class RunQuery:
     metadata_all:    a run must match with all of them
     since, until:    by created_at, in microseconds; since inclusive, until exclusive
     event_id:        of the event that started the run
+    held_keys:       idempotency keys, of which the run holds one
+    finished_since:  by the end of the run, which one that is not over has not; inclusive, finished_until exclusive
     """
 
     since: int | None = None
@@ -161,8 +163,12 @@ class RunQuery:
     statuses: Collection[int] | None = None
     workflow_ids: Collection[str] | None = None
     worker_id: str | None = None
+    parent_run_id: str | None = None
     parent_task_id: str | None = None
     event_id: str | None = None
+    held_keys: Collection[str] | None = None
+    finished_since: int | None = None
+    finished_until: int | None = None
     metadata: Sequence[tuple[str, str]] = ()
     metadata_all: bool = False
     limit: int = 50

@@ -73,4 +73,9 @@ def contains_text(message: str, search: str) -> bool:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return ""  # it nests deeper than can be written; no filter means such a value

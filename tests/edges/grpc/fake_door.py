@@ -17,6 +17,7 @@ from limpet.core.inputs import Input
 from limpet.core.limits_view import LimitsView
 from limpet.core.pause_rows import PauseRow
 from limpet.core.rate_rows import RateLimitRow
+from limpet.core.rate_views import RatesView
 from limpet.core.rows import Born, EventRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.subscriptions import Candidate
 from limpet.core.views import OutputView, WorkerView
@@ -230,6 +231,9 @@ class FakeDoor:
 
     def output_view(self, tenant: TenantId, task_run_id: str) -> OutputView | None:
         return self.looked_at.get(task_run_id)
+
+    def rates(self, tenant: TenantId) -> RatesView:
+        return RatesView((), 0)
 
     def awaited(self, tenant: TenantId, event_key: str) -> tuple[str, ...]:
         return self.awaited_of.get(event_key, ())

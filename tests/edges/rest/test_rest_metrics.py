@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from limpet.core.ids import SECOND_US
+from limpet.core.rate_views import RateLimitView, RatesView
 from limpet.core.rows import TaskStatus
 from limpet.edges.rest import live
 
@@ -88,13 +89,31 @@ async def test_the_tenants_prometheus_text_can_be_parsed(world: World, http: htt
     await world.run("greet")
     await world.worker_joins("north")
     await world.worker_joins("silent", seen_at=None)
+    samples = await scraped(http)
+    assert samples["limpet_tenant_tasks", "greet", "queued"] == 1
+    assert samples["limpet_tenant_workers", "ACTIVE"] == samples["limpet_tenant_workers", "INACTIVE"] == 1
+    assert samples["limpet_tenant_slots", "default", "free"] == 99
+
+
+async def test_rate_limits_that_code_names_are_told_by_name_and_the_others_together(
+    world: World, http: httpx.AsyncClient
+) -> None:
+    world.rates_view = RatesView((RateLimitView("api", 10, 3, 7),), 1_000)
+    samples = await scraped(http)
+    assert samples["limpet_tenant_rate_limit_units", "api", "left"] == 3
+    assert samples["limpet_tenant_rate_limit_units", "all", "api"] == 10
+    assert {name[1]: count for name, count in samples.items() if name[0] == "limpet_tenant_rate_limit_tasks"} == {
+        "api": 7,
+        "": 1_000,
+    }
+
+
+async def scraped(http: httpx.AsyncClient) -> dict[tuple[str, ...], float]:
+    """The tenant's samples by name and sorted label values."""
     answer = await http.get(f"/api/v1/tenants/{TENANT.id}/prometheus-metrics")
     assert answer.headers["content-type"].startswith("text/plain")
-    samples = {
+    return {
         (sample.name, *sorted(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(answer.text)
         for sample in family.samples
     }
-    assert samples["limpet_tenant_tasks", "greet", "queued"] == 1
-    assert samples["limpet_tenant_workers", "ACTIVE"] == samples["limpet_tenant_workers", "INACTIVE"] == 1
-    assert samples["limpet_tenant_slots", "default", "free"] == 99

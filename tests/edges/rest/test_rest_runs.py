@@ -130,7 +130,7 @@ async def test_lists_filter_by_workflow_metadata_parent_and_worker(world: World,
     assert await ids(http, additional_metadata=["customer:7", "blue:true"], additional_metadata_operator="AND") == [child.run.id]
 
 
-async def test_lists_know_that_no_run_has_an_event_or_an_idempotency_key(world: World, http: httpx.AsyncClient) -> None:
+async def test_lists_by_an_event_or_an_idempotency_key_that_nobody_has_are_empty(world: World, http: httpx.AsyncClient) -> None:
     await world.workflow("greet")
     record = await world.run("greet", TaskStatus.RUNNING)
     assert await ids(http, triggering_event_external_id=record.run.id) == []

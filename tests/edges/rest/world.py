@@ -43,6 +43,7 @@ from limpet.core.limits_view import LimitsView
 from limpet.core.machine import Machine
 from limpet.core.pause_inputs import WorkflowPaused, WorkflowUnpaused
 from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPaused, RateLimitPut
+from limpet.core.rate_views import RatesView
 from limpet.core.records import Workflow
 from limpet.core.rows import EventRow, EventType, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.subscriptions import Candidate, Subscriptions
@@ -83,6 +84,7 @@ class World:
         self.expressions: dict[str, LimitsView] = {}
         self.explained: dict[str, Explanation | Exception] = {}  # by task run id; others wait for a label
         self.submitted: list[tuple[TenantId, Input]] = []
+        self.rates_view = RatesView((), 0)
         self.refusal: Exception | None = None
         self.is_ready = True
         self.standby: str | None = None
@@ -254,6 +256,9 @@ class World:
 
     def output_view(self, tenant: TenantId, task_run_id: str) -> OutputView | None:
         return None
+
+    def rates(self, tenant: TenantId) -> RatesView:
+        return self.rates_view
 
     def awaited(self, tenant: TenantId, event_key: str) -> tuple[str, ...]:
         return ()

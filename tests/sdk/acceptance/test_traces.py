@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -111,6 +113,30 @@ async def test_a_failed_attempt_and_its_retry_are_spans_of_their_own(limpet_clie
     assert [span.status.status_code for span in (first, second)] == [StatusCode.ERROR, StatusCode.UNSET]
     assert [event.name for event in first.events] == ["exception"]
     assert [attributes(span)["retry_count"] for span in (first, second)] == [0, 1]
+
+
+async def test_cancelling_is_a_span_beside_the_attempts(limpet_client: Limpet, seen: Seen) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    @limpet_client.task()
+    def endless(input: EmptyModel, ctx: Context) -> None:
+        begun.set()
+        while not ctx.exit_flag:
+            time.sleep(0.005)
+        ended.set()
+
+    async with limpet_client.worker("w", workflows=[endless]):
+        ref = await endless.aio_run(wait_for_result=False)
+        assert await asyncio.to_thread(begun.wait, 20)
+        await limpet_client.runs.aio_cancel(ref.workflow_run_id)
+        assert await asyncio.to_thread(ended.wait, 20)
+    (asked,), (ran,), (told,) = (seen.named(name) for name in ("run_workflow", "start_step_run", "cancel_step_run"))
+    assert is_below(told, asked)
+    assert is_below(ran, asked)
+    assert told.kind is SpanKind.CONSUMER
+    assert attributes(told) == {
+        "instrumentor": "hatchet", "workflow_run_id": ref.workflow_run_id, "step_run_id": attributes(ran)["step_run_id"],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("single", [False, True])

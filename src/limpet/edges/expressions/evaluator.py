@@ -16,7 +16,7 @@ from typing import Any
 from limpet.core.errors import NotSupported
 from limpet.edges.expressions.errors import ExpressionError
 from limpet.edges.expressions.shape import Shape, shape_of
-from limpet.edges.expressions.values import Values
+from limpet.edges.expressions.values import LEVELS_MAX, Values
 
 EXPRESSION_BYTES_MAX = 4 * 1024
 LOOP_STEPS_MAX = 10_000  # the library's own budget; it counts the rounds of all loops together
@@ -58,6 +58,8 @@ class Compiled:
 
     def evaluate(self, values: Values) -> object:
         """The result as a plain value. Raises ExpressionError."""
+        if values.too_deep:
+            raise ExpressionError(f"{values.too_deep} nests deeper than {LEVELS_MAX} levels, which no expression looks into")
         self._check_work(values)
         try:
             found = self._program.eval(data=values.variables)

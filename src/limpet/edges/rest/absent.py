@@ -25,16 +25,10 @@ class Absent:
     instead: str = ""
 
 
-LIST_EVENTS = "use GET /api/v1/stable/tenants/{tenant}/events"
-LIST_RUNS = "use GET /api/v1/stable/tenants/{tenant}/workflow-runs"
-
 ABSENT = (
-    Absent(("GET",), "/v1/tenants/{tenant}/events", "the older list of events", LIST_EVENTS),
     Absent(("POST",), "/v1/tenants/{tenant}/webhook-workers", "webhook workers"),
     Absent(("POST",), "/v1/stable/tenants/{tenant}/durable-tasks/branch", "durable tasks"),
     Absent(("POST",), "/v1/stable/tasks/{task}/restore", "durable tasks"),
-    Absent(("GET",), "/v1/workflows/{workflow}/metrics", "metrics of one workflow", "use task-metrics with workflow_ids"),
-    Absent(("GET",), "/v1/tenants/{tenant}/workflows/runs", "the older list of runs", LIST_RUNS),
 )
 
 

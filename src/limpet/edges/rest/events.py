@@ -87,10 +87,8 @@ async def list_event_keys(caller: Calling, tenant: str) -> Response:
 @router.get(EVENTS + "/{event}", response_model=EventShown)
 async def get_event(caller: Calling, tenant: str, event: str) -> Response:
     """One event."""
-    found = await _events(caller, [event]) if is_uuid(event) else ()
-    if not found:
-        raise NotFound("event", event, "it never existed in this tenant, or its retention is over")
-    return await answer(lambda: event_shown(caller.tenant, found[0]))
+    found = await event_of(caller, event)
+    return await answer(lambda: event_shown(caller.tenant, found))
 
 
 @router.post(OLDER_EVENTS, response_model=EventShown, openapi_extra=body_schema(EventBody))
@@ -122,6 +120,14 @@ async def _pushed(caller: Caller, bodies: Sequence[EventBody]) -> Sequence[Event
     rows = await push(caller.door, caller.tenant, [new_event(each, settings) for each in bodies], settings)
     by_id = {record.event.id: record for record in await _events(caller, [row.id for row in rows])}
     return [by_id[row.id] for row in rows]
+
+
+async def event_of(caller: Caller, event: str) -> EventRecord:
+    """An event of this tenant. Raises NotFound."""
+    found = await _events(caller, [event]) if is_uuid(event) else ()
+    if not found:
+        raise NotFound("event", event, "it never existed in this tenant, or its retention is over")
+    return found[0]
 
 
 async def _events(caller: Caller, ids: Sequence[str]) -> Sequence[EventRecord]:

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
+from limpet.core.rate_views import RatesView
 from limpet.core.views import WorkerView
 from limpet.edges.rest.answers import answer, instant, moment_or_none
 from limpet.edges.rest.caller import Calling
@@ -71,7 +72,8 @@ async def task_stats(caller: Calling, tenant: str, taskNames: Names = None) -> R
 async def prometheus_metrics(caller: Calling, tenant: str) -> Response:
     """The tenant's numbers as Prometheus text."""
     live, views, now = await live_tasks(caller), caller.door.workers(caller.tenant), now_us(caller)
-    text = await asyncio.to_thread(lambda: generate_latest(tenant_registry(live, views, now)))
+    rates = caller.door.rates(caller.tenant)
+    text = await asyncio.to_thread(lambda: generate_latest(tenant_registry(live, views, rates, now)))
     return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
 
 
@@ -107,7 +109,7 @@ def stat_of(tally: Tally | None) -> TaskStatusStat | None:
     )
 
 
-def tenant_registry(live: Live, views: Sequence[WorkerView], now: int) -> CollectorRegistry:
+def tenant_registry(live: Live, views: Sequence[WorkerView], rates: RatesView, now: int) -> CollectorRegistry:
     """Gauges of one tenant, made for one answer."""
     registry = CollectorRegistry()
     tasks = Gauge("limpet_tenant_tasks", "Tasks that wait or run.", ["task", "state"], registry=registry)
@@ -118,7 +120,19 @@ def tenant_registry(live: Live, views: Sequence[WorkerView], now: int) -> Collec
     slots = Gauge("limpet_tenant_slots", "Slots of active workers.", ["slot_type", "state"], registry=registry)
     for view in views:
         count_worker(view, status_of(view, now), workers, slots)
+    show_rates(rates, registry)
     return registry
+
+
+def show_rates(rates: RatesView, registry: CollectorRegistry) -> None:
+    """Limits that code names, by name; an empty name stands for all others together, whose number no code bounds."""
+    units = Gauge("limpet_tenant_rate_limit_units", "Units of rate limits.", ["rate_limit", "state"], registry=registry)
+    tasks = Gauge("limpet_tenant_rate_limit_tasks", "Tasks that wait for units.", ["rate_limit"], registry=registry)
+    for limit in rates.limits:
+        units.labels(limit.name, "left").set(limit.left)
+        units.labels(limit.name, "all").set(limit.limit)
+        tasks.labels(limit.name).set(limit.waiting)
+    tasks.labels("").set(rates.others_waiting)
 
 
 def count_worker(view: WorkerView, status: str, workers: Gauge, slots: Gauge) -> None:

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
+
+from limpet.core.crons import EXPRESSION_KEY
 from limpet.core.definitions import TaskDefinition, WorkflowDefinition
 from limpet.core.ids import SECOND_US, TenantId
 from limpet.core.rows import RunRow, TaskRow, TaskStatus, VersionRow
+from limpet.edges.events import EVENT_ID_KEY
 from limpet.edges.rest.answers import duration_ms, moment, moment_or_none
 from limpet.edges.rest.awaited import conditions_shown
 from limpet.edges.rest.graph import definition_of, job_id, step_id
 from limpet.edges.rest.names import OLD_RUN_NAME, OLD_TASK_NAME
 from limpet.edges.rest.payloads import Payloads, object_of
 from limpet.edges.rest.schemas import ResourceMeta
-from limpet.edges.rest.schemas_workflows import JobRunShown, JobShown, RunShape, StepRunShown, StepShown, TriggeredBy
+from limpet.edges.rest.schemas_workflows import (
+    CronTrigger,
+    EventTrigger,
+    JobRunShown,
+    JobShown,
+    OlderRun,
+    RunShape,
+    StepRunShown,
+    StepShown,
+    TriggeredBy,
+    Triggers,
+)
 from limpet.edges.rest.summaries import frame_of, run_error, run_touched_at, touched_at
 from limpet.edges.trace_context import traced
 from limpet.store.api import RunRecord
@@ -23,17 +38,22 @@ TASKS_JOB, ON_FAILURE_JOB = 0, 1
 
 def run_shape(tenant: TenantId, record: RunRecord, payloads: Payloads) -> RunShape:
     """The run, with a job run for its tasks and one for its on-failure task."""
+    job_runs = [job_run(tenant, record, job, payloads) for job in jobs(tenant, record.version)]
+    return RunShape(**dict(older_run(tenant, record, payloads)), job_runs=job_runs)
+
+
+def older_run(tenant: TenantId, record: RunRecord, payloads: Payloads) -> OlderRun:
+    """The run without its tasks."""
     run, frame = record.run, frame_of(record)
     meta = ResourceMeta(id=run.id, created_at=moment(run.created_at), updated_at=moment(run_touched_at(run)))
-    return RunShape(
+    return OlderRun(
         metadata=meta,
         tenant_id=tenant,
         workflow_id=record.workflow.id,
         workflow_version_id=record.version.id,
         status=OLD_RUN_NAME[run.status],
         display_name=frame.run_name(record.tasks),
-        job_runs=[job_run(tenant, record, job, payloads) for job in jobs(tenant, record.version)],
-        triggered_by=TriggeredBy(metadata=meta, parent_workflow_run_id=run.parent_run_id),
+        triggered_by=triggered_by(meta, run),
         input=payloads.input(run),
         error=run_error(frame, record.tasks, payloads) or payloads.withheld(run, record.tasks),
         started_at=moment_or_none(run.started_at),
@@ -42,6 +62,18 @@ def run_shape(tenant: TenantId, record: RunRecord, payloads: Payloads) -> RunSha
         parent_id=run.parent_run_id,
         parent_step_run_id=run.parent_task_id,
         additional_metadata=object_of(traced(run.metadata, run.id)),
+    )
+
+
+def triggered_by(meta: ResourceMeta, run: RunRow) -> TriggeredBy:
+    """Who started it: what the engine wrote into the metadata of runs that events and crons start."""
+    metadata = orjson.loads(run.metadata or b"{}")
+    pairs = {key: value for key, value in metadata.items() if isinstance(value, str)} if isinstance(metadata, dict) else {}
+    return TriggeredBy(
+        metadata=meta,
+        parent_workflow_run_id=run.parent_run_id,
+        event_id=pairs.get(EVENT_ID_KEY),
+        cron_schedule=pairs.get(EXPRESSION_KEY),
     )
 
 
@@ -91,6 +123,18 @@ def jobs(tenant: TenantId, version: VersionRow) -> list[JobShown]:
     if definition.on_failure is not None:
         found.append(job_shown(tenant, version, definition, ON_FAILURE_JOB, steps[len(definition.tasks) :]))
     return found
+
+
+def triggers_shown(tenant: TenantId, version: VersionRow) -> Triggers:
+    """The event keys and crons that a version declares."""
+    definition = definition_of(version.definition)
+    return Triggers(
+        metadata=version_meta(version.id, version),
+        workflow_version_id=version.id,
+        tenant_id=tenant,
+        events=[EventTrigger(parent_id=version.id, event_key=key) for key in definition.events],
+        crons=[CronTrigger(parent_id=version.id, cron=expression) for expression in definition.crons],
+    )
 
 
 def job_shown(

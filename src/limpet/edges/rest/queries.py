@@ -46,7 +46,7 @@ Paged = Annotated[Paging, Depends()]
 class RunFilter:
     """The filters that lists of runs, of tasks, and of ids share.
 
-    Asked for by idempotency key, nothing is found: no run of this engine carries one.
+    idempotency_keys: finds runs that hold one of these now; a key that has expired or was given up names no run any more
     """
 
     since: datetime
@@ -64,7 +64,7 @@ class RunFilter:
     @property
     def finds_nothing(self) -> bool:
         """Whether the answer is known to be empty."""
-        return bool(self.idempotency_keys or self._names() == frozenset())
+        return self._names() == frozenset()
 
     def query(self, *, tasks: bool, limit: int, offset: int) -> RunQuery:
         """For the reader; statuses are counted over tasks or over runs."""
@@ -77,6 +77,7 @@ class RunFilter:
             worker_id=lowered_id(self.worker_id),
             parent_task_id=lowered_id(self.parent_task_external_id),
             event_id=lowered_id(self.triggering_event_external_id),
+            held_keys=self.idempotency_keys or None,
             metadata=metadata_pairs(self.additional_metadata or ()),
             metadata_all=self.additional_metadata_operator is MetadataOperator.AND,
             limit=limit,

@@ -46,6 +46,12 @@ class EventList(Schema):
     pagination: Pagination
 
 
+class EventData(Schema):
+    """An event's payload; `data` is JSON text."""
+
+    data: str
+
+
 class EventKeys(Schema):
     """The keys of the events that are there, each once."""
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from limpet.edges.rest.schemas import JsonObject, Pagination, ResourceMeta, Schema
 
@@ -50,6 +53,36 @@ class JobShown(Schema):
     steps: list[StepShown]
 
 
+class EventTrigger(Schema):
+    """An event key that starts a workflow."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(alias_generator=None)
+
+    parent_id: str
+    event_key: str
+
+
+class CronTrigger(Schema):
+    """A declared cron."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(alias_generator=None)
+
+    parent_id: str
+    cron: str
+
+
+class Triggers(Schema):
+    """What starts a version by itself, as it declares it. In snake case on the wire."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(alias_generator=None)
+
+    metadata: ResourceMeta
+    workflow_version_id: str
+    tenant_id: str
+    events: list[EventTrigger]
+    crons: list[CronTrigger]
+
+
 class WorkflowShown(Schema):
     """A workflow. `warnings`: what its newest version declares and this engine does not carry out.
 
@@ -65,6 +98,7 @@ class WorkflowShown(Schema):
     versions: list[VersionMeta]
     tags: list[JsonObject]
     jobs: list[JobShown]
+    triggers: Triggers | None = None
     tenant_id: str
     warnings: list[str]
 
@@ -106,6 +140,7 @@ class VersionShown(Schema):
     workflow: WorkflowShown
     schedule_timeout: str
     jobs: list[JobShown]
+    triggers: Triggers
     concurrency: OlderConcurrency | None = None
     v1_concurrency: list[ConcurrencySetting]
     workflow_config: JsonObject
@@ -146,10 +181,12 @@ class TriggeredBy(Schema):
 
     metadata: ResourceMeta
     parent_workflow_run_id: str | None = None
+    event_id: str | None = None
+    cron_schedule: str | None = None
 
 
-class RunShape(Schema):
-    """A run in the older shape."""
+class OlderRun(Schema):
+    """A run in the older shape, as lists have it."""
 
     metadata: ResourceMeta
     tenant_id: str
@@ -157,7 +194,6 @@ class RunShape(Schema):
     workflow_version_id: str
     status: str
     display_name: str
-    job_runs: list[JobRunShown]
     triggered_by: TriggeredBy
     input: JsonObject
     error: str | None = None
@@ -167,3 +203,23 @@ class RunShape(Schema):
     parent_id: str | None = None
     parent_step_run_id: str | None = None
     additional_metadata: JsonObject
+
+
+class RunShape(OlderRun):
+    """A run in the older shape, with its task runs."""
+
+    job_runs: list[JobRunShown]
+
+
+class OlderRunList(Schema):
+    """A page of runs in the older shape."""
+
+    rows: list[OlderRun]
+    pagination: Pagination
+
+
+class WorkflowMetrics(Schema):
+    """Runs of a workflow by the key of its first concurrency limit. `groupKeyRunsCount`: of the key that was asked for."""
+
+    group_key_runs_count: int | None = None
+    group_key_count: int

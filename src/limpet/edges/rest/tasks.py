@@ -175,5 +175,6 @@ def log_metadata(text: str) -> orjson.Fragment:
     try:
         parsed = orjson.loads(text or "{}")
     except orjson.JSONDecodeError:
-        parsed = {"value": text}
-    return orjson.Fragment(orjson.dumps(parsed if isinstance(parsed, dict) else {"value": parsed}))
+        return orjson.Fragment(orjson.dumps({"value": text}))
+    data = (text or "{}").encode()  # as it came: what nests deeply can be read, and not be written anew
+    return orjson.Fragment(data if isinstance(parsed, dict) else b'{"value":' + data + b"}")

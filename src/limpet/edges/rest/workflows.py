@@ -21,7 +21,7 @@ from limpet.edges.rest.bodies import body_schema, read_body
 from limpet.edges.rest.bodies_workflows import WorkflowBody
 from limpet.edges.rest.caller import Caller, Calling
 from limpet.edges.rest.graph import definition_of
-from limpet.edges.rest.older import duration_text, jobs, version_meta
+from limpet.edges.rest.older import duration_text, jobs, triggers_shown, version_meta
 from limpet.edges.rest.queries import Paged
 from limpet.edges.rest.schemas import ResourceMeta
 from limpet.edges.rest.schemas_workflows import (
@@ -133,6 +133,7 @@ def workflow_shown(
         versions=[version_brief(row, each) for each in versions],
         tags=[],
         jobs=jobs(tenant, newest) if newest else [],
+        triggers=triggers_shown(tenant, newest) if newest else None,
         tenant_id=tenant,
         warnings=list(warnings_of(definition)) if definition else [],
     )
@@ -160,6 +161,7 @@ def version_shown(tenant: TenantId, workflow: WorkflowShown, version: VersionRow
         workflow=workflow,
         schedule_timeout=duration_text(max(timeouts, default=DEFAULT_SCHEDULE_TIMEOUT_US)),
         jobs=jobs(tenant, version),
+        triggers=triggers_shown(tenant, version),
         concurrency=older_concurrency(definition),
         v1_concurrency=concurrency_settings(definition),
         workflow_config=orjson.Fragment(version.definition),

@@ -53,14 +53,21 @@ def body_of(source: Source, post: Post, settings: Settings) -> dict[str, Any]:
 
 
 def new_event(row: WebhookRow, body: dict[str, Any], post: Post) -> NewEvent:
-    """The event, with the static payload over the body (F8.13). Raises Unusable."""
-    payload = orjson.dumps(body | orjson.loads(row.static_payload))
+    """The event, with the static payload over the body (F8.13). Raises Unusable, and InvalidArgument."""
+    payload = _written(body | orjson.loads(row.static_payload))
     values = Values()
     values.add_json("input", payload)
     values.add_texts("headers", {name: value for name, value in post.headers.items() if name not in HIDDEN_HEADERS})
     name = _text("event key", row.key_expression, values)
     scope = None if row.scope_expression is None else _text("scope", row.scope_expression, values)
     return NewEvent(name, payload, scope=scope or None, webhook=row.name)
+
+
+def _written(payload: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(payload)
+    except TypeError:
+        raise InvalidArgument("the body nests too deeply: 250 levels are possible") from None
 
 
 def first_values(raw: Mapping[str, str] | list[tuple[str, str]]) -> dict[str, str]:

@@ -33,7 +33,10 @@ class Post:
 
 
 def check(post: Post, source: Source, auth: Auth, now_s: float) -> str | None:
-    """The signature that was right; None where there is none. Raises Refused, or InvalidArgument for what is no signature."""
+    """The signature that was right, however it was spelled; None where there is none.
+
+    Raises Refused, or InvalidArgument for what is no signature.
+    """
     if source is Source.SLACK:
         return _slack(post, auth, now_s)
     if source is Source.STRIPE:
@@ -42,17 +45,22 @@ def check(post: Post, source: Source, auth: Auth, now_s: float) -> str | None:
         return _svix(post, auth, now_s)
     if auth.kind is AuthKind.HMAC:
         return _hmac(post, auth)
-    given = _basic(post) if auth.kind is AuthKind.BASIC else post.headers.get(auth.header.lower(), "").encode()
+    given = _basic(post) if auth.kind is AuthKind.BASIC else _raw(post.headers.get(auth.header.lower(), ""))
     wanted = auth.username.encode() + b":" + auth.secret if auth.kind is AuthKind.BASIC else auth.secret
     if not hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(wanted).digest()):
         raise Refused
     return None
 
 
+def _raw(value: str) -> bytes:
+    """A header's value as it was sent: servers show its bytes as Latin-1."""
+    return value.encode("latin-1", "replace")
+
+
 def _basic(post: Post) -> bytes:
     scheme, _, text = post.headers.get("authorization", "").partition(" ")
     try:
-        return base64.b64decode(text.strip(), validate=True) if scheme.lower() == "basic" else b""
+        return base64.b64decode(_raw(text.strip()), validate=True) if scheme.lower() == "basic" else b""
     except binascii.Error:
         return b""
 
@@ -61,8 +69,7 @@ def _hmac(post: Post, auth: Auth) -> str:
     """Over the raw body; a leading `sha256=` or the like says nothing (F8.5)."""
     given = post.headers.get(auth.header.lower(), "").strip()
     bare = next((given[len(prefix) :] for prefix in _PREFIXES if given.lower().startswith(prefix)), given)
-    _demand(bare, encoded(_digest(auth.algorithm, auth.secret, post.body), auth.encoding), auth.encoding)
-    return bare
+    return _demanded(bare, encoded(_digest(auth.algorithm, auth.secret, post.body), auth.encoding), auth.encoding)
 
 
 def _slack(post: Post, auth: Auth, now_s: float) -> str:
@@ -71,8 +78,7 @@ def _slack(post: Post, auth: Auth, now_s: float) -> str:
     if not _is_fresh(stamp, now_s):
         raise Refused
     signed = b"v0:" + stamp.encode() + b":" + post.body
-    _demand(given, "v0=" + _digest(Algorithm.SHA256, auth.secret, signed).hex(), Encoding.HEX)
-    return given
+    return _demanded(given, "v0=" + _digest(Algorithm.SHA256, auth.secret, signed).hex(), Encoding.HEX)
 
 
 def _stripe(post: Post, auth: Auth, now_s: float) -> str:
@@ -108,12 +114,16 @@ def _any_of(given: list[str], right: str) -> str:
     return right
 
 
-def _demand(given: str, right: str, encoding: Encoding) -> None:
-    """Hexadecimal digits count in both cases, padding of base64 is optional."""
+def _demanded(given: str, right: str, encoding: Encoding) -> str:
+    """The signature in its one right form: hexadecimal digits count in both cases, padding of base64 is optional.
+
+    Whoever looks for replays must not take the other spellings of a signature for other signatures.
+    """
     one = given.lower() if encoding is Encoding.HEX else given.rstrip("=")
     other = right if encoding is Encoding.HEX else right.rstrip("=")
     if not hmac.compare_digest(one.encode(), other.encode()):
         raise Refused
+    return right
 
 
 def _digest(algorithm: Algorithm, secret: bytes, signed: bytes) -> bytes:

@@ -41,6 +41,7 @@ from limpet.store.api import EventQuery, StoreError
 
 PATH = "/api/v1/stable/tenants/{tenant}/webhooks/{name}"
 POST_BYTES_MAX = 1024 * 1024  # of one body [X20]
+REFUSALS_TOLD_PER_SECOND = 1.0  # in the log, of all addresses together
 POSTS_PER_SECOND = 100.0  # to one address, whoever posts [X20]
 REFUSED = "the webhook does not exist, or the credentials are wrong"
 _log = logging.getLogger(__name__)
@@ -61,6 +62,8 @@ class Receiving:
     def __init__(self, door: Door, facts: RestFacts, posts_per_second: float | None = POSTS_PER_SECOND) -> None:
         self._door, self._facts = door, facts
         self._rates = CallRates(posts_per_second)
+        self._lines = CallRates(REFUSALS_TOLD_PER_SECOND)
+        self._unsaid = 0
         self._bounded: ASGIApp = BoundedBodies(self._answer, bytes_max=POST_BYTES_MAX)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +79,7 @@ class Receiving:
         try:
             answer = await self._taken(request.path_params["tenant"], request.path_params["name"], post)
         except proof.Refused:
-            _log.warning("A post to a webhook was refused.", extra={"event": "webhook.refused", "path": str(scope["path"])[:300]})
+            self._tell_refusal(str(scope["path"])[:300])
             answer = problem(FORBIDDEN, REFUSED)
         except LimpetError as error:
             answer = problem_of(error)
@@ -86,6 +89,14 @@ class Receiving:
             _log.error("%s", error, extra={"event": "webhook.seal_broken"})
             answer = problem(INTERNAL, "the secret of this webhook cannot be read: the engine's log tells more")
         await answer(scope, receive, send)
+
+    def _tell_refusal(self, path: str) -> None:
+        """A line of the log for some of them: whoever guesses must not be able to fill the disk."""
+        if not self._lines.take("refusals"):
+            self._unsaid += 1
+            return
+        _log.warning("A post to a webhook was refused.", extra={"event": "webhook.refused", "path": path, "unsaid": self._unsaid})
+        self._unsaid = 0
 
     async def _taken(self, tenant: str, name: str, post: proof.Post) -> Response:
         """Raises Refused, and errors of the engine."""

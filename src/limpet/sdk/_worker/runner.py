@@ -122,7 +122,8 @@ class Runner:
         if not self.protocol.on_cancel(key):
             return
         running = self._running[key]
-        running.context.mark_cancelled()
+        with hook.tracer.cancelling(running.context):
+            running.context.mark_cancelled()
         running.cancel_handle = asyncio.get_running_loop().call_later(CANCEL_GRACE_S, self._stop, running)
         self._changed.set()
 

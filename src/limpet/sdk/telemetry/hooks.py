@@ -1,4 +1,6 @@
-"""Where a tracer looks in: around calls that ask for runs or push events, and around attempts. Without one, nothing happens.
+"""Where a tracer looks in: around calls that ask for runs or push events, around attempts and their cancelling.
+
+Without a tracer nothing happens.
 
 Law: no tracing library is known here, so that a program without one pays nothing.
 """
@@ -35,12 +37,18 @@ class Tracer(Protocol):
     def attempt(self, context: Context, action_id: str) -> AbstractContextManager[object]:
         """Around the code of an attempt; its exception passes through."""
 
+    def cancelling(self, context: Context) -> AbstractContextManager[object]:
+        """Around telling an attempt to stop."""
+
 
 class _Nobody:
     def asking(self, what: Asking, messages: Sequence[Asked]) -> AbstractContextManager[object]:
         return nullcontext()
 
     def attempt(self, context: Context, action_id: str) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def cancelling(self, context: Context) -> AbstractContextManager[object]:
         return nullcontext()
 
 

@@ -66,6 +66,13 @@ class Spans:
             yield
 
     @contextmanager
+    def cancelling(self, context: Context) -> Iterator[None]:
+        """A span for the moment in which an attempt is told to stop, beside the attempt's own."""
+        facts = {OTelAttribute.WORKFLOW_RUN_ID: context.workflow_run_id, OTelAttribute.STEP_RUN_ID: context.task_run_id}
+        with self._span("cancel_step_run", trace.SpanKind.CONSUMER, facts, self._parent(context.additional_metadata)):
+            yield
+
+    @contextmanager
     def _span(self, name: str, kind: trace.SpanKind, facts: Facts, parent: TraceContext | None) -> Iterator[None]:
         attributes = self._attributes(facts)
         with self._tracer.start_as_current_span(PREFIX + name, context=parent, kind=kind, attributes=attributes):

@@ -37,6 +37,7 @@ from limpet.store.api import (
 from limpet.store.matching import contains_text, metadata_matches, page_of, within_budget
 from limpet.store.memory import events
 from limpet.store.memory.content import Content
+from limpet.store.tables import is_encodable
 
 Row = TypeVar("Row", RunRow, TaskRow)
 
@@ -196,14 +197,21 @@ class MemoryReader:
         return (
             not self.content.is_gone(run)
             and (query.workflow_ids is None or self.content.workflows[run.workflow_key].id in query.workflow_ids)
+            and (query.parent_run_id is None or run.parent_run_id == query.parent_run_id)
             and (query.parent_task_id is None or run.parent_task_id == query.parent_task_id)
+            and _is_over_within(run, query)
             and (query.event_id is None or self._is_of_event(run, query.event_id))
+            and (query.held_keys is None or self._holds(run, query.held_keys))
             and (not query.metadata or metadata_matches(run.metadata or b"{}", query.metadata, every=query.metadata_all))
         )
 
     def _is_of_event(self, run: RunRow, event_id: str) -> bool:
         started = self.content.event_runs.get(run.key)
         return started is not None and started.event_id == event_id
+
+    def _holds(self, run: RunRow, held_keys: Collection[str]) -> bool:
+        claim = self.content.claims.get(run.key)
+        return claim is not None and claim.name in {key.encode() for key in held_keys if is_encodable(key)}
 
     def _is_of_worker(self, task: TaskRow, worker_id: str) -> bool:
         worker = None if task.worker_key is None else self.content.workers.get(task.worker_key)
@@ -252,6 +260,14 @@ def _page(found: list[Row], query: RunQuery) -> list[Row]:
 
 def _is_within(at: int, query: RunQuery | LogQuery) -> bool:
     return (query.since is None or at >= query.since) and (query.until is None or at < query.until)
+
+
+def _is_over_within(run: RunRow, query: RunQuery) -> bool:
+    since, until = query.finished_since, query.finished_until
+    if since is None and until is None:
+        return True
+    at = run.finished_at
+    return at is not None and (since is None or at >= since) and (until is None or at < until)
 
 
 def _matches_line(line: LogLine, query: LogQuery) -> bool:

@@ -98,8 +98,13 @@ AND {conditions_of_both}
 -- name: conditions_of_both
 -- Part: what a query says about a task's run, or a run itself.
 r.tenant_no = :tenant_no AND {not_gone}
+AND (:parent_run_id::text IS NULL OR r.parent_run_id = :parent_run_id)
 AND (:parent_task_id::text IS NULL OR r.parent_task_id = :parent_task_id)
+AND (:finished_since::bigint IS NULL OR r.finished_at >= :finished_since)
+AND (:finished_until::bigint IS NULL OR r.finished_at < :finished_until)
 AND (:event_id::text IS NULL OR EXISTS (SELECT FROM limpet.event_runs AS o WHERE o.key = r.key AND o.event_id = :event_id))
+AND (:held_keys::bytea[] IS NULL OR r.key IN (
+    SELECT key FROM limpet.claims WHERE tenant_no = :tenant_no AND name = ANY (:held_keys)))
 AND (:workflow_ids::text[] IS NULL OR r.workflow_key IN (
     SELECT key FROM limpet.workflows WHERE tenant_no = :tenant_no AND id = ANY (:workflow_ids)))
 

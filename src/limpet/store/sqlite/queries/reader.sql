@@ -92,6 +92,11 @@ AND {conditions_of_both}
 {not_gone}
 AND (:workflow_ids IS NULL OR r.workflow_key IN (
     SELECT key FROM workflows WHERE tenant_no = :tenant_no AND id IN (SELECT value FROM json_each(:workflow_ids))))
+AND (:parent_run_id IS NULL OR r.parent_run_id = :parent_run_id)
+AND (:finished_since IS NULL OR r.finished_at >= :finished_since)
+AND (:finished_until IS NULL OR r.finished_at < :finished_until)
+AND (:held_keys IS NULL OR r.key IN (
+    SELECT key FROM claims WHERE tenant_no = :tenant_no AND name IN (SELECT CAST(value AS BLOB) FROM json_each(:held_keys))))
 AND (:event_id IS NULL OR EXISTS (SELECT 1 FROM event_runs AS o WHERE o.key = r.key AND o.event_id = :event_id))
 AND (:pairs IS NULL OR metadata_matches(r.metadata, :pairs, :every_pair))
 
