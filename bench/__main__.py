@@ -26,6 +26,7 @@ ALL = (
     ("bench.latency",),
     ("bench.floor",),
     ("bench.throughput",),
+    ("bench.throughput", "--store", "postgres"),
     ("bench.throughput", "--sdk", "hatchet_sdk", "--bulk-tasks", "3000", "--single-tasks", "2000"),
     ("bench.backlog",),
     ("bench.workers",),

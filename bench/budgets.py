@@ -65,6 +65,7 @@ def _shown(figure: dict[str, Any]) -> str:
 
 _startup, _latency = partial(Row, file="startup"), partial(Row, file="latency")
 _ours, _theirs = partial(Row, file="throughput"), partial(Row, file="throughput_official")
+_postgres = partial(Row, file="throughput_postgres")
 _backlog, _workers, _core = partial(Row, file="backlog"), partial(Row, file="workers"), partial(Row, file="assignment")
 
 ROWS = (
@@ -81,6 +82,15 @@ ROWS = (
     _ours(
         what="the same by the floor of bare row writes", budget="0.12", figures=("bulk.tasks_per_s",),
         divided=("floor", "lives_per_s"), why="the store waits for the calls, not the calls for the store",
+    ),
+    _postgres(
+        what="the same on PostgreSQL, on the same two cores", budget="9,000/s, 0.13 ms CPU",
+        figures=("bulk.tasks_per_s", "bulk.cpu_ms_per_task"), why="as on SQLite; and PostgreSQL takes its share (next line)",
+    ),
+    _postgres(
+        what="of that CPU: engine, worker, client, PostgreSQL", budget="",
+        figures=tuple(f"bulk.cpu_ms_per_task.{name}" for name in ("engine", "worker", "client", "database")),
+        why="one round trip a commit, of one function; a receipt, an outcome and a start are rows of it",
     ),
     Row(
         what="floor: bare rows into SQLite, three writes each, 200 a commit", budget="", file="floor", figures=("lives_per_s",),

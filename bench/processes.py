@@ -10,13 +10,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 
+from tests.postgres.server import Server
+
+SQLITE, POSTGRES = "sqlite", "postgres"
 LIMPET = Path(sys.executable).with_name("limpet")
 ENDS_WITHIN_S = 15.0
 CONNECTS_WITHIN_S = 60.0
@@ -56,11 +59,11 @@ class Process:
 
     def cpu_s(self) -> float:
         """CPU time so far, with that of its children."""
-        return sum(one.cpu_times().user + one.cpu_times().system for one in self._family())
+        return family_cpu_s(self.popen.pid)
 
     def rss_mb(self) -> float:
         """Resident memory in MB (10^6 bytes)."""
-        return float(sum(one.memory_info().rss for one in self._family()) / 1e6)
+        return float(sum(one.memory_info().rss for one in _family(self.popen.pid)) / 1e6)
 
     def end(self) -> None:
         """Gracefully, then not."""
@@ -74,19 +77,26 @@ class Process:
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
 
-    def _family(self) -> list[psutil.Process]:
-        me = psutil.Process(self.popen.pid)
-        return [me, *me.children(recursive=True)]
+
+def family_cpu_s(pid: int) -> float:
+    """CPU time so far of a process and its children."""
+    return sum(one.cpu_times().user + one.cpu_times().system for one in _family(pid))
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    me = psutil.Process(pid)
+    return [me, *me.children(recursive=True)]
 
 
 class Engine(Process):
     """`limpet dev --json`, ready when made. `ready_s`: from the start of the process to its ready line."""
 
-    def __init__(self, folder: Path, *, in_memory: bool = False) -> None:
+    def __init__(self, folder: Path, *, in_memory: bool = False, database: str | None = None) -> None:
+        """`database`: a URL of PostgreSQL; else a file, or memory."""
         command = [str(LIMPET), "dev", "--json", "--grpc-port", "0", "--http-port", "0"]
         self.store = folder / "engine.db"
         began = time.perf_counter()
-        super().__init__(command if in_memory else [*command, "--store", str(self.store)], folder, "engine")
+        super().__init__(command if in_memory else [*command, "--store", database or str(self.store)], folder, "engine")
         ready = self.read()
         self.ready_s = time.perf_counter() - began
         self.grpc, self.http, self.token = ready["grpc"], ready["http"], ready["token"]
@@ -106,9 +116,10 @@ class Engine(Process):
 class Stage:
     """An engine and what is started beside it, in a folder that is deleted at the end."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: Server | None = None) -> None:
         self.folder = folder
-        self.engine = Engine(folder)
+        self.database = database
+        self.engine = Engine(folder, database=None if database is None else database.url())
         self.others: dict[str, Process] = {}
 
     def worker(self, sdk: str, slots: int) -> Process:
@@ -131,7 +142,8 @@ class Stage:
 
     def cpu_s(self) -> dict[str, float]:
         """CPU time so far by process."""
-        return {"engine": self.engine.cpu_s(), **{name: process.cpu_s() for name, process in self.others.items()}}
+        shares = {"engine": self.engine.cpu_s(), **{name: process.cpu_s() for name, process in self.others.items()}}
+        return shares if self.database is None else {**shares, "database": family_cpu_s(self.database.pid)}
 
     def end(self) -> None:
         """All, the engine last."""
@@ -154,11 +166,14 @@ def temporary_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """An engine on a file. SQLite commits with synchronous=FULL, as `limpet dev --store FILE` does."""
-    with temporary_folder() as folder:
-        made = Stage(folder)
-        try:
-            yield made
-        finally:
-            made.end()
+def stage(store: str = SQLITE) -> Iterator[Stage]:
+    """An engine on a file, or on a PostgreSQL of its own on this machine. Both commit to the disk: `synchronous=FULL`, `fsync=on`."""
+    with temporary_folder() as folder, ExitStack() as ends:
+        database = None
+        if store == POSTGRES:
+            database = Server()
+            ends.callback(database.remove)
+            database.start()
+        made = Stage(folder, database)
+        ends.callback(made.end)
+        yield made

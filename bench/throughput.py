@@ -1,8 +1,10 @@
 """How many no-op tasks with results a second, and how much CPU each costs, over all processes.
 
-    python -m bench.throughput [--sdk limpet|hatchet_sdk] [--runs 3] [--bulk-tasks 8000] [--single-tasks 4000]
+    python -m bench.throughput [--sdk limpet|hatchet_sdk] [--store sqlite|postgres] [--runs 3] [--bulk-tasks 8000]
+                               [--single-tasks 4000]
 
-One engine (SQLite, synchronous=FULL), one worker process with 500 slots, one client process.
+One engine (SQLite with synchronous=FULL, or a PostgreSQL of its own on this machine with fsync), one worker process with 500
+slots, one client process.
 bulk:    bulk triggers of 100, 16 calls open, every result awaited
 single:  100 callers, each awaiting one run after the other
 """
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench.processes import Process, Stage, stage
+from bench.processes import POSTGRES, SQLITE, Process, Stage, stage
 from bench.programs.tasks import OFFICIAL, OURS
 from bench.results import Report
 
@@ -24,7 +26,7 @@ def measure(report: Report, scene: Stage, client: Process, name: str, runs: int,
     """Figures of one load shape."""
     tasks = int(command["tasks"])
     rates: list[float] = []
-    costs: dict[str, list[float]] = {name: [] for name in ("engine", "worker", "client")}
+    costs: dict[str, list[float]] = {name: [] for name in scene.cpu_s()}
     for _ in range(runs):
         before = scene.cpu_s()
         rates.append(tasks / client.ask(**command)["seconds"])
@@ -40,12 +42,13 @@ def measure(report: Report, scene: Stage, client: Process, name: str, runs: int,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sdk", choices=[OURS, OFFICIAL], default=OURS)
+    parser.add_argument("--store", choices=[SQLITE, POSTGRES], default=SQLITE)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--bulk-tasks", type=int, default=8_000)
     parser.add_argument("--single-tasks", type=int, default=4_000)
     options = parser.parse_args()
-    report = Report(NAMES[options.sdk])
-    with stage() as scene:
+    report = Report(NAMES[options.sdk] + (f"_{POSTGRES}" if options.store == POSTGRES else ""))
+    with stage(options.store) as scene:
         scene.worker(options.sdk, SLOTS)
         client = scene.client(options.sdk)
         client.ask(**WARM_UP)

@@ -1,4 +1,4 @@
-"""How `limpet runs` shows a run that failed, and what it says about ids that nobody knows."""
+"""How `limpet runs` shows a run that failed and one that waits, and what it says about ids that nobody knows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from running_engine import LIMPET, STOP_MAX_S, Command, Running, until
 
 UNKNOWN = "01934f2e-0000-7000-8000-000000000001"
 FAILING = """
-from limpet import Context, EmptyModel, Limpet
+from limpet import Context, EmptyModel, Limpet, SleepCondition, UserEventCondition, or_
 
 limpet = Limpet()
 
@@ -22,7 +22,14 @@ def work(input: EmptyModel, ctx: Context) -> None:
     raise ValueError("the disk is\\nfull")
 
 
-worker = limpet.worker("failing-worker", workflows=[work])
+patient = limpet.workflow(name="patient")
+
+
+@patient.task(wait_for=[or_(SleepCondition("1h"), UserEventCondition("paid", scope="eu"))])
+def ship(input: EmptyModel, ctx: Context) -> None: ...
+
+
+worker = limpet.worker("failing-worker", workflows=[work, patient])
 """
 
 
@@ -61,6 +68,19 @@ def test_a_failed_run_shows_a_sentence_and_the_users_own_lines(engine: Running, 
         "STARTED",
         "FAILED",
     ]
+
+
+def test_OB_14_a_run_that_waits_says_what_for(engine: Running, limpet: Command, worker: Path) -> None:
+    until(lambda: "failing-worker" in limpet("workers", "list", env=engine.environment).stdout, "the worker is there")
+    run = json.loads(limpet("workflows", "trigger", "patient", "--json", env=engine.environment).stdout)["run"]["metadata"]["id"]
+    page = limpet("runs", "get", run, env=engine.environment).stdout
+    [line] = [line for line in page.splitlines() if line.startswith("ship: ")]
+    assert line.startswith("ship: It waits for its conditions: wait_for still needs a sleep of 3600s (")
+    assert line.endswith(" left) or event paid of scope eu.")
+    [answer] = json.loads(limpet("runs", "explain", run, "--json", env=engine.environment).stdout)
+    assert answer["unblock"] == ["Push an event paid of scope eu."]
+    limpet("runs", "cancel", run, env=engine.environment)
+    assert "ship: It waits" not in limpet("runs", "get", run, env=engine.environment).stdout
 
 
 @pytest.mark.parametrize("identity", ["nonsense", UNKNOWN])

@@ -67,20 +67,29 @@ async def test_A19_A24_A25_A27_A28_A31_a_sleep_and_branches_that_are_skipped(
     assert result["join"] == {"ran": [ran], "sum": result[ran]["number"]}
 
 
-async def test_A20_A21_A22_A29_A36_A37_events_satisfy_skip_and_choose(hatchet: Hatchet) -> None:
+async def test_A20_A21_A22_A29_A36_A37_W5_14_events_satisfy_skip_and_choose(hatchet: Hatchet) -> None:
     workflow = build_conditional(hatchet)["Events"]
     hatchet.event.push("events:go", {"n": 0})
     reference = await workflow.aio_run_no_wait(Number(number=1))
     run = reference.workflow_run_id
-    await waiting(hatchet, run, "by_event", "by_its_number", "skipped_by_event", "by_output_or_event")
+    await waiting(hatchet, run, "by_event", "by_its_number", "by_its_scope", "skipped_by_event", "by_output_or_event")
     hatchet.event.push("events:pick", {"number": 6})
     hatchet.event.push("events:pick", {"other": 7})
     hatchet.event.push("events:pick", {"number": 7})
+    shown = await hatchet.runs.aio_get(run)  # with what each task waits for, which this client ignores
+    assert {task.display_name.rpartition("-")[0] for task in shown.tasks if task.status.value == "QUEUED"} >= {
+        "by_event",
+        "by_its_scope",
+    }
+    assert (await hatchet.workflows.aio_get(shown.run.workflow_id)).name == "Events"
+    for scope in (None, "us", "eu"):
+        hatchet.event.push("events:scoped", {"scope": scope}, scope=scope)
     hatchet.event.push("events:skip", {})
     hatchet.event.push("events:go", {"n": 1})
     result = await reference.aio_result()
     assert result["by_event"] == {"triggers": {"events:go": {"n": 1}}}, "not the one from before the task waited"
     assert result["by_its_number"] == {"triggers": {"picked": {"number": 7}}}
+    assert result["by_its_scope"] == {"triggers": {"events:scoped": {"scope": "eu"}}}, "a condition with a scope hears no other"
     assert (result["skipped_by_event"], result["skipped_by_sleep"]) == (SKIPPED, SKIPPED)
     assert result["by_output_or_event"] == {"number": 5}
     listed = (await hatchet.runs.aio_get(run)).tasks
@@ -97,6 +106,18 @@ async def test_A32_A33_a_cancelled_task_cancels_what_is_below_and_its_run(hatche
     assert await settled(hatchet, reference.workflow_run_id) == "CANCELLED"
     assert await reference.aio_result() == {"start": {"number": 60 if cause == "output" else 1}}
     assert statuses(hatchet, reference.workflow_run_id) == {"start": "COMPLETED", "fragile": "CANCELLED", "below": "CANCELLED"}
+
+
+async def test_W11_12_W11_13_events_from_before_a_task_waits(hatchet: Hatchet) -> None:
+    for n, scope in ((2, "eu"), (3, "eu"), (1, "eu"), (4, "us")):
+        hatchet.event.push("backward:go", {"n": n}, scope=scope)
+    hatchet.event.push("backward:stop", {})
+    result = await build_conditional(hatchet)["Backward"].aio_run()
+    assert result == {
+        "looks_back": {"triggers": {"backward:go": {"n": 3}}},
+        "skipped_by_the_past": SKIPPED,
+        "not_skipped": {"number": 2},
+    }
 
 
 async def test_W5_17_a_workflow_of_one_task_waits_too(hatchet: Hatchet) -> None:

@@ -58,6 +58,7 @@ def told(s: Scenario, task: str, kind: EventType) -> list[str]:
         (make_task("b", wait_for=[output_of("a")]), "no parent of the task"),
         (make_task("b", wait_for=[event("")]), "name the event's key"),
         (make_task("b", wait_for=[event("e" * 256)]), "name the event's key"),
+        (make_task("b", wait_for=[event("e", scope="s" * 256)]), "the scope of a condition may have 255 bytes"),
         (make_task("b", wait_for=[sleep(-1)]), "negative"),
         (make_task("b", wait_for=[sleep(1, "k"), event("e", key="k")]), "data key 'k'"),
         (make_task("b", wait_for=[sleep(1, "k" * 1_001)]), "condition_key_bytes_max"),
@@ -86,6 +87,16 @@ def test_R47_a_definition_of_a_release_without_conditions_asks_to_be_registered_
     s.ask(WorkflowPut(old), WorkflowPutReply)
     with pytest.raises(NotSupported, match="register it again"):
         s.trigger("W")
+
+
+def test_R47_a_definition_of_a_release_without_scopes_says_so_and_runs_as_it_did() -> None:
+    s = Scenario()
+    old = replace(make_workflow("W", make_task("a", wait_for=[event("e")])), undelivered=((Feature.EVENT_SCOPE, "task a"),))
+    s.ask(WorkflowPut(old), WorkflowPutReply)
+    run = s.trigger("W")
+    assert [one.message for one in s.timeline("a") if "register it again" in one.message]
+    s.push("e", scope="any")
+    assert s.run_status(run) == "QUEUED"
 
 
 # Sleeps
@@ -500,6 +511,18 @@ def test_W5_14_one_event_of_whatever_scope_satisfies_all_that_wait_for_it() -> N
     s.push("e", scope="anything")
     assert [s.statuses(run) for run in runs] == [{"a": "COMPLETED", "b": "RUNNING", "c": "RUNNING"}] * 3
     assert not s.machine.state.waits.listening()
+
+
+def test_W5_14_a_condition_with_a_scope_hears_events_of_exactly_that_scope() -> None:
+    s, run = child(wait_for=[event("e", scope="eu")])
+    for scope in ("us", None, "EU"):
+        s.push("e", scope=scope)
+    s.restart()
+    assert s.statuses(run)["b"] == "PENDING"
+    assert s.explain("b").text == "It waits for its conditions: wait_for still needs event e of scope eu."
+    assert s.explain("b").unblock == ("Push an event e of scope eu.",)
+    s.push("e", scope="eu")
+    assert s.statuses(run)["b"] == "RUNNING"
 
 
 def test_W5_14_keys_are_compared_as_they_are() -> None:

@@ -74,12 +74,13 @@ STEPS, EXAMPLES = 50, 300  # some 20 s; the bound is 60 s
 class CoreMachine(RuleBasedStateMachine):
     """One tenant's core, its committed rows, and everything ever said by it."""
 
-    @initialize(chance=CHANCE, wait=st.booleans(), hold=st.sampled_from([0, 2 * SECOND]))
-    def begin(self, chance: int, wait: bool, hold: int) -> None:
+    @initialize(chance=CHANCE, wait=st.booleans(), hold=st.sampled_from([0, 2 * SECOND]), heard=st.sampled_from([1, 500]))
+    def begin(self, chance: int, wait: bool, hold: int, heard: int) -> None:
         self.now = START
         self.settings = Settings(
             hard_sticky_policy=HardStickyPolicy.WAIT if wait else HardStickyPolicy.FAIL,
             slot_hold_us=hold,
+            heard_batch_max=heard,
             internal_retries_max=2,
             worker_forgotten_after_us=120 * SECOND,
         )

@@ -29,7 +29,7 @@ from tests.documentation.log_events import LogEvent, events_of, log_events
 from tests.documentation.pages import DOCS, ROOT, rows
 from tests.documentation.waiting_scenes import SCENES, told
 
-NO_SETTINGS = {"wait_for"}  # an option of a task that stands in brackets on a page
+NO_SETTINGS = {"wait_for", "consider_events_since"}  # options of a task and a condition that stand in brackets on a page
 REFERENCE, OPERATING, GUIDE = DOCS / "reference", DOCS / "operating", DOCS / "guide"
 
 

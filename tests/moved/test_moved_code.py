@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.compat, pytest.mark.timeout(400)]
 def moved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The copy, with the import name changed."""
     target = tmp_path_factory.mktemp("moved")
-    ignored = shutil.ignore_patterns("typescript*", "test_typescript*", "__pycache__")
+    ignored = shutil.ignore_patterns("node_modules", "test_typescript*", "__pycache__")
     for folder in ("compatibility", "postgres", "store"):  # the last two hold fixtures that the first one names
         shutil.copytree(ROOT / "tests" / folder, target / "tests" / folder, ignore=ignored)
     shutil.copy(ROOT / "tests" / "__init__.py", target / "tests")

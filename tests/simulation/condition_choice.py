@@ -18,6 +18,8 @@ from limpet.core.machine import Machine
 from tests.simulation.agenda import MS, SECOND
 
 EVENTS = ("go", "stop", "paid")
+SCOPES = ("", "", "eu", "us")  # of conditions and of events
+SINCE = (0, 0, 0, 1)  # no event of the past counts, or every one
 EXPRESSIONS = ("", "", "x > 1", "x < 1")
 SLEEPS = (0, 300 * MS, SECOND, 3 * SECOND, 20 * SECOND)
 OUTPUTS = 5  # different outputs of tasks, and payloads of events
@@ -58,7 +60,8 @@ def _condition(task: TaskDefinition, action: Action, group: int, key: str, rng: 
         return Condition(kind, action, group, key, sleep_us=rng.choice(SLEEPS))
     expression = rng.choice(EXPRESSIONS)
     if kind is Kind.EVENT:
-        return Condition(kind, action, group, key, rng.choice(EVENTS), expression)
+        name, scope, since = rng.choice(EVENTS), rng.choice(SCOPES), rng.choice(SINCE)
+        return Condition(kind, action, group, key, name, expression, scope=scope, since_us=since)
     holds = answer(expression, b"skipped")
     return Condition(kind, action, group, key, rng.choice(task.parents), expression, holds_if_skipped=holds)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from limpet.core.claim_rows import ClaimRow
 from limpet.core.claims import names_of
-from limpet.core.condition_rows import WaitRow
+from limpet.core.condition_rows import WaitRow, decode_seen
 from limpet.core.decision import Decision, StartTask
 from limpet.core.definitions import TaskDefinition, WorkflowDefinition
 from limpet.core.due import keys_in
@@ -63,11 +63,12 @@ class Step:
 
     @property
     def is_paced(self) -> bool:
-        """More was due than one step handles (R53), or a rate limit must be read first; another step follows at once."""
+        """More is to be done than one step does (R53), or a rate limit must be read first; another step follows at once."""
         wake_at = self.decision.wake_at
         if wake_at is None or wake_at > self.now:
             return False
-        return self.mirror.settings.due_batch_max < 1_000 or self.mirror.is_metered
+        limits = self.mirror.settings
+        return limits.due_batch_max < 1_000 or limits.heard_batch_max < 500 or self.mirror.is_metered or self.mirror.is_looking
 
 
 class Mirror:
@@ -173,6 +174,19 @@ class Mirror:
         """Whether a pause or a concurrency limit keeps the waiting task from its queue."""
         run = self.tables.runs[task.run_key]
         return is_parked(self.tables, task) or is_held(task, run, self.definition(run))
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether somebody has asked for events of the past."""
+        return any(map(self.looks, self.tables.waits.values()))
+
+    def looks(self, row: WaitRow) -> bool:
+        """Whether the store has still to be asked for events of the past of this wait."""
+        if row.armed_at is None or row.decided_at is not None:
+            return False
+        seen = decode_seen(row.seen)
+        given = self.definition(self.tables.runs[row.run_key]).steps[row.step].conditions
+        return any(one.since_us and place not in seen for place, one in enumerate(given))
 
     @property
     def is_metered(self) -> bool:

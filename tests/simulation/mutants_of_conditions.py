@@ -6,7 +6,7 @@ from typing import Any
 
 from limpet.core import awaiting, loading, waiting
 from limpet.core.condition_rows import Seen
-from limpet.core.conditions import Action, Rules
+from limpet.core.conditions import Action, Condition, Kind, Rules
 from limpet.core.waits import Wait, Waits
 
 
@@ -66,10 +66,21 @@ def outputs_of_a_replayed_parent_count_on(surgery: Any) -> None:
 
 
 def expressions_of_events_ignored(surgery: Any) -> None:
-    def satisfied(wait: Wait, event_key: str, answers: Any) -> list[int]:
-        return real(wait, event_key, dict.fromkeys(answers, True))
+    def heard(rules: Rules, event: Any, answers: Any, seen: Seen) -> Any:
+        return real(rules, event, dict.fromkeys(answers, True), seen)
 
-    real: Any = surgery.put(awaiting, "_satisfied", satisfied)
+    real: Any = surgery.put(awaiting, "_heard", heard)
+
+
+def scopes_of_events_ignored(surgery: Any) -> None:
+    surgery.put(Condition, "awaits", lambda self, key, scope: self.kind is Kind.EVENT and self.subject == key)
+
+
+def events_without_a_scope_satisfy_all(surgery: Any) -> None:
+    def awaits(self: Condition, key: str, scope: str | None) -> bool:
+        return self.kind is Kind.EVENT and self.subject == key and (not scope or self.scope in ("", scope))
+
+    surgery.put(Condition, "awaits", awaits)
 
 
 def one_waiter_hears_an_event(surgery: Any) -> None:
@@ -88,7 +99,65 @@ def what_can_never_hold_is_waited_for(surgery: Any) -> None:
     surgery.put(Rules, "can_hold", lambda self, action, met: True)
 
 
+def who_waits_for_its_turn_is_not_loaded(surgery: Any) -> None:
+    surgery.put(Waits, "restore_ripe", lambda self, waits, now: None)
+
+
+def events_are_stored_with_those_whose_turn_came(surgery: Any) -> None:
+    def note(self: Waits, wait: Wait, places: dict[int, Seen]) -> None:
+        real(self, wait, places)
+        if any(seen.event_key is not None for seen in places.values()):
+            self._changed.pop(wait.name)
+
+    real: Any = surgery.put(Waits, "note", note)
+
+
+def nobody_goes_on_after_the_step_of_the_event(surgery: Any) -> None:
+    def carry_on(state: Any) -> None:
+        real(state)
+        if not state.heard_left:
+            state.waits.ripe.clear()
+
+    real: Any = surgery.put(awaiting, "carry_on", carry_on)
+
+
+def who_waits_for_its_turn_hears_more(surgery: Any) -> None:
+    def ripen(self: Waits, wait: Wait, decided: Any) -> None:
+        self.ripe[wait.name] = wait, decided
+
+    surgery.put(Waits, "ripen", ripen)
+
+
+def nobody_looks_back(surgery: Any) -> None:
+    def arm(self: Waits, run: Any, step: int, now: Any) -> Wait:
+        wait: Wait = real(self, run, step, now)
+        self.looking.pop(wait.name, None)
+        return wait
+
+    real: Any = surgery.put(Waits, "arm", arm)
+
+
+def who_looks_back_is_not_loaded(surgery: Any) -> None:
+    def restore(self: Waits, row: Any, run: Any) -> Wait:
+        wait: Wait = real(self, row, run)
+        self.looking.pop(wait.name, None)
+        return wait
+
+    real: Any = surgery.put(Waits, "restore", restore)
+
+
+def the_past_is_always_empty(surgery: Any) -> None:
+    surgery.put(waiting, "_past", lambda event, armed_at: Seen(False, at=armed_at))
+
+
 CONDITION_MUTANTS = (
+    nobody_looks_back,
+    who_looks_back_is_not_loaded,
+    the_past_is_always_empty,
+    who_waits_for_its_turn_is_not_loaded,
+    events_are_stored_with_those_whose_turn_came,
+    nobody_goes_on_after_the_step_of_the_event,
+    who_waits_for_its_turn_hears_more,
     wait_conditions_ignored,
     groups_are_alternatives,
     conditions_not_loaded,
@@ -96,6 +165,8 @@ CONDITION_MUTANTS = (
     events_not_listened_for_after_load,
     outputs_of_a_replayed_parent_count_on,
     expressions_of_events_ignored,
+    scopes_of_events_ignored,
+    events_without_a_scope_satisfy_all,
     one_waiter_hears_an_event,
     a_false_output_counts,
     a_cancelled_task_waits_on,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from limpet.core.condition_rows import WaitRow, decode_seen
 from limpet.core.conditions import Action, Condition, Kind
 from limpet.core.event_inputs import EventsPushed, PushedEvent
+from limpet.core.event_rows import PushedEventRow
 from limpet.core.inputs import ReplayRequested
 from limpet.core.rows import RunRow, TaskRow, TaskStatus
 from tests.simulation.condition_choice import answer
@@ -42,10 +43,16 @@ def heard_before(mirror: Mirror) -> dict[Name, Waiting]:
     found: dict[Name, Waiting] = {}
     for name, row in mirror.tables.waits.items():
         if row.armed_at is not None and row.decided_at is None:
-            conditions = conditions_of(mirror, mirror.tables.runs[row.run_key], row.step)
-            met = {place for place, seen in decode_seen(row.seen).items() if seen.is_met and conditions[place].kind is Kind.EVENT}
-            found[name] = Waiting(row.armed_at, met)
+            given = conditions_of(mirror, mirror.tables.runs[row.run_key], row.step)
+            past = _past(mirror, given) if mirror.looks(row) else set()
+            found[name] = Waiting(row.armed_at, _stored(mirror, row) | past)
     return found
+
+
+def _stored(mirror: Mirror, row: WaitRow) -> set[int]:
+    """Places of the conditions that events have satisfied, as the store knows it."""
+    given = conditions_of(mirror, mirror.tables.runs[row.run_key], row.step)
+    return {place for place, seen in decode_seen(row.seen).items() if seen.is_met and given[place].kind is Kind.EVENT}
 
 
 def conditions(step: Step, before: dict[Name, WaitRow | None]) -> Iterator[str]:
@@ -58,6 +65,7 @@ def conditions(step: Step, before: dict[Name, WaitRow | None]) -> Iterator[str]:
             yield from _began(step, new)
     for name in [name for name in mirror.awaiting if not _still_waits(mirror, name)]:
         del mirror.awaiting[name]
+    yield from _forgotten(step)
     if not step.is_paced:
         yield from _overlooked(step)
 
@@ -88,7 +96,8 @@ def _satisfied(given: tuple[Condition, ...], events: list[PushedEvent]) -> set[i
         place
         for place, one in enumerate(given)
         for event in events
-        if one.kind is Kind.EVENT and one.subject == event.name and answer(one.expression, event.payload)
+        if one.kind is Kind.EVENT and one.subject == event.name and one.scope in ("", event.scope or "")
+        if answer(one.expression, event.payload)
     }
 
 
@@ -109,7 +118,22 @@ def _arm(step: Step, before: dict[Name, WaitRow | None]) -> Iterator[str]:
         given = conditions_of(mirror, mirror.tables.runs[row.run_key], row.step)
         known = mirror.awaiting.get(name) if same else None
         heard = known.surely | known.perhaps if known is not None else set()
-        mirror.awaiting[name] = Waiting(row.armed_at, set(), heard | _satisfied(given, list(_events(step))))
+        past = _past(mirror, given)
+        mirror.awaiting[name] = Waiting(row.armed_at, past, heard | _satisfied(given, list(_events(step))))
+
+
+def _past(mirror: Mirror, given: tuple[Condition, ...]) -> set[int]:
+    """Conditions that events of the past satisfy, with those of this step."""
+    events = mirror.tables.pushed_events.values() if any(one.since_us for one in given) else ()
+    return {
+        place
+        for place, one in enumerate(given)
+        if one.since_us and any(_is_like(one, event) for event in events if event.created_at >= one.since_us)
+    }
+
+
+def _is_like(one: Condition, event: PushedEventRow) -> bool:
+    return one.subject == event.name and one.scope in ("", event.scope or "") and answer(one.expression, event.payload)
 
 
 def _by_parents(step: Step, run: RunRow, given: tuple[Condition, ...]) -> set[int]:
@@ -155,6 +179,21 @@ def _began(step: Step, new: TaskRow) -> Iterator[str]:
             yield f"W5.8: task {new.id} is skipped, and its skip conditions do not hold: {given}, met {sorted(met)}"
     elif any(one.action is Action.QUEUE for one in given) and not fires(given, Action.QUEUE, met):
         yield f"G1: task {new.id} is {status.name}, and its wait conditions do not hold: {given}, met {sorted(met)}"
+
+
+def _forgotten(step: Step) -> Iterator[str]:
+    """What an event meant is stored with it, for all who heard it: no crash makes anybody forget it (R53)."""
+    mirror = step.mirror
+    if not any(_events(step)):
+        return
+    for name, waiting in mirror.awaiting.items():
+        run, stored = mirror.tables.runs[name[0]], _stored(mirror, mirror.tables.waits[name])
+        given = conditions_of(mirror, run, name[1])
+        met = _by_parents(step, run, given) | _slept(given, waiting, step.now) | stored
+        if mirror.looks(mirror.tables.waits[name]):
+            continue
+        if not waiting.surely <= stored and not any(fires(given, action, met) for action in Action):
+            yield f"W5.14: step {name[1]} of run {run.id} heard {sorted(waiting.surely)}, and {sorted(stored)} are stored"
 
 
 def _overlooked(step: Step) -> Iterator[str]:

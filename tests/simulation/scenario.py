@@ -114,6 +114,7 @@ def _settings(rng: Random, speed: int) -> Settings:
         depth_first=rng.random() < 0.15,
         slot_hold_us=rng.choice((0, 500 * MS, 5 * SECOND)),
         due_batch_max=rng.choice((1_000, 1_000, 2)),
+        heard_batch_max=rng.choice((500, 1)),
         worker_forgotten_after_us=rng.choice((20, 24 * 3600)) * SECOND,
     )
 

@@ -14,6 +14,8 @@ from limpet.core.pause_rows import PauseRow
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import ReceiptRow, RunRow, RunStatus, TaskRow, TaskStatus, VersionRow, WorkerRow, WorkflowRow
 from limpet.core.timetable_rows import CronRow, ScheduleRow, answer, first_due
+from limpet.testing.tables import newest_like
+from tests.simulation.condition_choice import answer as answer_of
 from tests.simulation.slots import slot_of
 
 Undo = list[tuple[dict[Any, Any], Any, Any]]
@@ -250,6 +252,7 @@ class Tables:
             event_runs=[self.event_runs[key] for key in keys if key in self.event_runs],
             events={one: self.pushed_events[self.event_keys[one]] for one in needs.event_ids if one in self.event_keys},
             waits=of_runs(self.waits.values(), keys) if keys else [],
+            look_backs={one: newest_like(one, self.pushed_events.values(), _holds) for one in needs.look_backs},
             rate_limits=dict.fromkeys(needs.rate_limits)
             | {row.name: row for row in self.rate_limits.values() if row.name in needs.rate_limits},
             claims=self.claims_of(needs.claims),
@@ -283,3 +286,7 @@ def undone(undo: Undo) -> None:
             table.pop(key, None)
         else:
             table[key] = old
+
+
+def _holds(expression: str, event: PushedEventRow) -> bool:
+    return answer_of(expression, event.payload)

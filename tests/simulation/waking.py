@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from limpet.core.event_inputs import EventsPushed, PushedEvent
 from tests.simulation.agenda import SECOND
-from tests.simulation.condition_choice import EVENTS, OUTPUTS, payload
+from tests.simulation.condition_choice import EVENTS, OUTPUTS, SCOPES, payload
 from tests.simulation.network import Call
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ class Waker:
 
     def _event(self, name: str) -> PushedEvent:
         self.count += 1
-        return PushedEvent(
-            f"00000000-0000-4000-{0x9000 + self.no:04x}-{self.count:012x}", name, payload(self.rng.randrange(OUTPUTS))
-        )
+        identity = f"00000000-0000-4000-{0x9000 + self.no:04x}-{self.count:012x}"
+        return PushedEvent(identity, name, payload(self.rng.randrange(OUTPUTS)), scope=self.rng.choice(SCOPES) or None)
 
 
 def _nothing(reply: object) -> None:

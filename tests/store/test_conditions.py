@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from limpet.core.condition_rows import Seen, WaitRow, decode_seen, encode_seen
 from limpet.core.decision import Changes
 from limpet.core.needs import Needs
@@ -11,6 +13,8 @@ from limpet.core.rows import RunRow
 from limpet.store.api import Store
 from tests.store.builders import NOW, ONE, SECOND, Owner, Rows
 from tests.store.conftest import ROW_BY_ROW, Reopen
+
+GONE = NOW + 3 * 86_400 * SECOND
 
 
 def wait(run: RunRow, **values: Any) -> WaitRow:
@@ -75,3 +79,33 @@ async def test_W5_16_payloads_of_events_are_read_by_key_and_those_that_are_gone_
     await owner.commit(Changes(pushed_events=[one, two]))
     assert await store.reader.event_payloads([two.key, one.key, 7]) == {one.key: b'{"n":1}', two.key: b"{}"}
     assert await store.reader.event_payloads([]) == {}
+
+
+@pytest.mark.parametrize("why", ["", 'of "event_key":1 and \0'])
+async def test_W5_16_an_event_that_a_condition_has_seen_is_kept_until_the_run_ends(
+    store: Store, owner: Owner, rows: Rows, why: str
+) -> None:
+    """Its task may be started, or tried again, long after the retention of events."""
+    waiting, _ = await owner.open_run(rows)
+    ended, task = await owner.open_run(rows)
+    seen, other, unseen = rows.pushed_event(), rows.pushed_event(), rows.pushed_event()
+    places = {0: Seen(False, why), 2: Seen(True, event_key=seen.key), 3: Seen(True, event_key=seen.key)}
+    await owner.commit(Changes(pushed_events=[seen, other, unseen], waits=[
+        wait(waiting, seen=encode_seen(places)), wait(ended, seen=encode_seen({0: Seen(True, event_key=other.key)})),
+    ]))  # fmt: skip
+    await owner.end_run(rows, ended, task)
+    assert await store.prune_events(GONE, 100) == 2
+    keys = [one.key for one in (seen, other, unseen)]
+    assert set(await store.reader.event_payloads(keys)) == {seen.key}
+    assert await store.prune_events(GONE, 100) == 0
+    await owner.commit(Changes(waits=[wait(waiting, seen=b"{}")]))  # as a replay leaves it
+    assert await store.prune_events(GONE, 100) == 1
+
+
+async def test_W5_16_held_events_do_not_stand_in_the_way_of_those_behind_them(store: Store, owner: Owner, rows: Rows) -> None:
+    run, _ = await owner.open_run(rows)
+    events = [rows.pushed_event() for _ in range(6)]
+    held = encode_seen({place: Seen(True, event_key=event.key) for place, event in enumerate(events[:4])})
+    await owner.commit(Changes(pushed_events=events, waits=[wait(run, seen=held)]))
+    assert [await store.prune_events(GONE, 1) for _ in range(3)] == [1, 1, 0]
+    assert set(await store.reader.event_payloads([one.key for one in events])) == {one.key for one in events[:4]}

@@ -24,6 +24,7 @@ from limpet.cli.plan import Plan, address
 from limpet.cli.ready import Ready
 from limpet.cli.reserved_port import ReservedPort
 from limpet.core.ids import SECOND_US
+from limpet.edges import condition_answers
 from limpet.edges.access import Access
 from limpet.edges.grpc.server import GrpcServer
 from limpet.edges.grpc.settings import GrpcSettings, Tls
@@ -65,7 +66,7 @@ class EngineProcess:
         self.streams = StreamRegistry()
         self.traces = TraceShelf()
         self.clock = SystemClock()  # the one that all rooms look at: a jump of the wall clock moves nothing (T-CLOCK)
-        self.engine = Engine(self.store, self.streams, self.clock, plan.settings)
+        self.engine = Engine(self.store, self.streams, self.clock, plan.settings, judge=condition_answers.holds)
         self._ends = AsyncExitStack()
         self._ends.callback(self._free_port)
 

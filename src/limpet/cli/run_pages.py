@@ -34,6 +34,9 @@ def print_run(details: JsonObject, workers: Mapping[str, str]) -> None:
     places = {event["taskId"]: workers.get(event["workerId"], event["workerId"]) for event in events if event.get("workerId")}
     print_line()
     print_table(TASK_COLUMNS, [task_row(task, names, places) for task in details["tasks"]], empty="This run has no tasks yet.")
+    for task in details["tasks"]:
+        if task.get("waitsFor"):
+            print_line(f"{names.get(task['taskExternalId'], task['displayName'])}: {printable(task['waitsFor'])}")
     print_line()
     rows = [event_row(event, names, workers, day_of(run.get("createdAt"))) for event in events]
     print_table(EVENT_COLUMNS, rows, empty="Nothing has happened to it yet.")

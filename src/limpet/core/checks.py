@@ -12,6 +12,7 @@ from limpet.core.ids import Instant
 from limpet.core.records import Run, TaskRun, Worker
 from limpet.core.rows import PinState, RunStatus, TaskStatus
 from limpet.core.state import State
+from limpet.core.waits import Name, Wait
 
 NOT_BEGUN = frozenset({TaskStatus.PENDING, TaskStatus.SKIPPED, TaskStatus.CANCELLED})  # or stopped on the way
 
@@ -126,7 +127,8 @@ def _of_rates(state: State) -> Iterator[str]:
 
 
 def _of_waits(state: State) -> Iterator[str]:
-    """G1, W5.8: who is armed exists, has not begun, is listened for, and has not been decided by what is known."""
+    """G1, W5.8: who is armed exists, has not begun, is listened for, and has not been decided by what is known, or is ripe."""
+    ripe = state.waits.ripe
     armed = {wait.name: wait for wait in state.waits.all() if wait.is_armed}
     for (_, step), wait in armed.items():
         task = wait.run.tasks.get(step)
@@ -134,8 +136,23 @@ def _of_waits(state: State) -> Iterator[str]:
             yield f"G1: step {step} of run {wait.run.id} awaits its conditions and has begun, or does not exist"
         due = [at for at in wait.sleeps_end() if at <= state.now]
         met = wait.met(Instant(due[0] - 1) if due else state.now)  # a sleep that is over may still wait for its turn (R53)
-        if any(wait.rules.holds(action, met) for action in Action):
+        if (
+            wait.name not in ripe
+            and wait.name not in state.waits.looking
+            and any(wait.rules.holds(action, met) for action in Action)
+        ):
             yield f"W5.8: the conditions of step {step} of run {wait.run.id} hold, and it still waits"
+    for name, (wait, decided) in ripe.items():
+        if armed.get(name) is not wait or wait.first_decision(state.now) != decided:
+            yield f"W5.8: step {wait.step} of run {wait.run.id} is to go on, and its conditions say otherwise"
+    for name, wait in state.waits.looking.items():
+        if armed.get(name) is not wait or name in ripe:
+            yield f"W5.7: step {wait.step} of run {wait.run.id} looks back, and does not wait"
+    yield from _of_listening(state, {name: wait for name, wait in armed.items() if name not in ripe})
+
+
+def _of_listening(state: State, armed: dict[Name, Wait]) -> Iterator[str]:
+    """W5.7: events are told to all that are armed and undecided, and to nobody else."""
     for key, waiting in state.waits.listening().items():
         if not waiting or any(armed.get(name) is not wait or key not in wait.rules.event_keys for name, wait in waiting.items()):
             yield f"S2: somebody is remembered as waiting for event {key} who does not"

@@ -8,7 +8,7 @@ from limpet.core import condition_text
 from limpet.core.conditions import BY_HAPPENING, Action, Condition, Kind
 from limpet.core.explain import Explanation, Outlook, Reason
 from limpet.core.ids import SECOND_US, Instant
-from limpet.core.waits import Wait
+from limpet.core.waits import Decided, Wait
 
 
 def explain(wait: Wait, task_run_id: str, now: Instant) -> Explanation:
@@ -21,6 +21,13 @@ def explain(wait: Wait, task_run_id: str, now: Instant) -> Explanation:
     outlook = Outlook.NOT_NOW if at is None else Outlook.SOON
     text = f"It waits for its conditions: {'; '.join(parts)}."
     return Explanation(task_run_id, outlook, Reason.CONDITION_UNMET, text, unblock=tuple(_helps(wait, met)))
+
+
+def explain_ripe(wait: Wait, decided: Decided, task_run_id: str) -> Explanation:
+    """Of a wait that an event has decided, together with more others than one step of the engine carries out."""
+    why = condition_text.fired(wait.rules, decided.action, wait.met(*decided.moment))
+    text = f"Its {why}. An event decided that for many tasks at once, and its turn comes within moments."
+    return Explanation(task_run_id, Outlook.SOON, Reason.CONDITION_UNMET, text)
 
 
 def _open(wait: Wait, action: Action, met: set[int], now: Instant) -> str:
@@ -56,5 +63,6 @@ def _helps(wait: Wait, met: set[int]) -> Iterator[str]:
 
 
 def _push(one: Condition) -> str:
+    scope = f" of scope {one.scope}" if one.scope else ""
     payload = f" with a payload for which {one.expression} is true" if one.expression else ""
-    return f"Push an event {one.subject}{payload}."
+    return f"Push an event {one.subject}{scope}{payload}."

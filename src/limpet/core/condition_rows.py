@@ -38,12 +38,14 @@ class Seen:
 
     why:           why the expression gave no answer, which counts as no
     event_key:     row of the event whose payload is handed to the task
+    at:            when that event came
     """
 
     is_met: bool
     why: str = ""
     event_key: int | None = None
     payload_bytes: int = 0
+    at: int = 0
 
 
 def encode_seen(seen: dict[int, Seen]) -> bytes:

@@ -13,10 +13,10 @@ EXPRESSION_CHARS_MAX = 120
 
 
 def described(one: Condition) -> str:
-    """`a sleep of 10s`, `event order:paid where input.id == 1.0`, `the output of pay where output.ok`."""
+    """`a sleep of 10s`, `event order:paid of scope eu where input.id == 1.0`, `the output of pay where output.ok`."""
     if one.kind is Kind.SLEEP:
         return f"a sleep of {one.sleep_us / SECOND_US:g}s"
-    subject = f"event {one.subject}" if one.kind is Kind.EVENT else f"the output of {one.subject}"
+    subject = f"{_age(one)}event {one.subject}{_of_scope(one)}" if one.kind is Kind.EVENT else f"the output of {one.subject}"
     return f"{subject} where {_shortened(one.expression)}" if one.expression else subject
 
 
@@ -39,6 +39,14 @@ def open_groups(rules: Rules, action: Action, met: Collection[int]) -> str:
     told = "; ".join(listed(rules, group, " or ") for group in groups[:MEMBERS_MAX])
     more = len(groups) - MEMBERS_MAX
     return told + (f"; and {more} more" if more > 0 else "")
+
+
+def _age(one: Condition) -> str:
+    return "past or coming " if one.since_us else ""
+
+
+def _of_scope(one: Condition) -> str:
+    return f" of scope {one.scope}" if one.scope else ""
 
 
 def _shortened(expression: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class Action(IntEnum):
@@ -36,6 +37,8 @@ class Condition:
     subject:          the event's key, or the parent's name
     expression:       CEL over the event's payload or the parent's output; empty: always true (W5.3)
     holds_if_skipped: what the expression gives for the output of a skipped parent (W5.4)
+    scope:            only events of exactly this scope count; empty: events of any scope, or of none
+    since_us:         events stored from this instant on count also when they came before the task waits; 0: they do not
     """
 
     kind: Kind
@@ -46,6 +49,12 @@ class Condition:
     expression: str = ""
     sleep_us: int = 0
     holds_if_skipped: bool = False
+    scope: str = ""
+    since_us: int = 0
+
+    def awaits(self, event_key: str, scope: str | None) -> bool:
+        """Whether such an event may satisfy it."""
+        return self.kind is Kind.EVENT and self.subject == event_key and self.scope in ("", scope)
 
 
 Group = tuple[int, ...]
@@ -55,16 +64,32 @@ BY_PARENTS = (Action.CANCEL, Action.SKIP, Action.QUEUE)  # which action counts w
 BY_HAPPENING = (Action.SKIP, Action.CANCEL, Action.QUEUE)  # and which when one event or one instant does (W5.9)
 
 
+class LookBack(NamedTuple):
+    """A question about the past: the newest stored event like this. `scope`, `expression`: as in `Condition`."""
+
+    event_key: str
+    scope: str
+    since_us: int
+    expression: str
+
+
 class Rules:
     """The conditions of one task, by action and group."""
 
-    __slots__ = ("_groups", "conditions", "event_keys", "sleeps")
+    __slots__ = ("_groups", "conditions", "event_keys", "look_backs", "looks_first", "parents", "pauses_us", "sleeps")
 
     def __init__(self, conditions: Sequence[Condition]) -> None:
         self.conditions: tuple[Condition, ...] = tuple(conditions)
         self._groups: dict[Action, tuple[Group, ...]] = {action: self._groups_of(action) for action in Action}
-        places = range(len(self.conditions))
-        self.sleeps: Group = tuple(place for place in places if self.conditions[place].kind is Kind.SLEEP)
+        self.sleeps: Group = self._of_kind(Kind.SLEEP)
+        self.pauses_us: tuple[int, ...] = tuple(sorted({self.conditions[place].sleep_us for place in self.sleeps}))
+        self.parents: Group = self._of_kind(Kind.PARENT)
+        self.look_backs: dict[int, LookBack] = {
+            place: LookBack(one.subject, one.scope, one.since_us, one.expression)
+            for place, one in enumerate(self.conditions)
+            if one.since_us
+        }
+        self.looks_first: bool = any(self.conditions[place].action is not Action.QUEUE for place in self.look_backs)
         keys = (one.subject for one in self.conditions if one.kind is Kind.EVENT)
         self.event_keys: tuple[str, ...] = tuple(dict.fromkeys(keys))
 
@@ -87,6 +112,9 @@ class Rules:
             any(place in met or self.conditions[place].kind is not Kind.PARENT for place in group)
             for group in self._groups[action]
         )
+
+    def _of_kind(self, kind: Kind) -> Group:
+        return tuple(place for place, one in enumerate(self.conditions) if one.kind is kind)
 
     def _groups_of(self, action: Action) -> tuple[Group, ...]:
         found: dict[int, list[int]] = {}

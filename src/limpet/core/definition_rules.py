@@ -143,6 +143,8 @@ def _check_condition(where: str, task: TaskDefinition, one: Condition, limits: S
     if one.kind is Kind.EVENT and not 0 < len(one.subject.encode()) <= limits.name_bytes_max:
         most = f"1 to {limits.name_bytes_max} bytes"
         raise InvalidArgument(f"{where}: a condition that awaits an event must name the event's key, of {most}")
+    if len(one.scope.encode()) > limits.name_bytes_max:
+        raise InvalidArgument(f"{where}: the scope of a condition may have {limits.name_bytes_max} bytes")
     if one.kind is Kind.SLEEP and one.sleep_us < 0:
         raise InvalidArgument(f"{where}: a sleep must not be negative")
 

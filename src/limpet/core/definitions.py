@@ -123,7 +123,7 @@ class Feature(StrEnum):
     """Features that a definition may declare and this engine does not carry out yet."""
 
     CONDITIONS = "conditions"  # only in rows of releases that did not carry them out
-    EVENT_SCOPE = "the scope and the look-back of a task's event conditions"
+    EVENT_SCOPE = "the scope and the look-back of a task's event conditions"  # the same
     CONCURRENCY = "concurrency"  # only in rows of releases that did not carry it out
     TENANT_CONCURRENCY = "concurrency limits shared by several workflows"  # as above
     COMPUTED_CONCURRENCY = "concurrency limits with a computed number of runs"  # as above

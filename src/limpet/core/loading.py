@@ -162,10 +162,11 @@ def _load_runs(state: State, rows: Iterable[tuple[RunRow, Iterable[TaskRow]]]) -
 def _load_waits(state: State, rows: Collection[WaitRow]) -> None:
     """Conditions of tasks; sleeps go on, and what ended meanwhile is due at once."""
     by_key = {run.key: run for run in state.runs.values()} if rows else {}
-    for row in rows:
-        wait = state.waits.restore(row, by_key[RunKey(row.run_key)])
+    waits = [state.waits.restore(row, by_key[RunKey(row.run_key)]) for row in rows]
+    for wait in waits:
         if wait.is_armed and (ends := wait.sleeps_end()):
             state.timers.arm(ends[0], Due.CONDITION, wait)
+    state.waits.restore_ripe(waits, state.now)
 
 
 def _count_on_from_admissions(state: State) -> None:

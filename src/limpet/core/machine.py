@@ -13,6 +13,7 @@ from typing import Any
 
 from limpet.core import (
     attempts,
+    awaiting,
     checks,
     claims,
     concurrency,
@@ -166,6 +167,7 @@ class Machine:
             needs.claims.update(claims.names_of(due.keys_in(item)))
             rate_needs.add_needs(self.state, item, needs)
         needs.rate_limits.update(self.state.rates.unread)
+        needs.look_backs += self.state.waits.to_ask(self.state.settings.look_backs_max)
         self.state.timetable.ask(needs.timetable, self.state.now, self.state.settings.due_batch_max)
         return needs
 
@@ -192,9 +194,11 @@ class Machine:
         state.claims.begin(found.claims)
         if found.runs:
             loading.hydrate(state, found)
+        awaiting.looked_back(state, found.look_backs)
         replies = [self._handle(item, found) for item in inputs]
         due.fire_due(state)
         deadlines.pass_time(state)
+        awaiting.carry_on(state)
         concurrency.settle(state)
         return replies
 
@@ -244,8 +248,8 @@ class Machine:
 
     @property
     def wake_at(self) -> Instant | None:
-        """When time alone will next change something; at once when the next step has something to ask the store for."""
-        if self.state.rates.unread:
+        """When time alone will next change something; at once when another step is to follow."""
+        if self.state.rates.unread or self.state.waits.ripe or self.state.waits.looking:
             return self.state.now
         at = earliest(self.state.timers.next_at(), self.state.timetable.wake_at)
         return None if at is None else Instant(at)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from limpet.core.claim_rows import ClaimRow
 from limpet.core.condition_rows import WaitRow
+from limpet.core.conditions import LookBack
 from limpet.core.event_rows import EventRunRow, FilterRow, PushedEventRow
 from limpet.core.pause_rows import PauseRow
 from limpet.core.rate_rows import RateLimitRow
@@ -20,6 +21,7 @@ class Needs:
     """Look-ups for one batch of inputs of one tenant. Empty for almost every batch.
 
     rate_limits: by name
+    look_backs:  the newest event of the past that is like each
     claims:      names of idempotency keys
     """
 
@@ -29,9 +31,15 @@ class Needs:
     event_ids: set[str] = field(default_factory=set)
     timetable: TimetableNeeds = field(default_factory=TimetableNeeds)
     rate_limits: set[str] = field(default_factory=set)
+    look_backs: list[LookBack] = field(default_factory=list)
     claims: set[bytes] = field(default_factory=set)
 
     def __bool__(self) -> bool:
+        return bool(self.look_backs) or self.has_records
+
+    @property
+    def has_records(self) -> bool:
+        """Whether anything but the past of events is asked."""
         return bool(
             self.child_refs
             or self.request_ids
@@ -56,6 +64,7 @@ class Found:
     event_runs:      of those runs that events started
     events:          by id, without their payloads
     waits:           the conditions of their tasks
+    look_backs:      the event without its payload, for everything that was asked; None: there is none
     """
 
     runs_by_ref: dict[str, str] = field(default_factory=dict)
@@ -68,6 +77,7 @@ class Found:
     events: dict[str, PushedEventRow] = field(default_factory=dict)
     waits: list[WaitRow] = field(default_factory=list)
     rate_limits: Mapping[str, RateLimitRow | None] = field(default_factory=dict)
+    look_backs: Mapping[LookBack, PushedEventRow | None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -203,6 +203,8 @@ def explain_task(state: State, task: TaskRun, now: Instant) -> Explanation:
         return Explanation(task.id, Outlook.RUNNING, Reason.NONE, text, task.worker.id, task.worker.name)
     if task.status is TaskStatus.PENDING:
         wait = state.waits.of(task.run, task.step)
+        if wait is not None and wait.name in state.waits.ripe:
+            return condition_reasons.explain_ripe(*state.waits.ripe[wait.name], task.id)
         if wait is not None and wait.is_armed:
             return condition_reasons.explain(wait, task.id, now)
         return Explanation(task.id, Outlook.NOT_NOW, Reason.WAITING_FOR_PARENTS, "It waits for its parents to end.")

@@ -16,6 +16,7 @@ from limpet.core.rows import SKIPPED_OUTPUT, EventType, RunStatus, TaskStatus
 from limpet.core.state import State
 from limpet.core.undelivered import warnings_of
 from limpet.core.waiting import Ruling
+from limpet.core.waits import Wait
 
 ENVELOPE_BYTES = 16 * 1024  # ids, names and braces around the payloads of a start message
 _CAUSE_OF_FATE = {
@@ -90,6 +91,19 @@ def carry_out(state: State, task: TaskRun, ruling: Ruling) -> list[TaskRun]:
     state.event(task, EventType.SKIPPED if is_skip else EventType.CANCELLED, ruling.text)
     attempts.end(state, task, ruling.cause, output=SKIPPED_OUTPUT if is_skip else b"")
     return [task]
+
+
+def conclude(state: State, wait: Wait, ruling: Ruling) -> None:
+    """The conditions of a task have decided: carry that out, and what follows from it."""
+    follow(state, wait.run, carry_out(state, wait.run.tasks[wait.step], ruling))
+
+
+def _conclude_ripe(state: State, run: Run) -> None:
+    """What events have decided about tasks of the run comes before what happens to them now."""
+    for step in range(len(run.definition.steps)) if state.waits.ripe else ():
+        ripe = state.waits.ripe.get((run.key, step))
+        if ripe is not None:
+            conclude(state, ripe[0], waiting.conclude(state, *ripe))
 
 
 def queue_task(state: State, task: TaskRun, cause: Cause = Cause.PARENTS_ENDED) -> bool:
@@ -215,6 +229,7 @@ def _result(task: TaskRun) -> TaskResult:
 
 def cancel_tasks(state: State, run: Run, tasks: list[TaskRun], *, why: str = "") -> list[TaskRunId]:
     """Cancel those that have not ended; what waits for them follows (CN-1, CN-2, W4.6). `why`: see `attempts.cancel`."""
+    _conclude_ripe(state, run)
     taken = [task for task in tasks if not task.status.is_terminal]
     if len(taken) > 1:  # an on-failure task that has not begun gets what the others' ends mean for it (W6.3)
         rescue = run.definition.on_failure_step

@@ -64,6 +64,8 @@ class Settings:
     webhooks_max: int = 100  # of a tenant, in memory
     expression_bytes_max: int = 4 * 1024  # [X15]
     conditions_max: int = 100  # of one task; all are looked at whenever one of them may be satisfied
+    heard_batch_max: int = 500  # tasks that events let go on in one step, some 50 ms; the others follow step by step [R53]
+    look_backs_max: int = 20  # questions about the past of events that one step asks; equal ones are one
     condition_key_bytes_max: int = 1_000  # of the name of its data; it comes with every start of the task
     concurrency_limits_max: int = 10  # of a workflow as a whole, and of each task
     concurrency_name_bytes_max: int = 255  # of a limit that has a name

@@ -99,6 +99,7 @@ class State:
         self.deliveries: list[Delivery] = []
         self.stale: dict[str, int] = {}
         self.notices: list[str] = []
+        self.heard_left: int = self.settings.heard_batch_max
         self._dirty_tasks: dict[TaskKey, TaskRun] = {}
         self._dirty_runs: dict[RunKey, Run] = {}
         self._dirty_workers: dict[WorkerKey, Worker] = {}

@@ -13,8 +13,8 @@ WARNINGS_MAX = 20  # of one workflow: a graph of a thousand tasks must not fill 
 
 OLDER = frozenset(
     {
-        Feature.CONCURRENCY, Feature.TENANT_CONCURRENCY, Feature.COMPUTED_CONCURRENCY, Feature.CONDITIONS, Feature.RATE_LIMITS,
-        Feature.EVENTS, Feature.FILTERS, Feature.IDEMPOTENCY, Feature.CRON,
+        Feature.CONCURRENCY, Feature.TENANT_CONCURRENCY, Feature.COMPUTED_CONCURRENCY, Feature.CONDITIONS, Feature.EVENT_SCOPE,
+        Feature.RATE_LIMITS, Feature.EVENTS, Feature.FILTERS, Feature.IDEMPOTENCY, Feature.CRON,
     }
 )  # fmt: skip  # carried out by now
 
@@ -39,9 +39,6 @@ def check_runnable(definition: WorkflowDefinition) -> None:
 def _sentence(definition: WorkflowDefinition, feature: Feature, where: str) -> str:
     if feature in OLDER:  # in rows of older releases, which kept no more of it
         return f"Workflow {definition.name}, {where}: it was registered before this engine knew {feature}; register it again."
-    if feature is Feature.EVENT_SCOPE:
-        what = "an event of any scope counts, from the moment on in which the task begins to wait"
-        return f"Workflow {definition.name}, {where}: this engine does not carry out {feature} yet; {what}."
     consequence = (
         "runs of this workflow are refused, because they would end differently"
         if feature in CHANGES_OUTCOME

@@ -5,12 +5,13 @@ Here nothing but waits changes; what a ruling means for the task is carried out 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from limpet.core import condition_text
 from limpet.core.condition_rows import Seen
-from limpet.core.conditions import BY_HAPPENING, BY_PARENTS, Action, Condition, Kind
+from limpet.core.conditions import BY_PARENTS, Action, Condition, Kind, LookBack
+from limpet.core.event_rows import PushedEventRow
 from limpet.core.ids import Instant
 from limpet.core.inputs import OutputVerdicts
 from limpet.core.lifecycle import Cause
@@ -18,13 +19,13 @@ from limpet.core.records import Run, TaskRun
 from limpet.core.rows import EventType
 from limpet.core.state import State
 from limpet.core.timers import Due
-from limpet.core.waits import Wait
+from limpet.core.waits import Decided, Heard, Moment, Wait
 
 WHY_CHARS_MAX = 300  # of what is kept of an expression's error
 
 
 class Ruling(NamedTuple):
-    """What has been decided about a task, and a sentence that says why."""
+    """What has been decided about a task, and a sentence that says why, unless it is queued."""
 
     cause: Cause
     text: str
@@ -59,6 +60,8 @@ def begin(state: State, task: TaskRun) -> Ruling | None:
     action = rules.first_to_hold(BY_PARENTS, met)
     if action is None and not rules.groups(Action.QUEUE):
         action = Action.QUEUE
+    if action is Action.QUEUE and rules.looks_first:
+        return _arm(state, task)
     if action is not None:
         return _ruling(known, action, met)
     if not rules.can_hold(Action.QUEUE, met):
@@ -70,42 +73,97 @@ def _arm(state: State, task: TaskRun) -> Ruling | None:
     """Sleeps begin, events are listened for (W5.7)."""
     wait = state.waits.arm(task.run, task.step, state.now)
     state.task_changed(task)
+    return None if wait.name in state.waits.looking else _settle_down(state, task, wait)
+
+
+def _settle_down(state: State, task: TaskRun, wait: Wait) -> Ruling | None:
+    """Unless sleeps decide at once, it is a longer wait, and the timeline says what for."""
     ruling = look(state, wait)
     if ruling is None:
-        wanted = condition_text.open_groups(wait.rules, Action.QUEUE, wait.met(state.now))
-        state.event(task, EventType.CREATED, f"Waits for {wanted}.")
+        _tell(state, task, wait)
     return ruling
+
+
+def _tell(state: State, task: TaskRun, wait: Wait) -> None:
+    wanted = condition_text.open_groups(wait.rules, Action.QUEUE, wait.met(state.now))
+    state.event(task, EventType.CREATED, f"Waits for {wanted}.")
+
+
+def looked_back(state: State, wait: Wait, found: Mapping[LookBack, PushedEventRow | None]) -> None:
+    """The store has answered what the wait asks of the past. Events of the past count as of its arming, the older first."""
+    armed_at = wait.armed_at or 0
+    asked = wait.open_look_backs
+    state.waits.note(wait, {place: _past(found[one], armed_at) for place, one in asked.items() if one in found})
+    if not wait.open_look_backs:  # else more is to be asked than one step asks
+        _have_looked(state, wait)
+
+
+def _have_looked(state: State, wait: Wait) -> None:
+    """Everything that was asked of the past is known, or a later event has made it needless."""
+    del state.waits.looking[wait.name]
+    decided = wait.first_decision(state.now)
+    if decided is None:
+        _watch(state, wait)
+        _tell(state, wait.run.tasks[wait.step], wait)
+    elif decided.moment.event_key:
+        state.waits.ripen(wait, decided)
+    else:
+        state.timers.arm(decided.moment.at, Due.CONDITION, wait)  # its turn comes as that of every sleep
+
+
+def _past(event: PushedEventRow | None, armed_at: int) -> Seen:
+    if event is None:
+        return Seen(False, at=armed_at)
+    return Seen(True, event_key=event.key, payload_bytes=event.payload_bytes, at=armed_at)
 
 
 def look(state: State, wait: Wait) -> Ruling | None:
     """The sleeps that are over by now count, in the order in which they ended; the next one is watched (W5.8)."""
-    for at in wait.sleeps_end():
-        if at > state.now:
-            state.timers.arm(at, Due.CONDITION, wait)
-            return None
-        ruling = _decide(state, wait, at)
-        if ruling is not None:
-            return ruling
+    decided = _slept(state, wait)
+    if decided is not None:
+        return conclude(state, wait, decided)
+    _watch(state, wait)
     return None
 
 
-def hear(state: State, wait: Wait, places: Sequence[int], seen: Seen) -> Ruling | None:
-    """An event satisfies those conditions; sleeps that ended before it came counted first."""
-    ruling = look(state, wait)
-    if ruling is not None:
-        return ruling
-    for place in places:
-        state.waits.see(wait.run, wait.step, place, seen)
-    return _decide(state, wait, state.now)
+def _watch(state: State, wait: Wait) -> None:
+    """The next sleep that ends."""
+    to_come = next((at for at in wait.sleeps_end() if at > state.now), None)
+    if to_come is not None:
+        state.timers.arm(to_come, Due.CONDITION, wait)
 
 
-def _decide(state: State, wait: Wait, at: Instant) -> Ruling | None:
-    met = wait.met(at)
-    action = wait.rules.first_to_hold(BY_HAPPENING, met)
-    if action is None:
+def hear(state: State, wait: Wait, heard: Heard) -> None:
+    """An event came, unless sleeps that ended before it have decided: their timer is due. Of several events the first counts."""
+    if wait.name in state.waits.looking:
+        state.waits.note(wait, {place: seen for place, seen in heard.places.items() if not wait.is_satisfied(place)})
+        if not wait.open_look_backs:
+            _have_looked(state, wait)
+        return
+    if wait.is_untouched(state.now):
+        state.waits.note(wait, heard.places)
+        decided = None if heard.alone is None else Decided(heard.alone, heard.moment)
+    elif _slept(state, wait) is None:
+        state.waits.note(wait, {place: seen for place, seen in heard.places.items() if not wait.is_satisfied(place)})
+        decided = wait.decided_by(heard.moment)
+    else:
+        return
+    if decided is not None:
+        state.waits.ripen(wait, decided)
+
+
+def _slept(state: State, wait: Wait) -> Decided | None:
+    """What the sleeps that are over by now have decided. Events were looked at when they came."""
+    if not wait.rules.sleeps:
         return None
-    _settle(state, wait, at)
-    return _ruling(wait, action, met)
+    found = (wait.decided_by(Moment(at)) for at in wait.sleeps_end() if at <= state.now)
+    return next((decided for decided in found if decided is not None), None)
+
+
+def conclude(state: State, wait: Wait, decided: Decided) -> Ruling:
+    """The wait is over."""
+    _settle(state, wait, decided.moment.at)
+    return _ruling(wait, decided.action, wait.met(*decided.moment))
 
 
 def give_up(state: State, task: TaskRun) -> None:
@@ -140,7 +198,8 @@ def is_armed(state: State, run: Run, step: int) -> bool:
 
 
 def _ruling(wait: Wait, action: Action, met: set[int]) -> Ruling:
-    return Ruling(_CAUSES[action], f"Its {condition_text.fired(wait.rules, action, met)}.")
+    text = "" if action is Action.QUEUE else f"Its {condition_text.fired(wait.rules, action, met)}."
+    return Ruling(_CAUSES[action], text)
 
 
 def _why_never(wait: Wait, met: set[int]) -> str:

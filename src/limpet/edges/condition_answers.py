@@ -88,6 +88,11 @@ def of_event(name: str, event_id: str, payload: bytes, expressions: Sequence[str
     return tuple((expression, answer is True) for expression, answer in found)
 
 
+def holds(expression: str, payload: bytes) -> bool:
+    """What the expression of a condition gives for the payload of an event of the past; an error counts as no (W5.3)."""
+    return _answer(expression, _values("input", payload)) is True
+
+
 def _values(name: str, payload: bytes) -> Values:
     values = Values()
     values.add_json(name, payload)

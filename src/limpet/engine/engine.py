@@ -37,6 +37,7 @@ from limpet.engine.duties.write_logs import WriteLogs
 from limpet.engine.ended import explain_ended
 from limpet.engine.inbox import Inbox
 from limpet.engine.leases import Lease
+from limpet.engine.looking_back import Judge, Past, nothing_holds
 from limpet.engine.loop import Loop, Parts
 from limpet.engine.metrics import Metrics
 from limpet.engine.ownership import Ownership
@@ -87,7 +88,7 @@ class Engine:
 
     def __init__(
         self, store: Store, streams: Streams, clock: Clock, settings: EngineSettings | None = None, *,
-        entropy: Entropy = os.urandom, load_core: LoadCore = Machine.load,
+        entropy: Entropy = os.urandom, load_core: LoadCore = Machine.load, judge: Judge = nothing_holds,
     ) -> None:  # fmt: skip
         self.settings = settings or EngineSettings()
         self.metrics = Metrics()
@@ -108,7 +109,7 @@ class Engine:
         quarantine = Quarantine(store, self._patience, clock, entropy, self.metrics, self.settings)
         self._loop = Loop(Parts(
             store, self._seats, self._inbox, self._committer, self._recovery, quarantine, self._deliverer,
-            self._cache, self._patience, clock, self.metrics, self._lease,
+            self._cache, self._patience, clock, self.metrics, self._lease, Past(store.reader, self._patience, judge),
         ))  # fmt: skip
         # Logs have a patience of their own: a log file in trouble does not make the engine unready.
         logs_patience = Patience(clock, entropy, self.settings, self.metrics)

@@ -16,14 +16,16 @@ from dataclasses import dataclass
 
 from limpet.core.decision import Decision
 from limpet.core.errors import InternalError, LimpetError
-from limpet.core.ids import Instant
+from limpet.core.ids import Instant, TenantNo
 from limpet.core.inputs import Input, TimePassed
+from limpet.core.needs import Found, Needs
 from limpet.engine.alarm import Alarm
 from limpet.engine.clock import Clock
 from limpet.engine.committing import Committer
 from limpet.engine.delivering import Deliverer
 from limpet.engine.inbox import Entry, Inbox, Portion
 from limpet.engine.leases import Lease
+from limpet.engine.looking_back import Past
 from limpet.engine.metrics import Metrics
 from limpet.engine.patience import Patience
 from limpet.engine.payloads import PayloadCache
@@ -61,6 +63,7 @@ class Parts:
     clock: Clock
     metrics: Metrics
     lease: Lease
+    past: Past
 
 
 class Loop:
@@ -71,6 +74,7 @@ class Loop:
         self._committer, self._recovery, self._quarantine = parts.committer, parts.recovery, parts.quarantine
         self._deliverer, self._cache, self._patience = parts.deliverer, parts.cache, parts.patience
         self._clock, self._metrics, self._lease = parts.clock, parts.metrics, parts.lease
+        self._past = parts.past
         self._alarm = Alarm(parts.clock, parts.inbox.ring)
         self._stopping = False
         self._in_hand: Sequence[Portion] = ()
@@ -169,12 +173,20 @@ class Loop:
     async def _decide(self, seat: Seat, portion: Portion) -> Move:
         core, items = seat.core, [entry.item for entry in portion.entries]
         assert core is not None, "only a loaded tenant is stepped"
-        found = None
-        if needs := core.needs(items):
-            found = await self._patience.insist("look up records", lambda: self._store.look_up(seat.tenant.no, needs))
+        needs = core.needs(items)
+        found = await self._look_up(seat.tenant.no, needs) if needs else None
         decision = core.step(items, self._clock.now(), found)
         assert len(decision.replies) == len(items), f"{len(decision.replies)} replies to {len(items)} inputs"
         return Move(seat, portion, decision)
+
+    async def _look_up(self, tenant_no: TenantNo, needs: Needs) -> Found:
+        """One batched read of what memory lacks."""
+        found = Found()
+        if needs.has_records:
+            found = await self._patience.insist("look up records", lambda: self._store.look_up(tenant_no, needs))
+        if needs.look_backs:
+            found.look_backs = await self._past.find(tenant_no, needs.look_backs)
+        return found
 
     async def _commit(self, moves: list[Move]) -> list[Move]:
         """Make the turn durable; returns the moves that are. When the data is at fault its tenants become suspects."""

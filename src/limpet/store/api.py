@@ -496,7 +496,8 @@ class Store(Protocol):
     async def prune_events(self, before: int, limit: int) -> int:
         """Delete up to `limit` rows of events, of what they started, and of failed expressions, each older than the instant.
 
-        An event of which a run is left stays. Off the commit path; returns how many rows went.
+        An event of which a run is left stays, and one that a condition of an unfinished run has seen: its task may still
+        be started with it. Off the commit path; returns how many rows went.
         """
 
 

@@ -58,9 +58,12 @@ def sleep(seconds: float, key: str = "") -> Condition:
     return Condition(Kind.SLEEP, Action.QUEUE, 0, key, sleep_us=us(seconds))
 
 
-def event(event_key: str, expression: str = "", *, key: str = "") -> Condition:
-    """A condition that a pushed event satisfies; in a scenario `push(answers=…)` says what the expression gives."""
-    return Condition(Kind.EVENT, Action.QUEUE, 0, key, event_key, expression)
+def event(event_key: str, expression: str = "", *, key: str = "", scope: str = "", since: int = 0) -> Condition:
+    """A condition that a pushed event satisfies; in a scenario `push(answers=…)` says what the expression gives.
+
+    since: events of the past count from that instant on, in microseconds
+    """
+    return Condition(Kind.EVENT, Action.QUEUE, 0, key, event_key, expression, scope=scope, since_us=since)
 
 
 def output_of(parent: str, expression: str = "", *, if_skipped: bool = False, key: str = "") -> Condition:

@@ -54,6 +54,9 @@ def _facts(machine: Machine) -> Iterator[tuple[tuple[str, Any], Any]]:
     yield ("filters", ""), sorted(state.subscriptions.filters.values())
     for wait in state.waits.all():
         yield ("wait", wait.name), wait_row(wait, no)
+    for wait, decided in state.waits.ripe.values():
+        yield ("ripe", wait.name), decided
+    yield ("looking", ""), sorted(state.waits.looking)
     for key, waiting in state.waits.listening().items():
         yield ("waiting for event", key), sorted(waiting)
     yield ("receipts", ""), sorted((key, live) for key, live in state.receipts_open.items() if live)

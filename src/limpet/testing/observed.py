@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from limpet.core.ids import TenantId
 from limpet.core.inputs import Input, StreamClosed, StreamOpened
+from limpet.edges import condition_answers
 from limpet.engine.clock import Clock
 from limpet.engine.door import Streams
 from limpet.engine.engine import Engine
@@ -67,7 +68,7 @@ class ObservedEngine(Engine):
         self.pulse = Pulse()
         self.store = ObservedStore(self.pulse)
         self.streams_open: Counter[str] = Counter()
-        super().__init__(self.store, streams, clock, settings)
+        super().__init__(self.store, streams, clock, settings, judge=condition_answers.holds)
 
     async def submit(self, tenant: TenantId, item: Input) -> object:
         """See `Door.submit`."""

@@ -34,6 +34,7 @@ from limpet.core.definitions import (
 )
 from limpet.core.errors import IdempotencyCollision, LimpetError
 from limpet.core.event_inputs import EventsPushed, EventStart, PushedEvent
+from limpet.core.event_rows import PushedEventRow
 from limpet.core.ids import ActionId, Instant, TenantNo, first_key
 from limpet.core.inputs import (
     CancelRequested,
@@ -76,7 +77,7 @@ from limpet.testing.builders import Slots, make_workflow, slots_of, us
 from limpet.testing.equivalence import differences, unsaved
 from limpet.testing.oracles import WatchedMachine
 from limpet.testing.readings import Readings, ScriptedWorker, Started
-from limpet.testing.tables import Tables
+from limpet.testing.tables import Tables, newest_like
 
 START = Instant(1_750_000_000_000_000)  # any round instant
 HEARTBEAT = 4.0  # seconds; what the official clients do (WK-1)
@@ -111,6 +112,7 @@ class Scenario(Readings):
         self.keyless = False
         self._sessions = 0
         self._events = 0
+        self._answers: dict[str, Mapping[str, bool]] = {}  # by event id
         self._actions: dict[str, None] = {}
         self._beat_at = us(HEARTBEAT) + START
         self._sent: set[tuple[str, int]] = set()
@@ -127,13 +129,17 @@ class Scenario(Readings):
         self._deliver(decision)
         due_at = self.machine.state.timetable.wake_at
         is_due = due_at is not None and due_at <= self.now
-        if is_due or self.machine.state.rates.unread:  # an engine's next turn comes at once, and asks the store
+        state = self.machine.state
+        if is_due or state.rates.unread or state.waits.ripe or state.waits.looking:  # an engine's next turn comes at once
             self.step(TimePassed())
         return decision
 
     def _decide(self, inputs: Sequence[Input]) -> Decision:
         machine = self.machine
-        decision = machine.step(inputs, self.now, self.tables.found(machine.needs(inputs)))
+        needs = machine.needs(inputs)
+        found = self.tables.found(needs)
+        found.look_backs = {one: newest_like(one, self.tables.pushed_events.values(), self._holds) for one in needs.look_backs}
+        decision = machine.step(inputs, self.now, found)
         self.tables.apply(decision.changes)
         self.log.decisions.append((self.now, decision))
         for cause, count in decision.stale.items():
@@ -142,6 +148,9 @@ class Scenario(Readings):
             broken = unsaved(machine, self.tables) + differences(machine, self._load())
             assert not broken, "D4: after a reload\n" + "\n".join(broken)
         return decision
+
+    def _holds(self, expression: str, event: PushedEventRow) -> bool:
+        return self._answers[event.id].get(expression, False)
 
     def ask(self, item: Input, reply_type: type[_Reply]) -> _Reply:
         """One step with one input; its reply, or the error it is refused with."""
@@ -311,6 +320,7 @@ class Scenario(Readings):
         self._events += 1
         event_id = f"00000000-0000-4000-8000-{self._events:012x}"
         considered = tuple(one.stamp for one in candidates)
+        self._answers[event_id] = answers or {}
         given = tuple((one, (answers or {}).get(one, False)) for one in self.machine.awaited(name))
         return PushedEvent(event_id, name, payload, metadata, priority, scope, None, considered, starts, answers=given)
 

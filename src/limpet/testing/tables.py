@@ -5,11 +5,12 @@ The rules of `core.decision.Changes` to the letter and nothing else; it is synch
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
 from limpet.core.claim_rows import ClaimRow
 from limpet.core.condition_rows import WaitRow, of_runs
+from limpet.core.conditions import LookBack
 from limpet.core.decision import Changes
 from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, FilterRow, PushedEventRow
 from limpet.core.needs import Found, Needs, Snapshot
@@ -166,6 +167,18 @@ class Tables:
 
     def _is_wanted(self, run: RunRow, ids: set[str]) -> bool:
         return run.id in ids or any(task.id in ids for task in self.tasks_of(run.key))
+
+
+def newest_like(
+    asked: LookBack, events: Iterable[PushedEventRow], holds: Callable[[str, PushedEventRow], bool]
+) -> PushedEventRow | None:
+    """What an engine would find in the past of events."""
+    alike = (
+        event
+        for event in sorted(events, key=lambda event: (event.created_at, event.key), reverse=True)
+        if event.name == asked.event_key and asked.scope in ("", event.scope) and event.created_at >= asked.since_us
+    )
+    return next((event for event in alike if not asked.expression or holds(asked.expression, event)), None)
 
 
 def kept(old: RunRow, new: RunRow) -> RunRow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hatchet_sdk import Context, EmptyModel, Hatchet, ParentCondition, SleepCondition, UserEventCondition, or_
@@ -26,6 +26,7 @@ def build_conditional(hatchet: Hatchet) -> dict[str, Any]:
             _single(hatchet),
             _patient(hatchet),
             _fickle(hatchet),
+            _backward(hatchet),
         )
     }
 
@@ -85,6 +86,10 @@ def _events(hatchet: Hatchet) -> Any:
 
     @workflow.task(parents=[start], wait_for=[UserEventCondition("events:pick", "input.number == 7", readable_data_key="picked")])
     def by_its_number(input: Number, ctx: Context) -> dict[str, Any]:
+        return {"triggers": ctx.trigger_data}
+
+    @workflow.task(parents=[start], wait_for=[UserEventCondition("events:scoped", scope="eu")])
+    def by_its_scope(input: Number, ctx: Context) -> dict[str, Any]:
         return {"triggers": ctx.trigger_data}
 
     @workflow.task(
@@ -176,5 +181,28 @@ def _fickle(hatchet: Hatchet) -> Any:
     @workflow.task(parents=[says], cancel_if=[ParentCondition(says, "output.number == 0")])
     def listens(input: EmptyModel, ctx: Context) -> Number:
         return Number(number=1)
+
+    return workflow
+
+
+def _backward(hatchet: Hatchet) -> Any:
+    """Tasks that ask for events from before they wait; of the hour before this program, or of the hour after."""
+    workflow = hatchet.workflow(name="Backward")
+    past, future = (datetime.now(UTC) + timedelta(hours=hours) for hours in (-1, 1))
+
+    @workflow.task(wait_for=[UserEventCondition("backward:go", "input.n > 1", scope="eu", consider_events_since=past)])
+    def looks_back(input: EmptyModel, ctx: Context) -> dict[str, Any]:
+        return {"triggers": ctx.trigger_data}
+
+    @workflow.task(skip_if=[UserEventCondition("backward:stop", consider_events_since=past)])
+    def skipped_by_the_past(input: EmptyModel, ctx: Context) -> Number:
+        return Number(number=1)
+
+    @workflow.task(
+        wait_for=[SleepCondition(timedelta(seconds=1))],
+        skip_if=[UserEventCondition("backward:stop", consider_events_since=future)],
+    )
+    def not_skipped(input: EmptyModel, ctx: Context) -> Number:
+        return Number(number=2)
 
     return workflow

@@ -11,7 +11,7 @@ from limpet.contracts import dispatcher_pb2 as dispatcher
 from limpet.contracts import events_pb2 as events
 from limpet.core.conditions import Action, Condition, Kind
 from limpet.core.definition_text import checksum, encode_definition
-from limpet.core.definitions import Feature, WorkflowDefinition
+from limpet.core.definitions import WorkflowDefinition
 from limpet.core.errors import NotJudged
 from limpet.core.event_inputs import EventsPushed
 from limpet.core.event_rows import PushedEventRow
@@ -43,6 +43,12 @@ def sleep(group: str, seconds: str = "10s", action: wire.Action = wire.QUEUE) ->
 def event(group: str, key: str = "e", expression: str = "", action: wire.Action = wire.QUEUE) -> wire.UserEventMatchCondition:
     base = Base(readable_data_key=key, action=action, or_group_id=group, expression=expression)
     return wire.UserEventMatchCondition(base=base, user_event_key=key)
+
+
+def before_1970() -> wire.UserEventMatchCondition:
+    found = event("g")
+    found.consider_events_since.seconds = -1
+    return found
 
 
 def put(conditions: wire.TaskConditions) -> admin.CreateWorkflowVersionRequest:
@@ -108,6 +114,10 @@ async def test_W5_4_what_an_expression_says_of_a_skipped_parent_is_found_out_at_
         (wire.TaskConditions(user_event_conditions=[event("g", "e", "payload.x")]), "undeclared reference to 'payload"),
         (wire.TaskConditions(user_event_conditions=[event("g", "e", "true || " * 900 + "true")]), "at most 4096"),
         (
+            wire.TaskConditions(user_event_conditions=[before_1970()]),
+            "consider_events_since of a condition must lie in the years",
+        ),
+        (
             wire.TaskConditions(user_event_conditions=[event("g", "e", "input.a.all(x, input.b.all(y, x == y))")]),
             "may not stand inside another one",
         ),
@@ -121,11 +131,21 @@ async def test_conditions_that_cannot_be_read_are_refused_by_name(
     assert words in details
 
 
-async def test_W5_14_a_scope_is_said_to_have_no_effect(edge: Edge) -> None:
-    scoped = event("g")
-    scoped.event_scope = "s"
-    definition = await registered(edge, wire.TaskConditions(user_event_conditions=[scoped]))
-    assert definition.undelivered == ((Feature.EVENT_SCOPE, "task b"),)
+async def test_W5_14_a_scope_is_carried_over_and_an_empty_one_is_none(edge: Edge) -> None:
+    scoped, unscoped, empty = event("g"), event("h", "f"), event("i", "g")
+    scoped.event_scope, empty.event_scope = "s", ""
+    definition = await registered(edge, wire.TaskConditions(user_event_conditions=[scoped, unscoped, empty]))
+    assert [one.scope for one in definition.tasks[1].conditions] == ["s", "", ""]
+    assert not definition.undelivered
+
+
+async def test_W11_13_a_look_back_is_carried_over_in_microseconds(edge: Edge) -> None:
+    past, present, first = event("g"), event("h", "f"), event("i", "g")
+    past.consider_events_since.FromMicroseconds(1_764_000_000_123_456)
+    first.consider_events_since.FromMicroseconds(0)
+    definition = await registered(edge, wire.TaskConditions(user_event_conditions=[past, present, first]))
+    assert [one.since_us for one in definition.tasks[1].conditions] == [1_764_000_000_123_456, 0, 1]
+    assert not definition.undelivered
 
 
 async def completed(edge: Edge, payload: str) -> TaskCompleted:

@@ -315,10 +315,7 @@ class TestPutWorkflow:
         ] is S.INVALID_ARGUMENT
 
     async def test_everything_that_is_not_carried_out_is_told_with_its_place(self, edge: Edge) -> None:
-        base = conditions.BaseMatchCondition(readable_data_key="k", action=conditions.QUEUE)
-        scoped = conditions.UserEventMatchCondition(base=base, user_event_key="e", event_scope="s")
-        waits = conditions.TaskConditions(user_event_conditions=[scoped])
-        full = Task(readable_id="t", action="a", is_durable=True, conditions=waits, concurrency=[admin.Concurrency(expression="'k'")],
+        full = Task(readable_id="t", action="a", is_durable=True, concurrency=[admin.Concurrency(expression="'k'")],
                     rate_limits=[admin.CreateTaskRateLimit(key="k", units=1)], batch=admin.TaskBatchConfig(batch_max_size=2))  # fmt: skip
         request = Put(
             name="wf", tasks=[full], on_failure_task=Task(readable_id="f", action="f", is_durable=True),
@@ -326,7 +323,7 @@ class TestPutWorkflow:
             cron_triggers=["* * * * *"],
         )  # fmt: skip
         assert (await registered(edge, request)).undelivered == (
-            (Feature.EVENT_SCOPE, "task t"), (Feature.DURABLE, "task t"), (Feature.BATCH, "task t"), (Feature.DURABLE, "task f"),
+            (Feature.DURABLE, "task t"), (Feature.BATCH, "task t"), (Feature.DURABLE, "task f"),
         )  # fmt: skip
 
     async def test_F2_1_F2_3_concurrency_limits_arrive_the_single_field_only_without_a_list(self, edge: Edge) -> None:

@@ -9,10 +9,12 @@ import httpx
 import pytest
 
 from limpet.core.definitions import Comparator, DesiredLabel
-from limpet.core.errors import EngineStopping, LimitReached, NotFound, NotSupported
+from limpet.core.errors import EngineStopping, InternalError, LimitReached, NotFound, NotSupported
+from limpet.core.explain import Explanation, Outlook, Reason
 from limpet.core.ids import SECOND_US
 from limpet.core.inputs import KeyTaken, RunsTriggered
 from limpet.core.rows import RunStatus, TaskStatus
+from limpet.edges.rest.awaited import AWAITED_TOLD_MAX
 from limpet.edges.trace_context import traceparent
 
 from .world import NOW, NOW_S, OTHER, TENANT, World, task
@@ -237,6 +239,31 @@ async def test_W13_6_a_run_has_its_tasks_events_shape_and_configuration(world: W
     assert shape["write"]["childrenStepIds"] == []
     assert shape["write"]["taskExternalId"] == "00000000-0000-0000-0000-000000000000"
     assert {each["stepId"] for each in details["tasks"]} == {shape["fetch"]["stepId"], shape["split"]["stepId"]}
+
+
+async def test_OB_14_a_task_that_waits_for_its_conditions_says_what_for(world: World, http: httpx.AsyncClient) -> None:
+    await world.workflow("Report", *DAG)
+    record = await world.run("Report", TaskStatus.PENDING, TaskStatus.PENDING, TaskStatus.QUEUED, status=RunStatus.RUNNING)
+    one, two, three = (task.id for task in record.tasks)
+    text = "It waits for its conditions: wait_for still needs event paid."
+    world.explained = {
+        one: Explanation(one, Outlook.NOT_NOW, Reason.CONDITION_UNMET, text),
+        two: InternalError("it changed meanwhile"),
+        three: AssertionError("it waits for no condition"),
+    }
+    details = (await http.get(f"/api/v1/stable/workflow-runs/{record.run.id}")).json()
+    assert [each["waitsFor"] for each in details["tasks"]] == [text, None, None]
+    assert (await http.get(f"/api/v1/stable/tasks/{one}")).json()["waitsFor"] == text
+
+
+async def test_OB_14_only_so_many_tasks_of_a_run_are_asked_what_they_wait_for(world: World, http: httpx.AsyncClient) -> None:
+    names = [f"t{number}" for number in range(AWAITED_TOLD_MAX + 1)]
+    await world.workflow("Wide", *(task(name, "Wide") for name in names))
+    record = await world.run("Wide", *[TaskStatus.PENDING] * len(names), status=RunStatus.RUNNING)
+    found = (Explanation(one.id, Outlook.NOT_NOW, Reason.CONDITION_UNMET, "It waits.") for one in record.tasks)
+    world.explained = {one.task_run_id: one for one in found}
+    details = (await http.get(f"/api/v1/stable/workflow-runs/{record.run.id}")).json()
+    assert [each["waitsFor"] for each in details["tasks"]] == [*["It waits."] * AWAITED_TOLD_MAX, None]
 
 
 async def test_W6_4_the_errors_of_a_run_are_those_of_its_tasks(world: World, http: httpx.AsyncClient) -> None:

@@ -12,6 +12,7 @@ from limpet.core.ids import SECOND_US, ActionId
 from limpet.core.inputs import WorkflowDeleted
 from limpet.core.pause_inputs import WorkflowPaused
 from limpet.core.pause_rows import PausedStart
+from limpet.testing.builders import event, make_task, make_workflow, output_of, sleep
 
 from .world import OTHER, TENANT, World, task
 
@@ -50,6 +51,27 @@ async def test_a_workflow_has_its_graph_and_versions(world: World, http: httpx.A
     assert [step["readableId"] for step in mop_up["steps"]] == ["mop-up"]
     assert graph["steps"][0]["timeout"] == "60s"
     assert [version["order"] for version in found["versions"]] == [1]
+
+
+async def test_W5_1_a_workflow_shows_the_conditions_of_its_tasks_group_by_group(world: World, http: httpx.AsyncClient) -> None:
+    steps = make_workflow(
+        "Report",
+        "fetch",
+        make_task(
+            "write", "fetch",
+            wait_for=[[sleep(60), event("paid", "input.n > 1", scope="eu")], event("open")], skip_if=[output_of("fetch", "output.n == 0")],
+        ),
+    ).tasks  # fmt: skip
+    row = await world.workflow("Report", *steps)
+    [graph] = (await http.get(f"/api/v1/workflows/{row.id}")).json()["jobs"]
+    assert [step["conditions"] for step in graph["steps"]] == [
+        [],
+        [
+            {"listName": "wait_for", "anyOf": ["a sleep of 60s", "event paid of scope eu where input.n > 1"]},
+            {"listName": "wait_for", "anyOf": ["event open"]},
+            {"listName": "skip_if", "anyOf": ["the output of fetch where output.n == 0"]},
+        ],
+    ]
 
 
 async def test_trap_7_versions_are_told_newest_first_with_their_order(world: World, http: httpx.AsyncClient) -> None:

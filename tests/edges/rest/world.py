@@ -82,6 +82,7 @@ class World:
         self.views: dict[str, WorkerView] = {}
         self.receipts: dict[str, int] = {}
         self.expressions: dict[str, LimitsView] = {}
+        self.explained: dict[str, Explanation | Exception] = {}  # by task run id; others wait for a label
         self.submitted: list[tuple[TenantId, Input]] = []
         self.rates_view = RatesView((), 0)
         self.refusal: Exception | None = None
@@ -266,6 +267,10 @@ class World:
         return {each: self.receipts[each] for each in task_run_ids if each in self.receipts}
 
     async def explain(self, tenant: TenantId, task_run_id: str) -> Explanation:
+        if (known := self.explained.get(task_run_id)) is not None:
+            if isinstance(known, Exception):
+                raise known
+            return known
         verdict = Verdict("w", "north", "label", "region EQUAL us wanted, worker has eu")
         text = "required label region EQUAL us matched by none of 1 workers"
         return Explanation(

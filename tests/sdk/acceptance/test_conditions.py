@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -74,6 +74,26 @@ async def test_A22_A37_W5_14_an_event_in_time_ends_the_wait(limpet_client: Limpe
         await waiting(limpet_engine, run)
         await limpet_client.event.aio_push("order:paid", {"id": 1, "by": "card"}, scope="anything")
         assert await run.aio_result() == {"waits": {"order:paid": {"id": 1, "by": "card"}}}
+
+
+async def test_W5_14_a_condition_with_a_scope_hears_no_other_event(limpet_client: Limpet, limpet_engine: EmbeddedEngine) -> None:
+    ship = lone(limpet_client, UserEventCondition("order:paid", scope="eu"))
+    async with limpet_client.worker("w", workflows=[ship]):
+        run = await ship.aio_run_no_wait()
+        await waiting(limpet_engine, run)
+        for scope in (None, "us", "eu"):
+            await limpet_client.event.aio_push("order:paid", {"scope": scope}, scope=scope)
+        assert await run.aio_result() == {"waits": {"order:paid": {"scope": "eu"}}}
+
+
+async def test_W11_13_a_condition_that_looks_back_hears_what_was_pushed_before(limpet_client: Limpet) -> None:
+    await limpet_client.event.aio_push("order:paid", {"id": 2})
+    await limpet_client.event.aio_push("order:paid", {"id": 1})
+    since = datetime.now(UTC) - timedelta(minutes=5)
+    ship = lone(limpet_client, UserEventCondition("order:paid", "input.id == 2", consider_events_since=since))
+    async with limpet_client.worker("w", workflows=[ship]):
+        run = await ship.aio_run_no_wait()
+        assert await run.aio_result() == {"waits": {"order:paid": {"id": 2}}}
 
 
 @pytest.mark.parametrize("number", [7, 2])

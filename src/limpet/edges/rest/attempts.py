@@ -45,5 +45,6 @@ def in_attempt(current: TaskSummary, rows: Sequence[EventRow], retry_count: int)
             "duration": duration_ms(started_at, finished_at),
             "error_message": (ended[-1].message or None) if failed else None,
             "output": EMPTY,
+            "waits_for": None,
         }
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 
 from limpet.core.rows import EventRow, WorkerRow
 from limpet.edges.rest.answers import duration_ms, moment, moment_or_none
+from limpet.edges.rest.awaited import awaited_by
 from limpet.edges.rest.caller import Caller
 from limpet.edges.rest.graph import shape
 from limpet.edges.rest.names import RUN_NAME
@@ -30,6 +33,7 @@ Histories = tuple[dict[int, list[EventRow]], dict[int, WorkerRow]]
 async def run_details(caller: Caller, record: RunRecord) -> RunDetailsBuilder:
     """Read what the answer needs; the builder then makes it, in whatever thread."""
     known = await background(caller, [Shown(record.run, record.tasks)])
+    known = replace(known, awaited=await awaited_by(caller, record.tasks))
     return RunDetailsBuilder(record, known, *await histories(caller, record))
 
 

@@ -12,6 +12,7 @@ from limpet.core.ids import SECOND_US, TenantId
 from limpet.core.rows import RunRow, TaskRow, TaskStatus, VersionRow
 from limpet.edges.events import EVENT_ID_KEY
 from limpet.edges.rest.answers import duration_ms, moment, moment_or_none
+from limpet.edges.rest.awaited import conditions_shown
 from limpet.edges.rest.graph import definition_of, job_id, step_id
 from limpet.edges.rest.names import OLD_RUN_NAME, OLD_TASK_NAME
 from limpet.edges.rest.payloads import Payloads, object_of
@@ -165,6 +166,7 @@ def step_shown(tenant: TenantId, version: VersionRow, definition: WorkflowDefini
         slot_requests=dict(task.slot_requests),
         children=[definition.steps[child].name for child in definition.child_steps[step]],
         parents=list(task.parents),
+        conditions=conditions_shown(task),
     )
 
 

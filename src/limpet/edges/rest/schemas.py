@@ -92,7 +92,10 @@ class MetadataOperator(StrEnum):
 
 
 class TaskSummary(Schema):
-    """A task, or in lists of runs a run; `children` are the tasks of a run of several."""
+    """A task, or in lists of runs a run; `children` are the tasks of a run of several.
+
+    waits_for: what a task that waits for its conditions still needs; told where one run or one task is asked for
+    """
 
     metadata: ResourceMeta
     action_id: str | None = None
@@ -113,6 +116,7 @@ class TaskSummary(Schema):
     is_evicted: bool = False
     started_at: datetime | None = None
     step_id: str | None = None
+    waits_for: str | None = None
     task_external_id: str
     task_id: int
     task_inserted_at: datetime

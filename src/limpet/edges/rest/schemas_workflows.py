@@ -19,6 +19,13 @@ class VersionMeta(Schema):
     workflow_id: str
 
 
+class ConditionsShown(Schema):
+    """Conditions of a task of which one suffices, in words. All of one list (`wait_for`, `skip_if`, `cancel_if`) must hold."""
+
+    list_name: str
+    any_of: list[str]
+
+
 class StepShown(Schema):
     """A task of a workflow."""
 
@@ -32,6 +39,7 @@ class StepShown(Schema):
     slot_requests: dict[str, int]
     children: list[str]
     parents: list[str]
+    conditions: list[ConditionsShown]
 
 
 class JobShown(Schema):

@@ -28,12 +28,14 @@ class Background:
     """What summaries need beyond the rows.
 
     started: receipts of live attempts by task run id; spawned: child runs by task run id, absent for none
+    awaited: what tasks wait for by task run id, where that was asked
     """
 
     tenant: TenantId
     payloads: Payloads = field(default_factory=Payloads)
     started: Mapping[str, int] = field(default_factory=dict)
     spawned: Mapping[str, int] = field(default_factory=dict)
+    awaited: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ def task_summary(frame: Frame, task: TaskRow, known: Background) -> TaskSummary:
         status=TASK_NAME[task.status],
         started_at=moment_or_none(started_at),
         step_id=step_id(frame.version.id, task.step),
+        waits_for=known.awaited.get(task.id),
         task_external_id=task.id,
         task_id=task.key,
         task_inserted_at=moment(task.created_at),

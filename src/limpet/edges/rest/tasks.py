@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, cast
 
@@ -14,6 +15,7 @@ from limpet.core.ids import SECOND_US
 from limpet.core.inputs import CancelRequested, Input, ReplayRequested
 from limpet.edges.rest.answers import answer, instant, moment, pagination
 from limpet.edges.rest.attempts import checked_attempt, in_attempt
+from limpet.edges.rest.awaited import awaited_by
 from limpet.edges.rest.bodies import TaskFilter, TasksBody, body_schema, read_body
 from limpet.edges.rest.caller import Caller, Calling, checked_ids
 from limpet.edges.rest.payloads import Shown
@@ -46,6 +48,7 @@ async def get_task(caller: Calling, task: str, attempt: int | None = None) -> Re
     """One task, now or in an earlier attempt."""
     record = await caller.task(task)
     known = await background(caller, [Shown(record.run, [record.task])])
+    known = replace(known, awaited=await awaited_by(caller, [record.task]))
     retry_count = record.task.retry_count if attempt is None else checked_attempt(record.task, attempt)
     if retry_count == record.task.retry_count:
         return await answer(lambda: task_summary(frame_of(record), record.task, known))

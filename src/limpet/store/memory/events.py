@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from limpet.core.condition_rows import decode_seen
 from limpet.core.event_rows import EventRunRow, ExpressionFailureRow, PushedEventRow
 from limpet.core.ids import TENANT_KEY_SHIFT, TenantNo
+from limpet.core.rows import RunStatus
 from limpet.store.api import (
     COUNT_MAX,
     EVENT_NAMES_MAX,
@@ -79,7 +81,7 @@ def prune(content: Content, before: int, limit: int) -> int:
     started = [row.key for row in content.event_runs.values() if row.event_key in old and row.key not in content.runs]
     for key in (gone := started[:limit]):
         del content.event_runs[key]
-    held = {row.event_key for row in content.event_runs.values()}
+    held = {row.event_key for row in content.event_runs.values()} | set(_seen_by_waits(content))
     events = [key for key in sorted(old) if key not in held][: limit - len(gone)]
     for key in events:
         row = content.pushed_events.pop(key)
@@ -91,6 +93,13 @@ def prune(content: Content, before: int, limit: int) -> int:
         tenant_no = key >> TENANT_KEY_SHIFT
         content.key_floors[tenant_no] = max(content.key_floors.get(tenant_no, 0), key)
     return len(gone) + len(events) + len(failed)
+
+
+def _seen_by_waits(content: Content) -> Iterator[int]:
+    """Events that conditions of unfinished runs have seen."""
+    for run_key, waits in content.waits.items():
+        if not RunStatus(content.runs[run_key].status).is_terminal:
+            yield from (seen.event_key for row in waits for seen in decode_seen(row.seen).values() if seen.event_key is not None)
 
 
 def _matches(content: Content, row: PushedEventRow, query: EventQuery) -> bool:

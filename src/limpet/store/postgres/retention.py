@@ -65,18 +65,20 @@ class Retention:
 
     async def prune_events(self, before: int, limit: int) -> int:
         """Delete up to `limit` rows of events and what belongs to them; see `Store.prune_events`."""
+        async with self._lane.link() as link:  # beside the commits: what is old by now is seen by nobody anew
+            held = [key for (key,) in await link.rows("held_events", before=before)]
         gone = 0
         for table in EVENT_TABLES:
             while gone < limit:
-                keys = await self._prune_some(table, before, min(PRUNE_ROWS_MAX, limit - gone))
+                keys = await self._prune_some(table, before, min(PRUNE_ROWS_MAX, limit - gone), held)
                 gone += keys
                 if not keys:
                     break
         return gone
 
-    async def _prune_some(self, table: str, before: int, limit: int) -> int:
+    async def _prune_some(self, table: str, before: int, limit: int, held: Sequence[int]) -> int:
         async with self._held() as link:
-            keys = [key for (key,) in await link.rows(f"{table}_to_prune", before=before, limit=limit)]
+            keys = [key for (key,) in await link.rows(f"{table}_to_prune", before=before, limit=limit, held=held)]
             if keys:
                 await link.rows(f"delete_{table}", keys=keys)
                 await link.rows("raise_key_floors", keys=keys)

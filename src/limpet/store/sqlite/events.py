@@ -98,9 +98,15 @@ def payloads(connection: sqlite3.Connection, keys: Collection[int]) -> dict[int,
     return dict(connection.execute(statement("payloads_of_events"), {"keys": json_list(list(keys))}))
 
 
-def stale(connection: sqlite3.Connection, kind: str, before: int, limit: int) -> list[Stale]:
-    """Rows of a table that may go."""
-    rows = connection.execute(statement(f"{kind}s_to_prune"), {"before": before, "limit": limit})
+def held(connection: sqlite3.Connection, before: int) -> list[int]:
+    """Keys of old events that tasks of unfinished runs have waited for."""
+    return [key for (key,) in connection.execute(statement("held_events"), {"before": before})]
+
+
+def stale(connection: sqlite3.Connection, kind: str, before: int, limit: int, held: Sequence[int]) -> list[Stale]:
+    """Rows of a table that may go. `held`: keys of events that may not."""
+    where = {"before": before, "limit": limit, "held": json_list(held)}
+    rows = connection.execute(statement(f"{kind}s_to_prune"), where)
     return [Stale(f"delete_{kind}", key) for (key,) in rows]
 
 

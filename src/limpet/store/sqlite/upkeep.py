@@ -109,11 +109,11 @@ class Upkeep:
 
     async def prune_events(self, before: int, limit: int) -> int:
         """Delete up to `limit` rows of events and what belongs to them; see `Store.prune_events`."""
-        gone = 0
+        gone, held = 0, await self._idle.run(partial(events.held, before=before))
         for kind in EVENT_KINDS:
             while gone < limit:
                 at_once = min(PRUNE_ROWS_MAX, limit - gone)
-                some = await self._idle.run(partial(events.stale, kind=kind, before=before, limit=at_once))
+                some = await self._idle.run(partial(events.stale, kind=kind, before=before, limit=at_once, held=held))
                 if not some:
                     break
                 await self._writer.run(partial(_delete_events, rows=some))

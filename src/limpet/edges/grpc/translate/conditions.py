@@ -13,17 +13,13 @@ from limpet.contracts import conditions_pb2 as wire
 from limpet.core.conditions import Action, Condition, Kind
 from limpet.core.durations import parse_duration
 from limpet.core.errors import InvalidArgument
+from limpet.edges.grpc.translate.instants import instant
 
 
 def conditions_of(conditions: wire.TaskConditions, where: str) -> tuple[Condition, ...]:
     """The conditions of a task. Raises InvalidArgument for an action that there is none of here, or a duration."""
     groups: dict[tuple[int, str | int], int] = {}
     return tuple(_in_group(base, one, groups, where) for base, one in _each(conditions, where))
-
-
-def awaits_scope(conditions: wire.TaskConditions) -> bool:
-    """Whether a condition asks for what only waits inside durable tasks have: a scope, or events of the past (W5.14)."""
-    return any(one.HasField("event_scope") or one.HasField("consider_events_since") for one in conditions.user_event_conditions)
 
 
 def _each(conditions: wire.TaskConditions, where: str) -> Iterator[tuple[wire.BaseMatchCondition, Condition]]:
@@ -35,7 +31,18 @@ def _each(conditions: wire.TaskConditions, where: str) -> Iterator[tuple[wire.Ba
             _bare(Kind.SLEEP, sleep.base, sleep_us=parse_duration(sleep.sleep_for, f"{where}: the sleep of a condition")),
         )
     for event in conditions.user_event_conditions:
-        yield event.base, _bare(Kind.EVENT, event.base, event.user_event_key)
+        bare = _bare(Kind.EVENT, event.base, event.user_event_key)
+        yield event.base, replace(bare, scope=event.event_scope, since_us=_since_us(event, where))
+
+
+def _since_us(event: wire.UserEventMatchCondition, where: str) -> int:
+    """From when on events of the past count; 0: none do."""
+    if not event.HasField("consider_events_since"):
+        return 0
+    at = instant(event.consider_events_since)
+    if at is None:
+        raise InvalidArgument(f"{where}: consider_events_since of a condition must lie in the years 1970 to 9999")
+    return max(1, at)
 
 
 def _bare(kind: Kind, base: wire.BaseMatchCondition, subject: str = "", *, sleep_us: int = 0) -> Condition:

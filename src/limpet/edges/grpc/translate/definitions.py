@@ -134,8 +134,6 @@ def _undelivered(request: CreateWorkflowVersionRequest) -> Iterator[tuple[Featur
 
 def _undelivered_of_task(task: CreateTaskOpts) -> Iterator[tuple[Feature, str]]:
     where = f"task {task.readable_id}"
-    if conditions.awaits_scope(task.conditions):
-        yield Feature.EVENT_SCOPE, where
     if task.is_durable:
         yield Feature.DURABLE, where
     if task.HasField("batch"):

@@ -5,6 +5,15 @@
 SELECT run_key, step, tenant_no, run_created_at, armed_at, decided_at, seen FROM limpet.waits
 WHERE run_key = ANY (:run_keys) ORDER BY run_key, step;
 
+-- name: held_events
+-- Events before the instant that conditions of unfinished runs have seen. Not read as JSON, which has no place for NUL characters
+-- here; a text inside it has its quotation marks escaped.
+SELECT DISTINCT p.key FROM limpet.open_runs AS o JOIN limpet.waits AS w ON w.run_key = o.key AND w.seen <> '{}'::bytea
+CROSS JOIN LATERAL regexp_matches(convert_from(w.seen, 'UTF8'), '"event_key":([0-9]+)', 'g') AS one
+JOIN limpet.pushed_events AS p ON p.key = one[1]::bigint
+WHERE p.created_at < :before AND EXISTS (
+    SELECT FROM limpet.tenants AS t JOIN limpet.pushed_events AS old ON old.tenant_no = t.no AND old.created_at < :before);
+
 -- name: delete_waits_of_day
 -- Those of runs of a day, but of those that live on.
 DELETE FROM limpet.waits WHERE ctid = ANY (ARRAY(

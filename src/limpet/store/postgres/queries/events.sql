@@ -89,9 +89,10 @@ WHERE NOT EXISTS (
     SELECT FROM limpet.runs AS r WHERE r.day IN ((e.created_at / 86400000000)::integer, 0) AND r.key = e.key) LIMIT :limit;
 
 -- name: pushed_events_to_prune
--- Events before the instant of which no run is left.
+-- Events before the instant of which no run is left, but those that are held.
 SELECT p.key FROM limpet.tenants AS t JOIN limpet.pushed_events AS p ON p.tenant_no = t.no AND p.created_at < :before
-WHERE NOT EXISTS (SELECT FROM limpet.event_runs AS e WHERE e.event_key = p.key) LIMIT :limit;
+WHERE NOT EXISTS (SELECT FROM limpet.event_runs AS e WHERE e.event_key = p.key)
+    AND NOT EXISTS (SELECT FROM unnest(:held::bigint[]) AS h (key) WHERE h.key = p.key) LIMIT :limit;
 
 -- name: expression_failures_to_prune
 -- Failures before the instant.

@@ -14,6 +14,14 @@ SELECT * FROM waits WHERE run_key IN (SELECT key FROM runs WHERE tenant_no = :te
 -- Those of some runs.
 SELECT * FROM waits WHERE run_key IN (SELECT value FROM json_each(:keys)) ORDER BY run_key, step;
 
+-- name: held_events
+-- Events before the instant that conditions of unfinished runs have seen.
+SELECT DISTINCT p.key FROM runs AS r INDEXED BY runs_unfinished CROSS JOIN waits AS w ON w.run_key = r.key
+CROSS JOIN json_each(CAST(w.seen AS TEXT)) AS one CROSS JOIN pushed_events AS p ON p.key = json_extract(one.value, '$.event_key')
+WHERE r.status < 2 AND w.seen <> CAST('{}' AS BLOB) AND p.created_at < :before AND EXISTS (
+    SELECT 1 FROM tenants AS t CROSS JOIN pushed_events AS old INDEXED BY pushed_events_by_age
+    WHERE old.tenant_no = t.no AND old.created_at < :before);
+
 -- name: delete_wait
 -- By run and step.
 DELETE FROM waits WHERE run_key = ? AND step = ?;

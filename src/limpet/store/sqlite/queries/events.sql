@@ -116,10 +116,11 @@ CROSS JOIN event_runs AS e INDEXED BY event_runs_by_event ON e.event_key = p.key
 WHERE p.tenant_no = t.no AND p.created_at < :before AND NOT EXISTS (SELECT 1 FROM runs AS r WHERE r.key = e.key) LIMIT :limit;
 
 -- name: pushed_events_to_prune
--- Events before the instant of which no run is left.
+-- Events before the instant of which no run is left, but those that are held.
 SELECT p.key FROM tenants AS t CROSS JOIN pushed_events AS p INDEXED BY pushed_events_by_age
 WHERE p.tenant_no = t.no AND p.created_at < :before
-    AND NOT EXISTS (SELECT 1 FROM event_runs AS e WHERE e.event_key = p.key) LIMIT :limit;
+    AND NOT EXISTS (SELECT 1 FROM event_runs AS e WHERE e.event_key = p.key)
+    AND p.key NOT IN (SELECT value FROM json_each(:held)) LIMIT :limit;
 
 -- name: expression_failures_to_prune
 -- Failures before the instant.
