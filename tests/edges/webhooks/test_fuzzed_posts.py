@@ -103,9 +103,9 @@ def test_X_FUZZ_whatever_is_posted_is_read_or_refused(examples: int) -> None:
         assert event.name
         assert isinstance(orjson.loads(event.payload), dict)
 
-    statics = st.sampled_from((b"{}", b'{"kind": "fixed"}', b'{"a":' * 240 + b"1" + b"}" * 240))
+    fixed = st.sampled_from((b"{}", b'{"kind": "fixed"}', b'{"a":' * 240 + b"1" + b"}" * 240))
     headers = st.dictionaries(NAMES, VALUES, max_size=5)
-    run(examples, check, st.sampled_from(SENDERS), headers, BODIES, CONTENT_TYPES, EXPRESSIONS, st.none() | EXPRESSIONS, statics)
+    run(examples, check, st.sampled_from(SENDERS), headers, BODIES, CONTENT_TYPES, EXPRESSIONS, st.none() | EXPRESSIONS, fixed)
 
 
 @st.composite
@@ -146,8 +146,8 @@ def test_X_FUZZ_X_HOOK_a_signed_post_is_let_in_as_it_was_signed_alone(sender: Se
             assert abs(late) <= AGE_MAX_S or not sender.signs_time
             assert found == signature, "another spelling is the same post, or it would count twice"
 
-    lates = st.sampled_from((0, AGE_MAX_S, -AGE_MAX_S, AGE_MAX_S + 1, -AGE_MAX_S - 1, 10**9)) | st.integers(-10_000, 10_000)
-    run(examples // 3, check, st.data(), lates, st.integers(0, len(BODY) - 1), st.integers(0, 7))
+    lateness = st.sampled_from((0, AGE_MAX_S, -AGE_MAX_S, AGE_MAX_S + 1, -AGE_MAX_S - 1, 10**9)) | st.integers(-10_000, 10_000)
+    run(examples // 3, check, st.data(), lateness, st.integers(0, len(BODY) - 1), st.integers(0, 7))
 
 
 def turned(body: bytes, place: int, bit: int) -> bytes:
