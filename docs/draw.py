@@ -44,7 +44,8 @@ CLI_INTRODUCTION = """# Command line
 
 Every command prints text for people and, with `--json`, one document for programs. Exit codes: 0 done, 1 it failed,
 2 the command line is wrong, 3 no such thing, 4 the engine cannot be reached. A value comes from the flag, else from the
-variable named beside it, else from `limpet.toml` (a table per command, `[all]` for what several share), else the default.
+variable named beside it, else from `limpet.toml` (a table per command, `[all]` for what several share), else the default. The
+singular of a command means the same: `limpet cron list`.
 """
 LIMITS_INTRODUCTION = """## Named limits
 

@@ -52,6 +52,14 @@ def test_help_imports_no_command_and_no_engine() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=clean_environment())
 
 
+def test_the_singular_of_a_command_means_the_same(limpet_process: Command) -> None:
+    for one, many in (("cron", "crons"), ("rate-limit", "rate-limits")):
+        answer = limpet_process(one, "list", "--help")
+        assert answer.returncode == 0, answer.stderr
+        assert f"    limpet {many} list\n" in answer.stdout
+    assert limpet_process("devs").returncode == 2
+
+
 def test_help_lists_every_command(limpet_process: Command) -> None:
     answer = limpet_process("--help")
     assert answer.returncode == 0

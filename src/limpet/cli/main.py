@@ -64,8 +64,11 @@ class LazyCommands(TyperGroup):
         return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Somebody calls a command, or completes a word behind its name: now the real one is needed."""
+        """Somebody calls a command, or completes a word behind its name: now the real one is needed. `cron` means `crons`."""
         name = args[0] if args else ""
+        if f"{name}s" in COMMANDS:
+            name = f"{name}s"
+            args = [name, *args[1:]]
         if name in COMMANDS and name not in self.commands:
             self.add_command(load(name), name)
             ctx.default_map = {name: spread(read_defaults(ctx.params.get("config")), name, self.commands[name])}
