@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from limpet.core.definitions import TaskDefinition, WorkflowDefinition
 from limpet.core.ids import SECOND_US
+from limpet.core.inputs import WorkflowDeleted
+from limpet.core.pause_inputs import WorkflowUnpaused
 from limpet.core.rate_definitions import RateUse, RateValue
 from limpet.core.rate_inputs import RateLimitDeleted, RateLimitPut
 from limpet.core.rate_rows import RateLimitRow
@@ -145,8 +147,18 @@ def _value_at(row: RateLimitRow, now: int) -> int:
 
 
 def _is_set(step: Step, name: str) -> bool:
-    """Whether somebody set the limit in this step: an input, or a task that was queued."""
+    """Whether somebody set the limit in this step: an input, or a task that was queued or whose pause ended."""
     if any(isinstance(item, RateLimitPut | RateLimitDeleted) and item.name == name for item in step.items):
         return True
-    queued = (new for _, new in step.tasks if new.queued_at == step.now)
-    return name in COMPUTED and any(name in step.mirror.demand(row) for row in queued)
+    return name in COMPUTED and any(name in step.mirror.demand(row) for row in _lined_up(step))
+
+
+def _lined_up(step: Step) -> Iterator[TaskRow]:
+    """Tasks that stand in line since this step, as far as it left them there; and those that it placed."""
+    yield from (new for _, new in step.tasks if new.queued_at == step.now)
+    tables = step.mirror.tables
+    ids = {item.workflow_id for item in step.items if isinstance(item, WorkflowUnpaused | WorkflowDeleted)}
+    freed = {row.key for row in tables.workflows.values() if row.id in ids}
+    if freed:
+        waiting = map(tables.tasks.__getitem__, step.mirror.waiting)
+        yield from (row for row in (*waiting, *(new for _, new in step.tasks)) if tables.runs[row.run_key].workflow_key in freed)

@@ -6,8 +6,8 @@ SELECT run_key, step, tenant_no, run_created_at, armed_at, decided_at, seen FROM
 WHERE run_key = ANY (:run_keys) ORDER BY run_key, step;
 
 -- name: held_events
--- Events before the instant that conditions of unfinished runs have seen. Not read as JSON, which has no place for NUL characters
--- here; a text inside it has its quotation marks escaped.
+-- Events before the instant that conditions of unfinished runs have seen.
+-- Not read as JSON, which has no place for NUL characters here; a text inside it has its quotation marks escaped.
 SELECT DISTINCT p.key FROM limpet.open_runs AS o JOIN limpet.waits AS w ON w.run_key = o.key AND w.seen <> '{}'::bytea
 CROSS JOIN LATERAL regexp_matches(convert_from(w.seen, 'UTF8'), '"event_key":([0-9]+)', 'g') AS one
 JOIN limpet.pushed_events AS p ON p.key = one[1]::bigint
