@@ -35,7 +35,10 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@pytest.mark.parametrize("name", ["test_behaviour.py", "test_seed.py", pytest.param("test_crash.py", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    ["test_seed.py", *(pytest.param(name, marks=pytest.mark.slow) for name in ("test_behaviour.py", "test_crash.py"))],
+)
 def test_the_official_tests_pass_with_our_client(moved: Path, name: str) -> None:
     paths = [str(moved), *filter(None, [os.environ.get("PYTHONPATH")])]  # the copy first, then the code under test
     ended = subprocess.run(
