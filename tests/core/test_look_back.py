@@ -106,6 +106,21 @@ def test_W11_13_an_event_of_the_past_satisfies_nobody_who_does_not_look_back() -
     assert s.statuses(run) == {"a": "PENDING", "b": "RUNNING"}
 
 
+def test_W5_8_R53_a_sleep_of_nothing_waits_for_its_turn_although_the_parents_would_let_the_task_run() -> None:
+    s = Scenario(Settings(due_batch_max=1), checks_reload=True)
+    skipped = make_task("b", "a", wait_for=[output_of("a", BIG)], skip_if=[sleep(0)], cancel_if=[event("stop", since=START)])
+    s.workflow("P", make_task("p", wait_for=[sleep(1)]))
+    s.workflow("W", "a", skipped)
+    s.worker("w1")
+    s.push("stop")
+    run = s.trigger("W")
+    waiting = [s.trigger("P") for _ in range(5)]
+    s.now = Instant(s.now + us(2))  # their sleeps are over before that of b, and one has its turn in a step
+    s.complete("a", answers={BIG: True})
+    assert s.statuses(run)["b"] == "SKIPPED"
+    assert {s.run_status(one) for one in waiting} == {"RUNNING"}
+
+
 class Stepwise(Scenario):
     """Steps come one by one."""
 

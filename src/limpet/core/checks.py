@@ -134,13 +134,7 @@ def _of_waits(state: State) -> Iterator[str]:
         task = wait.run.tasks.get(step)
         if task is None or task.status is not TaskStatus.PENDING:
             yield f"G1: step {step} of run {wait.run.id} awaits its conditions and has begun, or does not exist"
-        due = [at for at in wait.sleeps_end() if at <= state.now]
-        met = wait.met(Instant(due[0] - 1) if due else state.now)  # a sleep that is over may still wait for its turn (R53)
-        if (
-            wait.name not in ripe
-            and wait.name not in state.waits.looking
-            and any(wait.rules.holds(action, met) for action in Action)
-        ):
+        if wait.name not in ripe and wait.name not in state.waits.looking and _is_overlooked(wait, state.now):
             yield f"W5.8: the conditions of step {step} of run {wait.run.id} hold, and it still waits"
     for name, (wait, decided) in ripe.items():
         if armed.get(name) is not wait or wait.first_decision(state.now) != decided:
@@ -149,6 +143,16 @@ def _of_waits(state: State) -> Iterator[str]:
         if armed.get(name) is not wait or name in ripe:
             yield f"W5.7: step {wait.step} of run {wait.run.id} looks back, and does not wait"
     yield from _of_listening(state, {name: wait for name, wait in armed.items() if name not in ripe})
+
+
+def _is_overlooked(wait: Wait, now: Instant) -> bool:
+    """Whether parents had decided before the arming, or an event since; what a sleep has decided may wait for its turn (R53)."""
+    before = wait.met(Instant((wait.armed_at or 0) - 1))
+    spoken = {action for action in Action if wait.rules.holds(action, before)}
+    if wait.rules.looks_first:
+        spoken.discard(Action.QUEUE)  # the past is asked first whether to skip or cancel it
+    decided = wait.first_decision(now)
+    return bool(spoken) or (decided is not None and decided.moment.event_key > 0)
 
 
 def _of_listening(state: State, armed: dict[Name, Wait]) -> Iterator[str]:
