@@ -11,7 +11,7 @@ from limpet.core.definition_rules import check_definition
 from limpet.core.definitions import ConcurrencyLimit, Feature, LimitStrategy, WorkflowDefinition
 from limpet.core.errors import InvalidArgument, NotSupported
 from limpet.core.explain import Reason
-from limpet.core.inputs import TaskCompleted, WorkflowPut, WorkflowPutReply
+from limpet.core.inputs import TaskCompleted, Trigger, WorkflowPut, WorkflowPutReply
 from limpet.core.records import UnusableKey
 from limpet.core.rows import EventType
 from limpet.core.undelivered import warnings_of
@@ -374,6 +374,15 @@ def test_numbers_of_shared_limits_are_each_runs_own() -> None:
     two = [s.trigger("Two") for _ in range(3)]
     one = s.trigger("One", keys={"most": 2})
     assert statuses(s, [*two, one]) == ["CANCELLED", "CANCELLED", "RUNNING", "RUNNING"]
+
+
+def test_F2_26_a_place_given_up_to_one_that_allows_fewer_may_go_to_one_behind_that_allows_more() -> None:
+    """Each is judged by its own number: `low` comes in beside `high`, which was not to be had beside anybody."""
+    s = sharing(W=limit("k", "most", PROGRESS))
+    middle = s.trigger("W", keys={"most": 1}, priority=2)
+    high, low = (Trigger("W", priority=p, keys=s.keys_of("W", {"most": most})) for p, most in ((3, 1), (1, 2)))
+    ids = s.trigger_bulk(low, high)
+    assert statuses(s, [middle, *map(str, ids)]) == ["CANCELLED", "RUNNING", "RUNNING"]
 
 
 # Memory

@@ -8,7 +8,7 @@ from limpet.core.definitions import LimitStrategy
 from limpet.core.inputs import ReplayRequested
 from limpet.core.rows import EventType, RunRow, RunStatus, TaskRow, TaskStatus
 from limpet.core.settings import RetryPriority
-from tests.simulation.crowds import Crowd, Crowds, Name, crowds, own_limits, run_limits
+from tests.simulation.crowds import Crowd, Crowds, Name, Want, crowds, own_limits, run_limits
 from tests.simulation.mirror import Step
 
 S = TaskStatus
@@ -122,10 +122,21 @@ def _newest_stay(step: Step, found: Crowds, before: Crowds) -> Iterator[str]:
         because = f"{REASON} {limit.name}: " if limit.name else f"{REASON} {limit.expression} = "
         told = [event for event in step.decision.changes.events if event.message.startswith(because)]
         lost = {event.task_key for event in told if f" = {name[2]!r} (" in event.message}
-        worst = min((_importance(step, want.row) for want in found[name].admitted.values()), default=None)
         for key in lost & crowd.admitted.keys():
-            if worst is not None and _importance(step, crowd.admitted[key].row) > worst:
+            if not _had_to_go(step, crowd.admitted[key], crowd, found[name]):
                 yield f"C3: {name} gave up {key} for one that ranks behind it"
+
+
+def _had_to_go(step: Step, loser: Want, before: Crowd, after: Crowd) -> bool:
+    """Whether all that are in outrank the loser, or came in behind it once it had left for one that allows fewer than they do.
+
+    It left for a better one that came, when with that one as many outrank it as that one allows.
+    """
+    mine, came = _importance(step, loser.row), after.admitted.keys() - before.admitted.keys()
+    ahead = {key for crowd in (before, after) for key, want in crowd.admitted.items() if _importance(step, want.row) > mine}
+    behind = {key for key, want in after.admitted.items() if _importance(step, want.row) < mine}
+    left_for = [after.admitted[key].most for key in came & ahead if after.admitted[key].most <= len(ahead)]
+    return behind <= came and all(any(most < after.admitted[key].most for most in left_for) for key in behind)
 
 
 def _all_replace(*crowds: Crowd) -> bool:
