@@ -89,6 +89,17 @@ def test_W5_8_an_event_of_the_past_comes_before_what_the_outputs_of_parents_let_
     assert TaskStatus(s.task("b").status) is TaskStatus.CANCELLED
 
 
+@pytest.mark.parametrize("other", [event("e", since=START), sleep(0)], ids=["event", "sleep"])
+def test_W5_8_all_of_the_past_comes_before_what_the_outputs_of_parents_let_run(other: Group) -> None:
+    for names, status in ((("e", "stop"), TaskStatus.CANCELLED), (("e",), TaskStatus.ASSIGNED)):
+        s = after(wait_for=[output_of("a", BIG)], cancel_if=[other, event("stop", since=START)])
+        for name in names:
+            s.push(name)
+        s.trigger("W")
+        s.complete("a", answers={BIG: True})
+        assert TaskStatus(s.task("b").status) is status
+
+
 def test_W5_8_of_events_of_the_past_the_older_decides() -> None:
     for names, status in ((("go", "stop"), "RUNNING"), (("stop", "go"), "SKIPPED")):
         s = after(wait_for=[event("go", since=START)], skip_if=[event("stop", since=START)])

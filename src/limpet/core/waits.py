@@ -112,9 +112,15 @@ class Wait:
     def decided_by(self, moment: Moment) -> Decided | None:
         """What the conditions say right then."""
         action = self.rules.first_to_hold(BY_HAPPENING, self.met(*moment))
-        if action is None and moment == self.looked and not self.rules.groups(Action.QUEUE):
-            action = Action.QUEUE  # nothing of the past skips or cancels it, and it waits for nothing (W5.10)
+        if self.looked is not None and moment <= self.looked and action in (None, Action.QUEUE) and self._may_run_at_once:
+            action = Action.QUEUE if moment == self.looked else None  # nothing of the past skips or cancels it (W5.10)
         return None if action is None else Decided(action, moment)
+
+    @property
+    def _may_run_at_once(self) -> bool:
+        """Whether it waits for nothing, or for what outputs had satisfied before its arming."""
+        before = self.met(Instant((self.armed_at or 0) - 1))
+        return not self.rules.groups(Action.QUEUE) or self.rules.holds(Action.QUEUE, before)
 
     @property
     def looked(self) -> Moment | None:
