@@ -58,6 +58,7 @@ def test_the_singular_of_a_command_means_the_same(limpet_process: Command) -> No
         assert answer.returncode == 0, answer.stderr
         assert f"    limpet {many} list\n" in answer.stdout
     assert limpet_process("devs").returncode == 2
+    assert "Run the workers that a Python module defines" in limpet_process("worker", "--help").stdout, "a command of its own"
 
 
 def test_help_lists_every_command(limpet_process: Command) -> None:

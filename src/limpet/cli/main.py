@@ -66,7 +66,7 @@ class LazyCommands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Somebody calls a command, or completes a word behind its name: now the real one is needed. `cron` means `crons`."""
         name = args[0] if args else ""
-        if f"{name}s" in COMMANDS:
+        if name not in COMMANDS and f"{name}s" in COMMANDS:
             name = f"{name}s"
             args = [name, *args[1:]]
         if name in COMMANDS and name not in self.commands:
