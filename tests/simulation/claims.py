@@ -48,7 +48,7 @@ def collided(step: Step) -> Iterator[str]:
             yield row.id
 
 
-def may_collide(step: Step, runs: Iterable[RunKeys | None]) -> int:
+def may_collide(step: Step, runs: Iterable[RunKeys]) -> int:
     """How many of these may have started nothing in this step, because somebody holds their keys."""
     held = {name for name, row in step.claims_before.items() if row.expires_at > step.now}
     held |= {row.name for row in step.decision.changes.claims}

@@ -10,13 +10,11 @@ from limpet.core.claims import names_of
 from limpet.core.condition_rows import WaitRow, decode_seen
 from limpet.core.decision import Decision, StartTask
 from limpet.core.definitions import TaskDefinition, WorkflowDefinition
-from limpet.core.due import keys_in
 from limpet.core.ids import TenantNo
 from limpet.core.inputs import (
     Input,
     LabelsUpserted,
     Report,
-    RunsTriggered,
     SlotReleased,
     StreamClosed,
     StreamOpened,
@@ -26,6 +24,7 @@ from limpet.core.inputs import (
 )
 from limpet.core.rate_rows import RateLimitRow
 from limpet.core.rows import RunRow, TaskRow, TaskStatus, WorkerRow
+from limpet.core.run_needs import keys_in
 from limpet.core.settings import Settings
 from limpet.core.timetable_rows import ScheduleRow
 from tests.simulation.crowds import Crowds, Shares, is_held
@@ -105,8 +104,7 @@ class Mirror:
         limits = {row.name: row for row in tables.rate_limits.values()}
         dropped = [tables.schedules[key] for key in changes.schedules_dropped if key in tables.schedules]
         old_waits = {row.key: tables.waits.get(row.key) for row in changes.waits}
-        wanted = [one.keys for item in items if isinstance(item, RunsTriggered) for one in item.items]
-        wanted += [keys for item in items for keys in keys_in(item)]
+        wanted = [keys for item in items for keys in keys_in(item)]
         claims_before = tables.claims_of([*names_of(wanted), *(row.name for row in changes.claims)])
         tables.apply(changes)
         if changes.tasks_changed or changes.tasks_opened or changes.workers or changes.workers_forgotten:

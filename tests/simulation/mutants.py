@@ -23,6 +23,7 @@ from typing import Any
 from limpet.core import (
     assignment,
     attempts,
+    claims,
     concurrency,
     crons,
     deadlines,
@@ -299,7 +300,7 @@ def idempotency_key_kept_when_the_run_ends(surgery: Surgery) -> None:
 
 
 def idempotency_key_never_looked_up(surgery: Surgery) -> None:
-    surgery.put(machine.claims, "names_of", lambda keys: ())
+    surgery.put(claims, "names_of", lambda keys: ())
 
 
 def idempotency_key_in_a_separate_commit(surgery: Surgery) -> None:

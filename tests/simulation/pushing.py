@@ -99,7 +99,12 @@ def laws(step: Step) -> Iterator[str]:
     counts = Counter(started.event_id for started in changes.event_runs)
     for one, event in wanted.items():
         most = len(event.starts)
-        if one in new and not most - claims.may_collide(step, (start.keys for start in event.starts)) <= counts[one] <= most:
+        if (
+            one in new
+            and not most - claims.may_collide(step, (start.keys for start in event.starts if start.keys is not None))
+            <= counts[one]
+            <= most
+        ):
             yield f"E1: event {one} was to start {most} runs, and started {counts[one]}"
     twice = [pair for pair, count in Counter(_causes(step)).items() if count > 1]
     if twice:

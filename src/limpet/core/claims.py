@@ -61,10 +61,10 @@ class Claims:
         changes.claims_dropped += self._dropped
 
 
-def names_of(runs: Iterable[RunKeys | None]) -> Iterator[bytes]:
+def names_of(runs: Iterable[RunKeys]) -> Iterator[bytes]:
     """The idempotency keys that these runs want."""
     for keys in runs:
-        if keys is not None and isinstance(keys.idempotency, str):
+        if isinstance(keys.idempotency, str):
             yield keys.idempotency.encode()
 
 

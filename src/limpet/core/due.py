@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from limpet.core import crons, schedules
 from limpet.core.clock_starts import StartsKeyed
 from limpet.core.decision import KeysWanted
-from limpet.core.event_inputs import EventsPushed
 from limpet.core.ids import is_uuid
 from limpet.core.inputs import WorkflowPut
 from limpet.core.needs import Needs
 from limpet.core.records import Workflow
-from limpet.core.run_keys import RunKeys
 from limpet.core.state import State
 from limpet.core.timetable_inputs import (
     CronCreated,
@@ -74,16 +72,6 @@ def add_needs(state: State, item: object, all_needs: Needs) -> None:
         needs.schedule_ids |= ids
     elif isinstance(item, ScheduleMoved | ScheduleDeleted | ScheduleTriggered) and is_uuid(item.schedule_id):
         needs.schedule_ids.add(item.schedule_id)
-
-
-def keys_in(item: object) -> Iterator[RunKeys | None]:
-    """The keys of runs that the item may start."""
-    if isinstance(item, StartsKeyed):
-        yield from (one.keys for one in item.items)
-    elif isinstance(item, CronTriggered | ScheduleTriggered):
-        yield item.keys
-    elif isinstance(item, EventsPushed):
-        yield from (start.keys for event in item.events for start in event.starts)
 
 
 def fire_due(state: State) -> None:

@@ -15,7 +15,6 @@ from limpet.core import (
     attempts,
     awaiting,
     checks,
-    claims,
     concurrency,
     deadlines,
     due,
@@ -26,9 +25,9 @@ from limpet.core import (
     notices,
     pauses,
     rate_limits,
-    rate_needs,
     registration,
     reports,
+    run_needs,
     runs,
     schedules,
     triggers,
@@ -152,7 +151,6 @@ class Machine:
         needs = Needs()
         for item in inputs:
             if isinstance(item, RunsTriggered):
-                needs.claims.update(claims.names_of(one.keys for one in item.items))
                 for one in item.items:
                     if one.request_id is not None:
                         needs.request_ids.add(one.request_id)
@@ -164,8 +162,7 @@ class Machine:
                 needs.event_ids.update(event.id for event in item.events if item.is_repeatable)
             elif isinstance(item, WorkflowPut | SchedulesCreated) or type(item) in due.HANDLERS:
                 due.add_needs(self.state, item, needs)
-            needs.claims.update(claims.names_of(due.keys_in(item)))
-            rate_needs.add_needs(self.state, item, needs)
+            run_needs.add_needs(self.state, item, needs)
         needs.rate_limits.update(self.state.rates.unread)
         needs.look_backs += self.state.waits.to_ask(self.state.settings.look_backs_max)
         self.state.timetable.ask(needs.timetable, self.state.now, self.state.settings.due_batch_max)
