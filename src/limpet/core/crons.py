@@ -95,10 +95,7 @@ def delete(state: State, item: CronDeleted) -> None:
 def trigger(state: State, item: CronTriggered) -> WorkflowRunId | KeyTaken | StartAsked:
     """Its run, now; the timetable stays as it is (F6.14)."""
     row = _known(state, item.cron_id)
-    workflow = triggers.workflow_by_key(state, row.workflow_key)
-    if workflow is None:
-        raise NotFound("cron", row.id, "its workflow is deleted")
-    version = triggers.runnable(workflow)
+    workflow, version = triggers.startable(state, row.workflow_key, "cron", row.id)
     if lacks_keys(version, item.keys):
         return asked(version, row.id, row.input, _metadata(row, None))
     return _start(state, row, workflow, None, item.keys)
@@ -128,9 +125,8 @@ def fire(state: State, row: CronRow, workflow: Workflow | None) -> None:
 
 def keyed(state: State, row: CronRow, item: StartKeyed) -> None:
     """The keys of its slot are there, and fit: its run starts, and the next slot comes, in one commit (I3)."""
-    workflow = triggers.workflow_by_key(state, row.workflow_key)
-    version = None if workflow is None else workflow.newest
-    if workflow is None or version is None or item.slot is None or lacks_keys(version, item.keys) or row.next_at != item.due_at:
+    workflow = triggers.answered(state, row.workflow_key, item.keys)
+    if workflow is None or item.slot is None or row.next_at != item.due_at:
         return
     state.timetable.put_cron(row._replace(next_at=cron_time.next_due(row.expression, item.slot)))
     if pauses.drops_crons(workflow):

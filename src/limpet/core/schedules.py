@@ -64,10 +64,7 @@ def delete(state: State, item: ScheduleDeleted) -> None:
 def trigger(state: State, item: ScheduleTriggered) -> WorkflowRunId | KeyTaken | StartAsked:
     """Its run, early (F7.4)."""
     row = _known(state, item.schedule_id)
-    workflow = triggers.workflow_by_key(state, row.workflow_key)
-    if workflow is None:
-        raise NotFound("scheduled run", row.id, "its workflow is deleted")
-    version = triggers.runnable(workflow)
+    workflow, version = triggers.startable(state, row.workflow_key, "scheduled run", row.id)
     if lacks_keys(version, item.keys):
         return asked(version, row.id, row.input, row.metadata)
     return _start(state, row, workflow, item.keys)
@@ -86,9 +83,8 @@ def fire(state: State, row: ScheduleRow, workflow: Workflow | None) -> None:
 
 def keyed(state: State, row: ScheduleRow, item: StartKeyed) -> None:
     """The keys of its run are there, and fit: it starts, once, and is gone."""
-    workflow = triggers.workflow_by_key(state, row.workflow_key)
-    version = None if workflow is None else workflow.newest
-    if workflow is None or version is None or lacks_keys(version, item.keys) or row.at != item.due_at:
+    workflow = triggers.answered(state, row.workflow_key, item.keys)
+    if workflow is None or row.at != item.due_at:
         return
     why = _obstacle(workflow)
     if why is not None:

@@ -13,7 +13,7 @@ from limpet.core.decision import EventSource
 from limpet.core.definition_rules import check_definition
 from limpet.core.definition_text import checksum, encode_definition
 from limpet.core.definitions import PRIORITY_MAX, PRIORITY_MIN, WorkflowDefinition
-from limpet.core.errors import InvalidArgument, LimitReached, NotSupported, WorkflowChanged
+from limpet.core.errors import InvalidArgument, LimitReached, NotFound, NotSupported, WorkflowChanged
 from limpet.core.gates import text_of
 from limpet.core.ids import RunKey, VersionKey, WorkflowId, WorkflowKey, WorkflowRunId, WorkflowVersionId
 from limpet.core.inputs import (
@@ -110,6 +110,22 @@ def runnable(workflow: Workflow) -> Version:
     assert workflow.newest is not None
     check_runnable(workflow.newest.definition)
     return workflow.newest
+
+
+def startable(state: State, workflow_key: int, what: str, row_id: str) -> tuple[Workflow, Version]:
+    """What a cron or a scheduled run starts now. Raises NotFound when its workflow is deleted, NotSupported."""
+    workflow = workflow_by_key(state, workflow_key)
+    if workflow is None:
+        raise NotFound(what, row_id, "its workflow is deleted")
+    return workflow, runnable(workflow)
+
+
+def answered(state: State, workflow_key: int, keys: RunKeys) -> Workflow | None:
+    """The workflow for whose version in force an edge has computed the keys; None: they are of no use any more."""
+    workflow = workflow_by_key(state, workflow_key)
+    if workflow is None or workflow.newest is None or lacks_keys(workflow.newest, keys):
+        return None
+    return workflow
 
 
 def refusal_of(workflow: Workflow) -> NotSupported | None:
