@@ -51,16 +51,6 @@ def parse(text: bytes, what: str) -> object:
     return value
 
 
-def text_of(value: object) -> str:
-    """A value as metadata filters compare it: a text as it is, anything else as its JSON (W9.4)."""
-    if isinstance(value, str):
-        return value
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        return ""  # it nests deeper than can be written; no filter means such a value
-
-
 def quoted(text: str) -> bytes:
     """The text as a JSON string."""
     return orjson.dumps(text)

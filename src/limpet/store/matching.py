@@ -10,6 +10,7 @@ from itertools import islice
 
 import orjson
 
+from limpet.core.metadata_text import text_of
 from limpet.store.api import RateLimitQuery, TimetableQuery
 
 Pair = tuple[str, str]
@@ -25,7 +26,7 @@ def metadata_pairs(metadata: bytes) -> list[Pair]:
         value = orjson.loads(metadata)
     except orjson.JSONDecodeError:
         return []
-    return [(name, _text(found)) for name, found in value.items()] if isinstance(value, dict) else []
+    return [(name, text_of(found)) for name, found in value.items()] if isinstance(value, dict) else []
 
 
 def metadata_matches(metadata: bytes, wanted: Sequence[Pair], *, every: bool) -> bool:
@@ -70,12 +71,3 @@ def rate_limits_order(query: RateLimitQuery) -> str:
 def contains_text(message: str, search: str) -> bool:
     """Plain substring, whatever the case."""
     return search.casefold() in message.casefold()
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        return ""  # it nests deeper than can be written; no filter means such a value

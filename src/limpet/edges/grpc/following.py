@@ -18,8 +18,8 @@ from limpet.contracts.dispatcher_pb2 import SubscribeToWorkflowEventsRequest
 from limpet.core.decision import RunFinished, TaskChanged
 from limpet.core.errors import InvalidArgument, NotFound
 from limpet.core.ids import is_uuid
+from limpet.core.metadata_text import text_of
 from limpet.core.rows import RunStatus
-from limpet.edges import json_text
 from limpet.edges.chunk_order import Chunk, ChunkOrder
 from limpet.edges.grpc.binding import Handler, Stream
 from limpet.edges.grpc.gate import Call, Gate
@@ -179,4 +179,4 @@ class _Matches:
 
     def _is_match(self, metadata: bytes) -> bool:
         values = orjson.loads(metadata)
-        return self._key in values and json_text.text_of(values[self._key]) == self._value
+        return self._key in values and text_of(values[self._key]) == self._value
