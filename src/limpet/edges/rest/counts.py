@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,9 +20,9 @@ from limpet.edges.rest.graph import definition_of
 from limpet.edges.rest.live import LIVE
 from limpet.edges.rest.older_queries import at_or_none
 from limpet.edges.rest.queries import Names, RunFilter, lowered, lowered_id, metadata_pairs
+from limpet.edges.rest.reads import side_by_side
 from limpet.edges.rest.schemas_counts import RunCount, RunsMetrics, RunsMetricsCounts, TaskCounts, TenantTaskCounts, WorkerCount
 from limpet.edges.rest.workers import now_us, status_of
-from limpet.edges.rest.workflows import READS_AT_ONCE
 from limpet.store.api import RunQuery
 
 router: APIRouter = APIRouter(prefix="/v1")
@@ -100,13 +99,8 @@ NO_SLOTS = WorkerCount(free_slot_count=0, max_slot_count=0)
 
 async def counts_of(caller: Caller, rows: Sequence[WorkflowRow], query: RunQuery) -> list[Mapping[int, int]]:
     """Tasks by status, of each workflow."""
-    turn = asyncio.Semaphore(READS_AT_ONCE)
-
-    async def read(row: WorkflowRow) -> Mapping[int, int]:
-        async with turn:
-            return await caller.reader.status_counts(caller.tenant_no, replace(query, workflow_ids=(row.id,)))
-
-    return list(await asyncio.gather(*(read(row) for row in rows)))
+    queries = [replace(query, workflow_ids=(row.id,)) for row in rows]
+    return await side_by_side(lambda one: caller.reader.status_counts(caller.tenant_no, one), queries)
 
 
 def by_older_status(counts: Mapping[RunStatus, int]) -> RunsMetricsCounts:

@@ -18,9 +18,10 @@ from limpet.edges.rest.answers import answer, moment, moment_or_none, nothing
 from limpet.edges.rest.bodies import body_schema, object_bytes, read_body
 from limpet.edges.rest.bodies_timetable import CronBody, CronSwitch
 from limpet.edges.rest.caller import Caller, Calling
+from limpet.edges.rest.directions import Direction
 from limpet.edges.rest.queries import Paged, lowered_id, metadata_pairs
 from limpet.edges.rest.schemas import ResourceMeta
-from limpet.edges.rest.schemas_timetable import CronList, CronOrder, CronShown, Direction, Method, Started
+from limpet.edges.rest.schemas_timetable import CronList, CronOrder, CronShown, Method, Started
 from limpet.edges.run_keys import start_now
 from limpet.store.api import CronRecord, TimetableQuery
 

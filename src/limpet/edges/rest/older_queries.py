@@ -14,6 +14,7 @@ from fastapi import Query
 from limpet.core.definitions import WorkflowDefinition
 from limpet.core.errors import InvalidArgument
 from limpet.edges.rest.answers import instant
+from limpet.edges.rest.directions import Direction, LowerDirection
 from limpet.edges.rest.graph import is_one_task
 from limpet.edges.rest.names import OLD_RUN_NAME
 from limpet.edges.rest.queries import Names, lowered, lowered_id, metadata_pairs
@@ -49,24 +50,10 @@ class RunOrder(StrEnum):
     DURATION = "duration"
 
 
-class RunDirection(StrEnum):
-    """Oldest or newest first; served is `DESC`."""
-
-    ASC = "ASC"
-    DESC = "DESC"
-
-
 class EventOrder(StrEnum):
     """What a list of events is ordered by."""
 
     CREATED_AT = "createdAt"
-
-
-class EventDirection(StrEnum):
-    """Oldest or newest first; served is `desc`."""
-
-    ASC = "asc"
-    DESC = "desc"
 
 
 @dataclass(frozen=True)
@@ -85,11 +72,11 @@ class OlderRunFilter:
     finished_after: Annotated[datetime | None, Query(alias="finishedAfter")] = None
     finished_before: Annotated[datetime | None, Query(alias="finishedBefore")] = None
     order: Annotated[RunOrder, Query(alias="orderByField")] = RunOrder.CREATED_AT
-    direction: Annotated[RunDirection, Query(alias="orderByDirection")] = RunDirection.DESC
+    direction: Annotated[Direction, Query(alias="orderByDirection")] = Direction.DESC
 
     def query(self, workflow_ids: Collection[str] | None, limit: int, offset: int) -> RunQuery:
         """For the reader. `workflow_ids`: those of the wanted kinds. Raises InvalidArgument for another order."""
-        newest_first(self.order is RunOrder.CREATED_AT and self.direction is RunDirection.DESC)
+        newest_first(self.order is RunOrder.CREATED_AT and self.direction is Direction.DESC)
         return RunQuery(
             since=at_or_none(self.created_after),
             until=at_or_none(self.created_before),
@@ -116,13 +103,13 @@ class OlderEventFilter:
     statuses: Annotated[list[OlderStatus] | None, Query()] = None
     search: str | None = None
     order: Annotated[EventOrder, Query(alias="orderByField")] = EventOrder.CREATED_AT
-    direction: Annotated[EventDirection, Query(alias="orderByDirection")] = EventDirection.DESC
+    direction: Annotated[LowerDirection, Query(alias="orderByDirection")] = LowerDirection.DESC
     metadata: Annotated[Names, Query(alias="additionalMetadata")] = None
     event_ids: Annotated[Names, Query(alias="eventIds")] = None
 
     def query(self, limit: int, offset: int) -> EventQuery:
         """For the reader. Raises InvalidArgument for another order, and for a search."""
-        newest_first(self.direction is EventDirection.DESC)
+        newest_first(self.direction is LowerDirection.DESC)
         if self.search:
             raise InvalidArgument("search: payloads of events are not searched; use keys, additionalMetadata or eventIds")
         return EventQuery(

@@ -17,8 +17,9 @@ from limpet.edges.rest.answers import answer, moment, moment_or_none, nothing, p
 from limpet.edges.rest.bodies import body_schema, read_body
 from limpet.edges.rest.bodies_rate_limits import RateLimitBody
 from limpet.edges.rest.caller import Caller, Calling
+from limpet.edges.rest.directions import LowerDirection
 from limpet.edges.rest.queries import PAGE_DEFAULT, Limit, Offset
-from limpet.edges.rest.schemas_rate_limits import RateLimitDirection, RateLimitField, RateLimitList, RateLimitShown
+from limpet.edges.rest.schemas_rate_limits import RateLimitField, RateLimitList, RateLimitShown
 from limpet.store.api import RateLimitOrder, RateLimitQuery
 
 RATE_LIMITS = "/tenants/{tenant}/rate-limits"
@@ -37,11 +38,11 @@ class RateLimitFilter:
 
     search: str | None = None
     order: Annotated[RateLimitField, Query(alias="orderByField")] = RateLimitField.KEY
-    direction: Annotated[RateLimitDirection, Query(alias="orderByDirection")] = RateLimitDirection.ASC
+    direction: Annotated[LowerDirection, Query(alias="orderByDirection")] = LowerDirection.ASC
 
     def query(self, now: int, limit: int, offset: int) -> RateLimitQuery:
         """For the reader."""
-        is_down = self.direction is RateLimitDirection.DESC
+        is_down = self.direction is LowerDirection.DESC
         return RateLimitQuery(now, self.search or None, ORDER_OF[self.order], is_down, limit, offset)
 
 

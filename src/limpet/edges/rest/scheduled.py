@@ -21,13 +21,13 @@ from limpet.edges.rest.answers import answer, instant, moment, nothing
 from limpet.edges.rest.bodies import body_schema, object_bytes, read_body
 from limpet.edges.rest.bodies_timetable import BulkDeleteBody, BulkUpdateBody, ScheduleBody, ScheduledFilter, ScheduleMove
 from limpet.edges.rest.caller import Caller, Calling
+from limpet.edges.rest.directions import Direction
 from limpet.edges.rest.queries import Paged, lowered_id, metadata_pairs
 from limpet.edges.rest.schemas import ResourceMeta
 from limpet.edges.rest.schemas_timetable import (
     BulkDeleted,
     BulkError,
     BulkUpdated,
-    Direction,
     Method,
     ScheduledList,
     ScheduledOrder,

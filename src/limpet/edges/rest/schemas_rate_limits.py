@@ -16,13 +16,6 @@ class RateLimitField(StrEnum):
     LIMIT_VALUE = "limitValue"
 
 
-class RateLimitDirection(StrEnum):
-    """Of an order."""
-
-    ASC = "asc"
-    DESC = "desc"
-
-
 class RateLimitShown(Schema):
     """A rate limit. `value`: units left in the window that began at `lastRefill`; `refillAt` is null while all are."""
 

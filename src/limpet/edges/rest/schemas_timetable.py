@@ -15,13 +15,6 @@ class Method(StrEnum):
     API = "API"
 
 
-class Direction(StrEnum):
-    """Of an order."""
-
-    ASC = "ASC"
-    DESC = "DESC"
-
-
 class CronOrder(StrEnum):
     """What crons are ordered by."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,12 +14,12 @@ from limpet.edges.rest.caller import Caller
 from limpet.edges.rest.graph import definition_of, is_one_task, step_id
 from limpet.edges.rest.names import RUN_NAME, TASK_NAME
 from limpet.edges.rest.payloads import EMPTY, Payloads, Shown, object_of, read_payloads
+from limpet.edges.rest.reads import side_by_side
 from limpet.edges.rest.schemas import ResourceMeta, RunKind, TaskSummary
 from limpet.edges.trace_context import traced
 from limpet.store.api import Reader, RunQuery, RunRecord, TaskRecord
 
 SPAWN_LOOK_UPS_MAX = 200  # of one answer, an index look-up each; tasks beyond show none spawned
-SPAWN_LOOK_UPS_AT_ONCE = 8  # the store's readers serve others too
 
 
 @dataclass(frozen=True)
@@ -77,13 +76,8 @@ async def background(caller: Caller, shown: Sequence[Shown], *, include_payloads
 async def spawned_children(reader: Reader, tenant_no: TenantNo, tasks: Iterable[TaskRow]) -> dict[str, int]:
     """Child runs of each task that can have some: only a task that got a worker ever spawned."""
     could = [task.id for task in tasks if task.assigned_at is not None or task.retry_count > 0][:SPAWN_LOOK_UPS_MAX]
-    turn = asyncio.Semaphore(SPAWN_LOOK_UPS_AT_ONCE)
-
-    async def count(task_run_id: str) -> int:
-        async with turn:
-            return (await reader.runs(tenant_no, RunQuery(parent_task_id=task_run_id, limit=1)))[1]
-
-    counts = await asyncio.gather(*(count(each) for each in could))
+    found_of = await side_by_side(lambda one: reader.runs(tenant_no, RunQuery(parent_task_id=one, limit=1)), could)
+    counts = (count for _, count in found_of)
     return {task_run_id: found for task_run_id, found in zip(could, counts, strict=True) if found}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -15,10 +14,10 @@ from limpet.edges.rest.answers import answer, moment, moment_or_none, pagination
 from limpet.edges.rest.caller import Caller, Calling, checked_ids
 from limpet.edges.rest.names import TASK_NAME
 from limpet.edges.rest.queries import PAGE_MAX
+from limpet.edges.rest.reads import side_by_side
 from limpet.edges.rest.schemas import ResourceMeta
 from limpet.edges.rest.schemas_counts import DisplayName, DisplayNameList, TaskTiming, TaskTimingList
 from limpet.edges.rest.summaries import frame_of, run_touched_at, touched_at
-from limpet.edges.rest.workflows import READS_AT_ONCE
 from limpet.store.api import RunQuery, RunRecord
 
 NAMES_MAX = 500  # of one list of shown names, a look-up each
@@ -31,13 +30,9 @@ Timed = tuple[RunRecord, TaskRow, int]  # a task with its run, and how far below
 @router.get("/stable/tenants/{tenant}/workflow-runs/display-names", response_model=DisplayNameList)
 async def display_names(caller: Calling, tenant: str, external_ids: Annotated[list[str], Query()]) -> Response:
     """The shown names of runs."""
-    ids, turn = checked_ids(external_ids, "external_ids", NAMES_MAX), asyncio.Semaphore(READS_AT_ONCE)
-
-    async def read(run_id: str) -> RunRecord | None:
-        async with turn:
-            return await caller.reader.run(caller.tenant_no, run_id)
-
-    found = [record for record in await asyncio.gather(*map(read, ids)) if record is not None]
+    ids = checked_ids(external_ids, "external_ids", NAMES_MAX)
+    records = await side_by_side(lambda run_id: caller.reader.run(caller.tenant_no, run_id), ids)
+    found = [record for record in records if record is not None]
     page = pagination(0, max(1, len(found)), len(found))
     return await answer(lambda: DisplayNameList(pagination=page, rows=[display_name(record) for record in found]))
 

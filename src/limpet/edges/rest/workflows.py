@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import orjson
@@ -29,6 +28,7 @@ from limpet.edges.rest.caller import Caller, Calling
 from limpet.edges.rest.graph import definition_of
 from limpet.edges.rest.older import duration_text, jobs, triggers_shown, version_meta
 from limpet.edges.rest.queries import Paged
+from limpet.edges.rest.reads import side_by_side
 from limpet.edges.rest.schemas import ResourceMeta
 from limpet.edges.rest.schemas_workflows import (
     ConcurrencySetting,
@@ -39,7 +39,6 @@ from limpet.edges.rest.schemas_workflows import (
     WorkflowShown,
 )
 
-READS_AT_ONCE = 8  # the store's readers serve others too
 SHOWN_STRATEGIES = (LimitStrategy.CANCEL_IN_PROGRESS, LimitStrategy.GROUP_ROUND_ROBIN)
 STICKY_NAME = {StickyStrategy.SOFT: "SOFT", StickyStrategy.HARD: "HARD"}
 
@@ -107,13 +106,7 @@ async def delete_workflow(caller: Calling, workflow: str) -> Response:
 
 async def versions_of(caller: Caller, rows: Sequence[WorkflowRow]) -> list[Sequence[VersionRow]]:
     """The versions of each workflow, newest first."""
-    turn = asyncio.Semaphore(READS_AT_ONCE)
-
-    async def read(row: WorkflowRow) -> Sequence[VersionRow]:
-        async with turn:
-            return await caller.reader.versions(caller.tenant_no, row.id)
-
-    return list(await asyncio.gather(*(read(row) for row in rows)))
+    return await side_by_side(lambda row: caller.reader.versions(caller.tenant_no, row.id), rows)
 
 
 def is_wanted(row: WorkflowRow, name: str | None) -> bool:
