@@ -9,8 +9,8 @@ import typer
 from limpet.cli.api import Api
 from limpet.cli.grammar import Json, Token, Url, command_group, examples
 from limpet.cli.names import workflow_id_of
-from limpet.cli.planned import Given, Metadata, RunPriority, start_body
-from limpet.cli.printing import JsonObject, moment, print_json, print_line, print_table
+from limpet.cli.planned import Given, Metadata, OfWorkflow, RunPriority, print_started, start_body
+from limpet.cli.printing import JsonObject, moment, print_done, print_json, print_table
 
 LIST = "/api/v1/tenants/{tenant}/workflows/crons"
 COLUMNS = ("cron", "workflow", "expression", "name", "next", "made by")
@@ -23,7 +23,7 @@ Cron = Annotated[str, typer.Argument(metavar="CRON", help="Id of a cron.")]
 
 @app.command("list", epilog=examples("limpet crons list", "limpet crons list --workflow nightly --json"))
 def list_crons(
-    workflow: Annotated[str | None, typer.Option(help="Only those of this workflow.", show_default=False)] = None,
+    workflow: OfWorkflow = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
     url: Url = None,
     token: Token = None,
@@ -63,13 +63,9 @@ def create(
     body = {"cronName": name, "cronExpression": expression, **start_body(data, metadata, priority)}
     with Api(url, token) as api:
         made = api.post(f"/api/v1/tenants/{{tenant}}/workflows/{workflow}/crons", body)
-    if json:
-        print_json(made)
-    else:
-        identity = made["metadata"]["id"]
-        print_line(
-            f"Made cron {identity} of {workflow}; due next {moment(made.get('nextAt'))}. Undo: limpet crons delete {identity}"
-        )
+    identity = made["metadata"]["id"]
+    done = f"Made cron {identity} of {workflow}; due next {moment(made.get('nextAt'))}. Undo: limpet crons delete {identity}"
+    print_done(made, done, json=json)
 
 
 @app.command(epilog=examples(f"limpet crons pause {ID}"))
@@ -106,23 +102,6 @@ def switch(cron: str, url: str | None, token: str | None, done: str, *, is_on: b
     with Api(url, token) as api:
         api.patch(f"{LIST}/{cron}", {"enabled": is_on})
     print_done({"id": cron, "enabled": is_on}, done, json=json)
-
-
-def print_done(facts: JsonObject, sentence: str, *, json: bool) -> None:
-    """What has happened, where the engine answers nothing."""
-    if json:
-        print_json(facts)
-    else:
-        print_line(sentence)
-
-
-def print_started(started: JsonObject, *, json: bool) -> None:
-    """A run that was started now."""
-    if json:
-        print_json(started)
-    else:
-        run = started["workflowRunId"]
-        print_line(f"Started run {run}. Follow it: limpet runs get {run}")
 
 
 def cron_row(row: JsonObject) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ from limpet.cli.events import Limit, Scopes
 from limpet.cli.given import read_input
 from limpet.cli.grammar import Json, Token, Url, command_group, examples
 from limpet.cli.names import workflow_id_of
-from limpet.cli.printing import JsonObject, print_json, print_line, print_table
+from limpet.cli.printing import JsonObject, print_done, print_json, print_table
 from limpet.cli.run_pages import shortened
 
 COLUMNS = ("filter", "workflow", "scope", "expression", "payload", "declared")
@@ -54,10 +54,7 @@ def create(
     with Api(url, token) as api:
         body = {"workflowId": workflow_id_of(api, workflow), "scope": scope, "expression": expression}
         made = api.post(FILTERS, {**body, "payload": read_input(given, "payload")})
-    if json:
-        print_json(made)
-    else:
-        print_line(f"Created filter {made['metadata']['id']} of {workflow} for scope {scope}.")
+    print_done(made, f"Created filter {made['metadata']['id']} of {workflow} for scope {scope}.", json=json)
 
 
 @app.command(epilog=examples("limpet filters delete 01998b8a-2d1e-7c3f-9d5b-2f0f5f6f7a11"))
@@ -70,10 +67,7 @@ def delete(
     """Delete a filter; runs it let through go on."""
     with Api(url, token) as api:
         gone = api.delete(f"{FILTERS}/{identity}")
-    if json:
-        print_json(gone)
-    else:
-        print_line(f"Deleted filter {identity} for scope {gone['scope']}.")
+    print_done(gone, f"Deleted filter {identity} for scope {gone['scope']}.", json=json)
 
 
 def filter_row(row: JsonObject) -> tuple[object, ...]:

@@ -31,6 +31,14 @@ def print_line(text: str = "") -> None:
     sys.stdout.flush()
 
 
+def print_done(facts: object, sentence: str, *, json: bool) -> None:
+    """What has happened: facts for programs, else a sentence."""
+    if json:
+        print_json(facts)
+    else:
+        print_line(sentence)
+
+
 def print_note(text: str) -> None:
     """A line beside the answer; programs that read standard output do not see it."""
     sys.stderr.write(text + "\n")

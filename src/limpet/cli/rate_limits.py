@@ -9,7 +9,7 @@ import typer
 
 from limpet.cli.api import Api
 from limpet.cli.grammar import Json, Token, Url, command_group, examples
-from limpet.cli.printing import JsonObject, moment, print_json, print_line, print_table
+from limpet.cli.printing import JsonObject, moment, print_done, print_json, print_table
 
 PATH = "/api/v1/tenants/{tenant}/rate-limits"
 COLUMNS = ("key", "left", "limit", "window", "last refill", "refill at", "paused until")
@@ -78,10 +78,7 @@ def put(
     body = {"key": key, "limitValue": limit, "window": window.value}
     with Api(url, token) as api:
         api.put(PATH, body)
-    if json:
-        print_json(body)
-    else:
-        print_line(f"The rate limit {key} has {limit} units per {window.value} from now on.")
+    print_done(body, f"The rate limit {key} has {limit} units per {window.value} from now on.", json=json)
 
 
 @app.command(epilog=examples("limpet rate-limits delete api"))
@@ -89,10 +86,7 @@ def delete(key: Key, url: Url = None, token: Token = None, json: Json = False) -
     """Forget a rate limit; tasks that need it wait for another."""
     with Api(url, token) as api:
         api.delete(PATH, {"key": key})
-    if json:
-        print_json({"key": key})
-    else:
-        print_line(f"The rate limit {key} is gone.")
+    print_done({"key": key}, f"The rate limit {key} is gone.", json=json)
 
 
 def _row(row: JsonObject) -> tuple[object, ...]:

@@ -7,12 +7,11 @@ from typing import Annotated
 import typer
 
 from limpet.cli.api import Api
-from limpet.cli.crons import print_done, print_started
 from limpet.cli.given import read_metadata
 from limpet.cli.grammar import Json, Token, Url, command_group, examples
 from limpet.cli.names import workflow_id_of
-from limpet.cli.planned import Given, Metadata, RunPriority, read_time, start_body
-from limpet.cli.printing import JsonObject, moment, pairs, print_json, print_line, print_table
+from limpet.cli.planned import Given, Metadata, OfWorkflow, RunPriority, print_started, read_time, start_body
+from limpet.cli.printing import JsonObject, moment, pairs, print_done, print_json, print_table
 
 LIST = "/api/v1/tenants/{tenant}/workflows/scheduled"
 COLUMNS = ("schedule", "workflow", "starts", "metadata")
@@ -25,7 +24,7 @@ Schedule = Annotated[str, typer.Argument(metavar="SCHEDULE", help="Id of a sched
 
 @app.command("list", epilog=examples("limpet schedules list", "limpet schedules list --workflow report --metadata who=me --json"))
 def list_schedules(
-    workflow: Annotated[str | None, typer.Option(help="Only those of this workflow.", show_default=False)] = None,
+    workflow: OfWorkflow = None,
     metadata: Annotated[
         list[str] | None, typer.Option(help="key=value that it must have; may be repeated.", show_default=False)
     ] = None,
@@ -70,12 +69,9 @@ def create(
     body = {"triggerAt": read_time(time).isoformat(), **start_body(data, metadata, priority)}
     with Api(url, token) as api:
         made = api.post(f"/api/v1/tenants/{{tenant}}/workflows/{workflow}/scheduled", body)
-    if json:
-        print_json(made)
-    else:
-        identity = made["metadata"]["id"]
-        starts = moment(made["triggerAt"])
-        print_line(f"Scheduled {identity}: {workflow} starts {starts}. Undo: limpet schedules delete {identity}")
+    identity, starts = made["metadata"]["id"], moment(made["triggerAt"])
+    done = f"Scheduled {identity}: {workflow} starts {starts}. Undo: limpet schedules delete {identity}"
+    print_done(made, done, json=json)
 
 
 @app.command(epilog=examples(f"limpet schedules trigger {ID}"))

@@ -12,7 +12,7 @@ from limpet.cli.events import Limit
 from limpet.cli.exits import Misuse
 from limpet.cli.given import read_input
 from limpet.cli.grammar import Json, Token, Url, command_group, examples
-from limpet.cli.printing import JsonObject, print_json, print_line, print_table
+from limpet.cli.printing import JsonObject, print_done, print_json, print_table
 
 COLUMNS = ("name", "source", "auth", "event key", "scope", "address")
 WEBHOOKS = "/api/v1/stable/tenants/{tenant}/webhooks"
@@ -77,10 +77,7 @@ def create(
     }  # fmt: skip
     with Api(url, token) as api:
         made, base = api.post(WEBHOOKS, body), api.url
-    if json:
-        print_json(made)
-    else:
-        print_line(f"Created webhook {name}. Let posts go to {address_of(made, base)}")
+    print_done(made, f"Created webhook {name}. Let posts go to {address_of(made, base)}", json=json)
 
 
 @app.command(epilog=examples("limpet webhooks delete github"))
@@ -93,10 +90,7 @@ def delete(
     """Delete a webhook; events that came by it stay."""
     with Api(url, token) as api:
         gone = api.delete(f"{WEBHOOKS}/{quote(name, safe='')}")
-    if json:
-        print_json(gone)
-    else:
-        print_line(f"Deleted webhook {name}.")
+    print_done(gone, f"Deleted webhook {name}.", json=json)
 
 
 def credentials_of(auth: str, secret: str, username: str, header: str, algorithm: str, encoding: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from limpet.cli.follow import wait_for_run
 from limpet.cli.grammar import Json, Token, Url, command_group, examples
 from limpet.cli.names import workflow_id_of
 from limpet.cli.planned import Given, Metadata, RunPriority, start_body
-from limpet.cli.printing import JsonObject, moment, print_json, print_line, print_table, printable
+from limpet.cli.printing import JsonObject, moment, print_done, print_json, print_line, print_table, printable
 
 COLUMNS = ("workflow", "name", "paused", "registered", "description")
 
@@ -128,10 +128,7 @@ def change_pause(
     """Change the pause, and say so."""
     with Api(url, token) as api:
         found = api.patch(f"/api/v1/workflows/{workflow_id_of(api, workflow)}", {"pause": pause})
-    if json:
-        print_json(found)
-    else:
-        print_line(done)
+    print_done(found, done, json=json)
 
 
 def triggered(api: Api, body: dict[str, Any]) -> Any:
