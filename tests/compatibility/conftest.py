@@ -21,6 +21,18 @@ from tests.postgres.fixtures import Databases
 IN_BOTH = ("test_seed", "test_behaviour")  # in the short tier over both stores
 
 
+def worker_for_all(name: str, options: dict[str, Any]) -> Any:
+    """A fixture of a module: one worker process that runs while its tests do."""
+
+    @pytest.fixture(scope="module", autouse=True)
+    def worker(engine: EngineProcess) -> Iterator[WorkerProcess]:
+        process = WorkerProcess(engine, name, options)
+        with running(process):
+            yield process
+
+    return worker
+
+
 def client_of(engine: EngineProcess) -> Hatchet:
     """An official client of that engine."""
     os.environ.setdefault("JOURNAL", str(engine.folder / "journal.jsonl"))

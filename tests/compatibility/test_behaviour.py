@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from hatchet_sdk import Hatchet
 from hatchet_sdk.exceptions import FailedTaskRunExceptionGroup
 
+from tests.compatibility.conftest import worker_for_all
 from tests.compatibility.processes import EngineProcess, WorkerProcess, wait_for
 from tests.compatibility.programs import journal
 from tests.compatibility.programs.workflows import Doubled, Number, build
@@ -17,12 +18,7 @@ from tests.compatibility.programs.workflows import Doubled, Number, build
 pytestmark = pytest.mark.compat
 
 
-@pytest.fixture(scope="module", autouse=True)
-def worker(engine: EngineProcess) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, "everyday", {"slots": 50})
-    process.start()
-    yield process
-    process.stop()
+worker = worker_for_all("everyday", {"slots": 50})
 
 
 def lines_of(engine: EngineProcess, kind: str) -> list[dict]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 from hatchet_sdk import Hatchet
 
-from tests.compatibility.processes import EngineProcess, WorkerProcess, wait_for
+from tests.compatibility.conftest import worker_for_all
+from tests.compatibility.processes import EngineProcess, wait_for
 from tests.compatibility.programs import journal
 from tests.compatibility.programs.limited import Job, build_limited
 
@@ -17,12 +18,7 @@ pytestmark = pytest.mark.compat
 DONE = {"COMPLETED", "FAILED", "CANCELLED"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def worker(engine: EngineProcess) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, "limited", {"slots": 200, "program": "limited"})
-    process.start()
-    yield process
-    process.stop()
+worker = worker_for_all("limited", {"slots": 200, "program": "limited"})
 
 
 def lines_of(engine: EngineProcess, task: str, kind: str | None = None) -> list[dict[str, Any]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hatchet_sdk import Hatchet
 
-from tests.compatibility.processes import EngineProcess, WorkerProcess, wait_for
+from tests.compatibility.conftest import worker_for_all
+from tests.compatibility.processes import EngineProcess, wait_for
 from tests.compatibility.programs.conditional import Number, build_conditional
 
 pytestmark = pytest.mark.compat
@@ -18,12 +18,7 @@ SKIPPED = {"skipped": True}
 DONE = {"COMPLETED", "FAILED", "CANCELLED"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def worker(engine: EngineProcess) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, "conditional", {"slots": 50, "program": "conditional"})
-    process.start()
-    yield process
-    process.stop()
+worker = worker_for_all("conditional", {"slots": 50, "program": "conditional"})
 
 
 def statuses(hatchet: Hatchet, run: str) -> dict[str, str]:

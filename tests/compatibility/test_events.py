@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -21,7 +21,7 @@ from hatchet_sdk.clients.rest.models.v1_webhook_hmac_auth import V1WebhookHMACAu
 from hatchet_sdk.clients.rest.models.v1_webhook_hmac_encoding import V1WebhookHMACEncoding
 from hatchet_sdk.clients.rest.models.v1_webhook_source_name import V1WebhookSourceName
 
-from tests.compatibility.conftest import client_of
+from tests.compatibility.conftest import client_of, worker_for_all
 from tests.compatibility.processes import EngineProcess, WorkerProcess, wait_for
 from tests.compatibility.programs import journal
 from tests.compatibility.programs.eventful import build_eventful
@@ -29,12 +29,7 @@ from tests.compatibility.programs.eventful import build_eventful
 pytestmark = pytest.mark.compat
 
 
-@pytest.fixture(scope="module", autouse=True)
-def worker(engine: EngineProcess) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, "eventful", {"slots": 100, "program": "eventful"})
-    process.start()
-    yield process
-    process.stop()
+worker = worker_for_all("eventful", {"slots": 100, "program": "eventful"})
 
 
 def lines(engine: EngineProcess, event_id: str) -> list[dict[str, Any]]:

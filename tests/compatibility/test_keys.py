@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ from hatchet_sdk import (
     ScheduleTriggerWorkflowOptions,
 )
 
-from tests.compatibility.conftest import client_of
+from tests.compatibility.conftest import client_of, worker_for_all
 from tests.compatibility.processes import EngineProcess, WorkerProcess, wait_for
 from tests.compatibility.programs import journal
 from tests.compatibility.programs.keyed import Order, build_keyed
@@ -23,12 +23,7 @@ from tests.compatibility.programs.keyed import Order, build_keyed
 pytestmark = pytest.mark.compat
 
 
-@pytest.fixture(scope="module", autouse=True)
-def worker(engine: EngineProcess) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, "keyed", {"slots": 50, "program": "keyed"})
-    process.start()
-    yield process
-    process.stop()
+worker = worker_for_all("keyed", {"slots": 50, "program": "keyed"})
 
 
 async def start(task: Any, order: Order) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +17,8 @@ from hatchet_sdk.clients.rest.models.v1_task_summary import V1TaskSummary
 from hatchet_sdk.opentelemetry.instrumentor import HatchetInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 
-from tests.compatibility.processes import EngineProcess, WorkerProcess, wait_for
+from tests.compatibility.conftest import worker_for_all
+from tests.compatibility.processes import EngineProcess, wait_for
 from tests.compatibility.programs.observed import CHUNKS, LINES, Gate, Odd, build_observed, gate_file
 
 pytestmark = pytest.mark.compat
@@ -27,12 +27,7 @@ REPLAYED = 200
 SINCE = datetime.now(UTC) - timedelta(hours=1)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def worker(engine: EngineProcess) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, "observed", {"slots": 100, "program": "observed", "traced": True})
-    process.start()
-    yield process
-    process.stop()
+worker = worker_for_all("observed", {"slots": 100, "program": "observed", "traced": True})
 
 
 @pytest.fixture

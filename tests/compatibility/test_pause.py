@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hatchet_sdk import Hatchet
 
-from tests.compatibility.processes import EngineProcess, WorkerProcess, wait_for
+from tests.compatibility.conftest import worker_for_all
+from tests.compatibility.processes import wait_for
 from tests.compatibility.programs.keyed import Order, build_keyed
 
 pytestmark = pytest.mark.compat
 
 
-@pytest.fixture(scope="module", autouse=True)
-def worker(engine: EngineProcess) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, "keyed", {"slots": 50, "program": "keyed"})
-    process.start()
-    yield process
-    process.stop()
+worker = worker_for_all("keyed", {"slots": 50, "program": "keyed"})
 
 
 async def until(hatchet: Hatchet, run: str, status: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +11,8 @@ from hatchet_sdk import BulkCancelReplayOpts, Hatchet, RateLimit, RateLimitDurat
 from hatchet_sdk.clients.rest.models.rate_limit_order_by_direction import RateLimitOrderByDirection
 from hatchet_sdk.clients.rest.models.rate_limit_order_by_field import RateLimitOrderByField
 
-from tests.compatibility.processes import EngineProcess, WorkerProcess
+from tests.compatibility.conftest import worker_for_all
+from tests.compatibility.processes import EngineProcess
 from tests.compatibility.programs import journal
 from tests.compatibility.programs.metered import PAUSE, Job, build_metered
 
@@ -20,12 +20,7 @@ pytestmark = pytest.mark.compat
 SECOND, MINUTE = RateLimitDuration.SECOND, RateLimitDuration.MINUTE
 
 
-@pytest.fixture(scope="module", autouse=True)
-def worker(engine: EngineProcess) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, "metered", {"slots": 50, "program": "metered"})
-    process.start()
-    yield process
-    process.stop()
+worker = worker_for_all("metered", {"slots": 50, "program": "metered"})
 
 
 async def start(task: Any, *jobs: Job) -> list[Any]:

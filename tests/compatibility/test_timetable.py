@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ import httpx
 import pytest
 from hatchet_sdk import Hatchet
 
+from tests.compatibility.conftest import worker_for_all
 from tests.compatibility.processes import EngineProcess, WorkerProcess, wait_for
 from tests.compatibility.programs import journal
 from tests.compatibility.programs.workflows import Doubled, Number, build
@@ -18,12 +19,7 @@ from tests.compatibility.programs.workflows import Doubled, Number, build
 pytestmark = pytest.mark.compat
 
 
-@pytest.fixture(scope="module", autouse=True)
-def worker(engine: EngineProcess) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, "timed", {"slots": 50})
-    process.start()
-    yield process
-    process.stop()
+worker = worker_for_all("timed", {"slots": 50})
 
 
 def ticks(engine: EngineProcess, number: int) -> list[dict[str, Any]]:
